@@ -1,0 +1,235 @@
+"""The whole stack on one machine: servers, schema, topics, clinics, processes; started in order, stopped in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import msgspec
+from pydantic import SecretStr
+
+from devstack import roles
+from devstack.kafka_server import KafkaServer
+from devstack.ports import free_port
+from devstack.postgres_server import PostgresServer
+from devstack.processes import Process
+from devstack.roles import ROOT, WORKER_ROLES, Secrets
+from devstack.warm import warm_partitions
+from devstack.world import APP, Shape, World, build
+from waiting_room import onboarding, topics_admin
+from waiting_room.access import SCOPES_OF, OwnerKind
+from waiting_room.kafka import Producer
+from waiting_room.republish import republish
+from waiting_room.settings import Settings
+from waiting_room.store import access_keys, directory
+from waiting_room.store.access_keys import NewKey
+from waiting_room.store.migrate import let_roles_log_in, migrate
+
+RUN = ROOT / ".run"
+STACK_FILE = RUN / "stack.json"
+DATABASE = "waiting_room"
+Progress = Callable[[str], None]
+
+
+@dataclass
+class Stack:
+    """A running stack. ``processes`` by name: ours and the simulators; the servers apart."""
+
+    shape: Shape
+    folder: Path
+    extra_env: dict[str, str] = field(default_factory=dict)
+    progress: Progress = print
+    kafka: KafkaServer | None = None
+    postgres: PostgresServer | None = None
+    kafka_address: str = ""
+    owner_dsn: str = ""
+    processes: dict[str, Process] = field(default_factory=dict)
+    secrets: Secrets = field(default_factory=Secrets.generate)
+    world: World = field(init=False)
+    description: dict[str, Any] = field(default_factory=dict)
+    _clinics_port: int = field(init=False)
+    _receiver_port: int = field(init=False)
+    _ingress_url: str = field(init=False)
+
+    async def start(self) -> None:
+        """Returns when every process is ready. Raises ProcessFailed; call ``stop`` in any case."""
+        started = time.monotonic()
+        keys = await self.start_servers()
+        metrics_urls = await self._start_programs()
+        self.progress(f"every process is ready ({time.monotonic() - started:.1f} s)")
+        self.description = {
+            "ingress_url": self._ingress_url,
+            "app_key": keys[OwnerKind.APP, APP],
+            "clinic_keys": {owner: key for (kind, owner), key in keys.items() if kind is OwnerKind.CLINIC},
+            "operator_key": keys[OwnerKind.OPERATOR, "demo"],
+            "kafka": self.kafka_address,
+            "postgres": roles.dsn_of(self.owner_dsn, "audit", self.secrets.role_password),
+            "metrics_urls": metrics_urls,
+            "clinics": self.world.clinics,
+            "clinics_url": _url(self._clinics_port),
+            "receiver_url": _url(self._receiver_port),
+            "pid": os.getpid(),
+        }
+
+    async def start_servers(self) -> dict[tuple[OwnerKind, str], str]:
+        """Kafka and PostgreSQL, filled with schema, topics, clinics and keys, and nothing else; the tokens by owner."""
+        started = time.monotonic()
+        self.logs.mkdir(parents=True, exist_ok=True)
+        await asyncio.gather(self._start_kafka(), self._start_postgres())
+        self.progress(f"Kafka and PostgreSQL are up ({time.monotonic() - started:.1f} s)")
+        self._clinics_port, self._receiver_port = free_port(), free_port()
+        self.world = build(self.shape, _url(self._clinics_port), _url(self._receiver_port))
+        keys = await self._fill()
+        self.progress(f"schema, topics and {self.shape.clinics} clinics are in place")
+        return keys
+
+    async def stop(self, *, keep: bool = False) -> None:
+        """Stop everything that runs, writers first; remove the data unless it is to be kept."""
+        ours = [self.processes[name] for name in ("ingress", *WORKER_ROLES) if name in self.processes]
+        others = [process for process in self.processes.values() if process not in ours]
+        for group in (ours, others):
+            await asyncio.gather(*(process.stop(20) for process in group))
+        servers = [server.stop() for server in (self.kafka, self.postgres) if server is not None]
+        await asyncio.gather(*servers)
+        if not keep:
+            shutil.rmtree(self.folder / "data", ignore_errors=True)
+
+    @property
+    def logs(self) -> Path:
+        return self.folder / "logs"
+
+    def settings(self, **overrides: Any) -> Settings:
+        """Settings of the schema's owner, for work done by the stack itself."""
+        return Settings(
+            kafka_bootstrap=self.kafka_address,
+            kafka_clinic_partitions=self.shape.partitions,
+            postgres_dsn=SecretStr(self.owner_dsn),
+            **overrides,
+        )
+
+    def env(self) -> dict[str, str]:
+        """What every process of this stack is told, but for its own login."""
+        return roles.common_env(self.kafka_address, self.shape.partitions, self.extra_env)
+
+    async def audit(self, ledger: Path) -> tuple[bool, str]:
+        """Whether the independent audit of this stack, come to rest, found nothing; and what it printed."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "waiting_room", "audit", "--settled",
+            "--ledger", str(ledger),
+            "--clinic-records", f"{self.description['clinics_url']}/_sim/records",
+            "--received", f"{self.description['receiver_url']}/_sim/received",
+            cwd=ROOT,
+            env={**self.env(), "WAITING_ROOM_POSTGRES_DSN": self.description["postgres"]},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        output, _ = await process.communicate()
+        return process.returncode == 0, output.decode(errors="replace").rstrip()
+
+    async def _start_kafka(self) -> None:
+        if address := os.environ.get("WAITING_ROOM_KAFKA_BOOTSTRAP"):
+            self.kafka_address = address
+            return
+        heap = "512m" if self.shape.partitions <= 64 else "1g"
+        self.kafka = KafkaServer(self.folder / "data" / "kafka", heap=heap, log_file=self.logs / "kafka.log")
+        await self.kafka.start()
+        self.kafka_address = self.kafka.bootstrap_servers
+
+    async def _start_postgres(self) -> None:
+        if dsn := os.environ.get("WAITING_ROOM_POSTGRES_DSN"):
+            self.owner_dsn = dsn
+            return
+        self.postgres = PostgresServer(self.folder / "data" / "postgres", nice=roles.NICE["postgres"])
+        await self.postgres.start()
+        admin = await asyncpg.connect(self.postgres.dsn())
+        try:
+            if not await admin.fetchval("SELECT count(*) FROM pg_database WHERE datname = $1", DATABASE):
+                await admin.execute(f"CREATE DATABASE {DATABASE}")
+        finally:
+            await admin.close()
+        self.owner_dsn = f"{self.postgres.dsn(DATABASE)}?sslmode=disable"
+
+    async def _fill(self) -> dict[tuple[OwnerKind, str], str]:
+        """Schema, topics, clinics and keys; the tokens by owner."""
+        settings = self.settings()
+
+        async def schema() -> None:
+            await migrate(self.owner_dsn)
+            await let_roles_log_in(self.owner_dsn, self.secrets.role_password)
+
+        async def kafka_topics() -> None:
+            await topics_admin.ensure(settings)
+            await warm_partitions(settings)
+
+        await asyncio.gather(schema(), kafka_topics())
+        connection = await asyncpg.connect(self.owner_dsn)
+        try:
+            file = onboarding.read(self.world.onboarding)
+            async with connection.transaction():
+                await directory.import_file(connection, file, self.shape.partitions)
+                owners = [(OwnerKind.APP, APP), (OwnerKind.OPERATOR, "demo")]
+                owners += [(OwnerKind.CLINIC, clinic["id"]) for clinic in self.world.clinics]
+                made = await access_keys.create_keys(
+                    connection, [NewKey(kind, owner, SCOPES_OF[kind]) for kind, owner in owners]
+                )
+            await self._publish(connection)
+        finally:
+            await connection.close()
+        return {owner: str(token) for owner, (token, _) in zip(owners, made, strict=True)}
+
+    async def _publish(self, connection: asyncpg.Connection[asyncpg.Record]) -> None:
+        """Ingress finds clinics and keys in its topics from its first moment, before relay runs."""
+        producer = Producer(self.settings())
+        await producer.start()
+        try:
+            async with connection.transaction():
+                await republish(connection, producer)
+        finally:
+            await producer.stop()
+
+    async def _start_programs(self) -> dict[str, str]:
+        data = self.folder / "data"
+        spec, hooks = data / "clinics.json", data / "webhook-secrets.json"
+        spec.write_bytes(self.world.behaviours)
+        hooks.write_bytes(self.world.webhook_secrets)
+        hooks.chmod(0o600)
+        simulated = [
+            roles.simulator(
+                "clinics",
+                self._clinics_port,
+                ["--spec", str(spec), "--seed", str(self.shape.seed), "--record", str(data / "clinics.record")],
+                self.logs,
+            ),
+            roles.simulator("receiver", self._receiver_port, ["--secrets", str(hooks)], self.logs),
+        ]
+        env = self.env()
+        ingress, self._ingress_url = roles.ingress(env, self.owner_dsn, self.secrets, self.logs)
+        metrics_urls = {"ingress": f"{self._ingress_url}/metrics"}
+        started = [*simulated, ingress]
+        for role in WORKER_ROLES:
+            process, metrics_urls[role] = roles.worker(role, env, self.owner_dsn, self.secrets, self.logs)
+            started.append(process)
+        self.processes = {process.name: process for process in started}
+        await asyncio.gather(*(process.start() for process in started))
+        return metrics_urls
+
+
+def _url(port: int) -> str:
+    return f"http://127.0.0.1:{port}"
+
+
+def write_stack_file(stack: Stack, path: Path = STACK_FILE) -> None:
+    """What scripts need to know of a running stack; readable by its owner only, since it holds keys."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".tmp")
+    unfinished.touch(mode=0o600)
+    unfinished.write_bytes(msgspec.json.format(msgspec.json.encode(stack.description)))
+    unfinished.replace(path)

@@ -1,0 +1,68 @@
+"""``python -m ingress``: serves the API until SIGTERM or SIGINT, then answers what is under way and stops."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+
+import uvicorn
+
+from ingress.app import create_app
+from waiting_room import settings as setting
+from waiting_room.domain.booking_ref import RefSecrets
+from waiting_room.settings import PREFIX, BadSettings, Settings
+from waiting_room.telemetry import logs
+
+_KEEP_ALIVE_SECONDS = 75
+"""Longer than the idle time after which proxies close a connection, so that they do it and not we."""
+
+
+class Server(uvicorn.Server):
+    """Says when it stops, so that streams end before it waits for them."""
+
+    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event) -> None:
+        super().__init__(config)
+        self._stopping = stopping
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._stopping.set()
+        await super().shutdown(sockets)
+
+
+def ref_secrets(settings: Settings) -> RefSecrets:
+    """What booking_refs are derived with. Raises BadSettings without it."""
+    if settings.ref_secret is None:
+        sys.stderr.write(f"bad setting: {PREFIX}REF_SECRET: ingress derives booking_refs with it\n")
+        raise BadSettings(2)
+    retired = settings.ref_secrets_retired.get_secret_value().split(",")
+    return RefSecrets(
+        settings.ref_secret.get_secret_value().encode(),
+        tuple(secret.strip().encode() for secret in retired if secret.strip()),
+    )
+
+
+def main() -> None:
+    settings = setting.load()
+    refs = ref_secrets(settings)
+    logs.configure("ingress", settings.log_level)
+    stopping = asyncio.Event()
+    config = uvicorn.Config(
+        create_app(settings, refs, stopping),
+        host=settings.ingress_host,
+        port=settings.ingress_port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,  # an address may hold an app's id of a patient
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=round(settings.shutdown_seconds),
+    )
+    Server(config, stopping).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""What ingress says of a booking: the bodies of its answers, and how they go out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from math import ceil
+from typing import Any, Final, Literal
+
+import msgspec
+from msgspec import UNSET, UnsetType
+from starlette.responses import Response
+
+from ingress.line import Eta
+from ingress.links import BookingLinks, booking_links
+from ingress.refusal import MEDIA_TYPE, Alternative, Refused
+from ingress.remembered import Accepted
+from waiting_room.domain.appointment import By, EventType, Reason, Stage, Status
+from waiting_room.store.bookings import BookingRow
+
+encode: Final = msgspec.json.Encoder().encode
+POLL_SECONDS, POLL_SECONDS_MAX = 5, 60
+
+
+class BookingAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A booking as its app may see it. Times are UTC; ``timezone`` is the clinic's.
+
+    ``place`` and ``eta`` (seconds) are there while it is pending and somebody can tell them; ``accepted_at`` is null
+    while only its reference is known.
+    """
+
+    booking_ref: str
+    status: Status
+    stage: Stage | None
+    place: int | None
+    eta: Eta | None
+    accepted_at: datetime | None
+    links: BookingLinks
+    clinic_id: str | UnsetType = UNSET
+    provider_id: str | UnsetType | None = UNSET
+    service_type: str | UnsetType | None = UNSET
+    start_at: datetime | UnsetType | None = UNSET
+    end_at: datetime | UnsetType | None = UNSET
+    timezone: str | UnsetType = UNSET
+    decided_at: datetime | UnsetType | None = UNSET
+    reason: Reason | UnsetType = UNSET
+    by: By | UnsetType = UNSET
+    next_step: str | UnsetType = UNSET
+    """Why it was rejected or cancelled, by whom, and what a person can do now."""
+    alternatives: tuple[Alternative, ...] | UnsetType = UNSET
+    """Where others were first: times near it that were free a moment ago."""
+
+
+class BookingList(msgspec.Struct, frozen=True, kw_only=True):
+    """One page; ``next`` is the address of the page after it, null on the last."""
+
+    appointments: list[BookingAnswer]
+    next: str | None
+
+
+class CancelAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The cancel was accepted; the booking says so as soon as it is carried out."""
+
+    booking_ref: str
+    status: Literal["cancelling"] = "cancelling"
+    requested_at: datetime
+    links: BookingLinks
+
+
+class HistoryEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that happened, and the state it left. ``seq`` counts the clinic's events."""
+
+    seq: int
+    event: EventType
+    at: datetime
+    status: Status
+    stage: Stage | None
+    revision: int
+    start_at: datetime | None
+    reason: Reason | None
+    by: By | None
+
+
+class History(msgspec.Struct, frozen=True, kw_only=True):
+    """All of a booking's events, oldest first."""
+
+    booking_ref: str
+    events: list[HistoryEvent]
+
+
+NEXT_STEP: Final[Mapping[Reason, str]] = {
+    Reason.PATIENT: "Nothing is left to do. To come after all, book anew.",
+    Reason.PROVIDER: "The provider cannot take this appointment. Choose another time or provider.",
+    Reason.SLOT_TAKEN: "Somebody else has this time. Choose another one, or send a range to get the first that fits.",
+    Reason.NO_FREE_SLOT: "Nothing is free in that range. Ask for another range, provider or clinic.",
+    Reason.NOT_BOOKABLE: "This cannot be booked there. Choose another time, service or provider.",
+    Reason.CLINIC_CLOSED: "The clinic is closed then. Choose another time or clinic.",
+    Reason.CLINIC_REFUSED: "The clinic did not take this appointment. Choose another time, or call the clinic.",
+    Reason.CLINIC_UNAVAILABLE: "The clinic's system could not be reached in time. Book again later, or elsewhere.",
+    Reason.UNPROCESSABLE: "We could not process this booking. Check what was sent and book anew; if it stays, tell us.",
+}
+"""What a person can do about each reason."""
+
+
+def accepted_answer(accepted: Accepted) -> BookingAnswer:
+    """What POST answers, and GET until the booking can be read."""
+    return BookingAnswer(
+        booking_ref=accepted.booking_ref,
+        status=Status.PENDING,
+        stage=Stage.ACCEPTED,
+        place=accepted.place,
+        eta=accepted.eta,
+        accepted_at=accepted.accepted_at,
+        links=booking_links(accepted.booking_ref),
+    )
+
+
+def row_answer(row: BookingRow, eta: Eta | None, alternatives: tuple[Alternative, ...] = ()) -> BookingAnswer:
+    """What is read of a booking that is in PostgreSQL."""
+    return BookingAnswer(
+        booking_ref=row.booking_ref,
+        status=row.status,
+        stage=row.stage,
+        place=row.place,
+        eta=eta,
+        accepted_at=row.accepted_at,
+        links=booking_links(row.booking_ref),
+        clinic_id=row.clinic_id,
+        provider_id=row.provider_id,
+        service_type=row.service_type,
+        start_at=row.start_at,
+        end_at=row.end_at,
+        timezone=row.timezone,
+        decided_at=row.decided_at,
+        reason=row.reason or UNSET,
+        by=row.by or UNSET,
+        next_step=NEXT_STEP[row.reason] if row.reason else UNSET,
+        alternatives=alternatives or UNSET,
+    )
+
+
+def poll_after_seconds(eta: Eta | None) -> int:
+    """When it is worth to ask again."""
+    return POLL_SECONDS if eta is None else min(POLL_SECONDS_MAX, max(1, ceil(eta.p50)))
+
+
+def json_answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """``body`` as JSON that nobody may keep."""
+    return Response(
+        encode(body), status, {"Cache-Control": "no-store", **(headers or {})}, media_type="application/json"
+    )
+
+
+def problem_answer(refusal: Refused) -> Response:
+    return Response(
+        refusal.body, refusal.kind.status, {"Cache-Control": "no-store", **refusal.headers}, media_type=MEDIA_TYPE
+    )

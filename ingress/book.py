@@ -1,0 +1,238 @@
+"""POST /v1/appointments: takes a booking in under 200 ms. No database, no clinic; one record to Kafka.
+
+The hot path: a plain ASGI endpoint that does what it must and nothing twice.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from hashlib import sha256
+from typing import Final
+
+import msgspec
+from starlette.types import Receive, Scope, Send
+
+from ingress import admission, problems
+from ingress.access import require_app, require_scope
+from ingress.answers import (
+    NEXT_STEP,
+    BookingAnswer,
+    accepted_answer,
+    encode,
+    poll_after_seconds,
+    row_answer,
+)
+from ingress.body import BookingRequest, read
+from ingress.command import fence, hand_over, refused, require_capacity, require_producing
+from ingress.directory import Site
+from ingress.follow import decided_within
+from ingress.operation import IDEMPOTENCY_KEY, PREFER, RETRY_AFTER, STRING, Answer, Operation, parts_of
+from ingress.parts import Parts
+from ingress.refusal import OtherClinic, Refused
+from ingress.remembered import Accepted
+from ingress.requests import Headers, body, idempotency_key, require_json, wait_seconds
+from ingress.wanted import when, where
+from waiting_room.access import Scope as KeyScope
+from waiting_room.domain.appointment import Status
+from waiting_room.domain.booking_ref import key_hash
+from waiting_room.messages import Book, Patient
+from waiting_room.store.bookings import BookingRow
+from waiting_room.telemetry import metrics
+
+_OTHER_CLINICS: Final = 3
+_canonical: Final = msgspec.json.Encoder(order="deterministic").encode
+_SECONDS: Final = {
+    outcome: metrics.ACCEPT_SECONDS.labels(outcome) for outcome in ("accepted", "none", "unknown", "invalid", "error")
+}
+
+
+async def book(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers 202; 201 or 409 where the caller waits and the booking is decided meanwhile."""
+    started = time.perf_counter()
+    parts, headers, outcome = parts_of(scope), dict(scope["headers"]), "error"
+    try:
+        accepted = await _accept(parts, headers, receive)
+        outcome = "accepted"
+    except Refused as refusal:
+        outcome = refusal.more.get("outcome", "invalid")
+        raise
+    finally:
+        _SECONDS[outcome].observe(time.perf_counter() - started)
+    row = None
+    if seconds := wait_seconds(headers):
+        row = await decided_within(parts, accepted.booking_ref, accepted, seconds)
+    if row is None:
+        await _send(send, 202, accepted_answer(accepted))
+    else:
+        await _send(send, 201, await _confirmed(parts, row))
+
+
+async def _accept(parts: Parts, headers: Headers, receive: Receive) -> Accepted:
+    require_capacity(parts)
+    key = parts.authenticate(headers)
+    require_app(key)
+    require_scope(key, KeyScope.APPOINTMENTS_WRITE)
+    idempotency = idempotency_key(headers)
+    require_json(headers)
+    request = read(await body(headers, receive, parts.settings.ingress_body_max_bytes))
+    site = where(request, parts.directory)
+    ref = parts.refs.derive(site.clinic.clinic_id, key.owner_id, idempotency)
+    body_hash = sha256(_canonical(request)).digest()
+    produce = partial(_produce, parts, request, site, ref, key.owner_id, idempotency, body_hash)
+    return await parts.remembered.once(ref, body_hash, produce)
+
+
+async def _produce(
+    parts: Parts,
+    request: BookingRequest,
+    site: Site,
+    ref: str,
+    app_id: str,
+    idempotency: str,
+    body_hash: bytes,
+) -> Accepted:
+    clinic = site.clinic
+    accepted_at, accept_by, accept_by_ms = fence(parts.settings)
+    start_at, range_ = when(request, site, accepted_at, parts.settings.book_ahead_max_days)
+    require_producing(parts, clinic.partition, ref)
+    _require_room(parts, site, ref, request.service_type)
+    patient = request.patient
+    command = Book(
+        booking_ref=ref,
+        clinic_id=clinic.clinic_id,
+        app_id=app_id,
+        key_hash=key_hash(app_id, idempotency),
+        body_hash=body_hash,
+        service_type=request.service_type,
+        patient=Patient(id=patient.id, contact=patient.contact, locale=patient.locale),
+        accepted_at=accepted_at,
+        accept_by=accept_by,
+        provider_id=request.provider_id or None,
+        start_at=start_at,
+        range=range_,
+    )
+    offset = await hand_over(parts, clinic.partition, command, accept_by_ms)
+    parts.lines.saw_appended(clinic.partition, offset)
+    place = parts.lines.place(clinic, offset)
+    return Accepted(ref, accepted_at, place, parts.lines.eta(clinic, place, accepted_at))
+
+
+def _require_room(parts: Parts, site: Site, ref: str, service_type: str) -> None:
+    """Raises Refused (429) where the clinic or its partition is too far behind."""
+    lines, clinic = parts.lines, site.clinic
+    place = lines.next_place(clinic)
+    refusal = admission.book(
+        unheld=lines.unheld(clinic.partition),
+        unheld_max=parts.settings.unheld_max,
+        held=lines.held(clinic.partition),
+        place=place,
+        pace=lines.pace(clinic.clinic_id),
+        wait_ceiling_seconds=clinic.wait_ceiling_seconds,
+    )
+    if refusal is None:
+        return
+    if refusal.kind is problems.LINE_TOO_LONG:
+        raise refused(refusal, ref, other_clinics=_shorter(parts, site, service_type, place))
+    raise refused(refusal, ref)
+
+
+def _shorter(parts: Parts, site: Site, service_type: str, place: int) -> tuple[OtherClinic, ...]:
+    """Clinics of the same business that could take it sooner, the soonest first."""
+    places = [
+        (parts.lines.next_place(other.clinic), other.clinic) for other in parts.directory.others(site, service_type)
+    ]
+    return tuple(
+        OtherClinic(clinic_id=clinic.clinic_id, name=clinic.name, place=theirs, link=f"/v1/clinics/{clinic.clinic_id}")
+        for theirs, clinic in sorted(places, key=lambda found: found[0])[:_OTHER_CLINICS]
+        if theirs < place
+    )
+
+
+async def _confirmed(parts: Parts, row: BookingRow) -> BookingAnswer:
+    """Raises Refused (409) where the booking was decided otherwise."""
+    answer = row_answer(row, None)
+    if row.status is Status.CONFIRMED:
+        return answer
+    more = {"booking_ref": row.booking_ref, "booking_status": row.status, "links": answer.links}
+    if row.reason is not None:
+        more |= {
+            "reason": row.reason,
+            "next_step": NEXT_STEP[row.reason],
+            "alternatives": await parts.alternatives.near(row),
+        }
+    raise Refused(problems.NOT_BOOKED, f"The booking was {row.status}: {row.reason}.", more=more)
+
+
+async def _send(send: Send, status: int, answer: BookingAnswer) -> None:
+    content = encode(answer)
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(content)),
+        (b"cache-control", b"no-store"),
+        (b"location", answer.links.self_.encode()),
+    ]
+    if status == 202:
+        headers.append((b"retry-after", b"%d" % poll_after_seconds(answer.eta)))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": content})
+
+
+LOCATION: Final = {"Location": {**STRING, "description": "Where the booking is read."}}
+_LEADS_TO: Final = ("get", "history", "events", "cancel")
+BOOK: Final = Operation(
+    name="book",
+    method="POST",
+    path="/v1/appointments",
+    summary="Book an appointment",
+    endpoint=book,
+    body=BookingRequest,
+    parameters=(IDEMPOTENCY_KEY, PREFER),
+    answers=(
+        Answer(
+            status=201,
+            description="Confirmed while the caller waited.",
+            body=BookingAnswer,
+            headers=LOCATION,
+            always=("Location",),
+            leads_to=_LEADS_TO,
+        ),
+        Answer(
+            status=202,
+            description="Accepted: it will be decided, and never refused for load.",
+            body=BookingAnswer,
+            headers={**LOCATION, "Retry-After": RETRY_AFTER},
+            always=("Location", "Retry-After"),
+            leads_to=_LEADS_TO,
+        ),
+    ),
+    problems=(
+        problems.BAD_HEADER,
+        problems.WRONG_CONTENT_TYPE,
+        problems.BODY_TOO_LARGE,
+        problems.MALFORMED_JSON,
+        problems.UNKNOWN_FIELD,
+        problems.MISSING_FIELD,
+        problems.WRONG_VALUE,
+        problems.START_OR_RANGE,
+        problems.PROVIDER_OR_CLINIC,
+        problems.UNKNOWN_PROVIDER,
+        problems.UNKNOWN_CLINIC,
+        problems.PROVIDER_ELSEWHERE,
+        problems.UNKNOWN_SERVICE,
+        problems.SERVICE_NOT_OFFERED,
+        problems.CLINIC_CLOSED,
+        problems.START_IN_PAST,
+        problems.TOO_FAR_AHEAD,
+        problems.RANGE_EMPTY,
+        problems.RANGE_TOO_LONG,
+        problems.START_NOT_OFFERED,
+        problems.KEY_REUSED,
+        problems.NOT_BOOKED,
+        problems.LINE_TOO_LONG,
+        problems.BACKLOG,
+        problems.BUSY,
+        problems.NOT_ACCEPTING,
+        problems.OUTCOME_UNKNOWN,
+    ),
+)

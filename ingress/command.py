@@ -1,0 +1,97 @@
+"""What booking and cancelling have in common: the fence around a command, and the truth when it is not accepted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+
+import structlog
+
+from ingress import admission, problems
+from ingress.admission import Refusal
+from ingress.handover import NotHandedOver, OutcomeUnknown
+from ingress.links import booking_links
+from ingress.parts import Parts
+from ingress.problems import ProblemType
+from ingress.refusal import Outcome, Refused
+from waiting_room.messages import Book, Cancel, encode
+from waiting_room.settings import Settings
+from waiting_room.telemetry import metrics
+
+log = structlog.get_logger(__name__)
+UNKNOWN_RETRY_SECONDS: Final = 2
+
+_DETAIL: Final[Mapping[ProblemType, str]] = {
+    problems.NOT_ACCEPTING: "Kafka does not acknowledge what it is handed.",
+    problems.BUSY: "As many requests as this ingress takes are waiting for Kafka.",
+    problems.BACKLOG: "More was accepted for this clinic's partition than could be held yet.",
+    problems.LINE_TOO_LONG: "The wait at this clinic is longer than it allows.",
+}
+
+
+class Fence(NamedTuple):
+    """A command counts only if the broker appends it by ``accept_by``: whole milliseconds, as the broker counts."""
+
+    accepted_at: datetime
+    accept_by: datetime
+    accept_by_ms: int
+
+
+def fence(settings: Settings) -> Fence:
+    """Around a command that is accepted now."""
+    now_ms = time.time_ns() // 1_000_000
+    accept_by_ms = now_ms + settings.ingress_accept_within_ms
+    return Fence(
+        datetime.fromtimestamp(now_ms / 1000, UTC), datetime.fromtimestamp(accept_by_ms / 1000, UTC), accept_by_ms
+    )
+
+
+def require_capacity(parts: Parts) -> None:
+    """Raises Refused (503, outcome none) while as many commands as may wait for Kafka do.
+
+    Asked before anything else: when there is too much to do, refusing has to cost little.
+    """
+    handover = parts.handover
+    if (refusal := admission.capacity(handover.in_flight, parts.settings.ingress_in_flight_max)) is not None:
+        raise refused(refusal)
+
+
+def require_producing(parts: Parts, partition: int, booking_ref: str) -> None:
+    """Raises Refused (503, outcome none) while a command may not be handed to Kafka."""
+    if (refusal := admission.producing(takes=parts.handover.takes(partition))) is not None:
+        raise refused(refusal, booking_ref)
+
+
+async def hand_over(parts: Parts, partition: int, command: Book | Cancel, accept_by_ms: int) -> int:
+    """Append the command; its offset. Raises Refused (503) with the outcome, none or unknown."""
+    ref = command.booking_ref
+    try:
+        return await parts.handover.append(partition, command.clinic_id, encode(command), accept_by_ms)
+    except NotHandedOver as error:
+        raise refused(admission.NOT_ACCEPTING, ref) from error
+    except OutcomeUnknown as error:
+        log.warning("outcome_unknown", booking_ref=ref, partition=partition, why=str(error))
+        raise _refused(
+            problems.OUTCOME_UNKNOWN,
+            "It was handed to Kafka, which has not said in time that it was appended.",
+            "unknown",
+            UNKNOWN_RETRY_SECONDS,
+            ref,
+        ) from error
+
+
+def refused(refusal: Refusal, booking_ref: str | None = None, **more: Any) -> Refused:
+    """What a caller is told whose command was not handed over. ``more``: further members of the problem."""
+    metrics.REFUSED.labels(refusal.kind.name).inc()
+    return _refused(refusal.kind, _DETAIL[refusal.kind], "none", refusal.retry_after_seconds, booking_ref, **more)
+
+
+def _refused(
+    kind: ProblemType, detail: str, outcome: Outcome, retry_after_seconds: int, booking_ref: str | None, **more: Any
+) -> Refused:
+    """With the ref where it is known: a retry of what was accepted earlier can be refused, and read by it."""
+    if booking_ref is not None:
+        more |= {"booking_ref": booking_ref, "links": booking_links(booking_ref)}
+    return Refused(kind, detail, headers={"Retry-After": str(retry_after_seconds)}, more={"outcome": outcome, **more})

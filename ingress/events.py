@@ -1,0 +1,124 @@
+"""GET /v1/appointments/{ref}/events: place, ETA and status of one booking, live, until it is decided.
+
+Server-sent events (WHATWG HTML, 9.2). Each is the whole state, so a client that missed some has missed nothing;
+``id`` is the clinic's event number it was true at. The last one is the decided booking. A client that reconnects
+with the id of that one is told 204, upon which an EventSource stops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from ingress import problems
+from ingress.answers import BookingAnswer, encode
+from ingress.follow import decided, follow
+from ingress.found import State, find, own_ref
+from ingress.get import answer, reader
+from ingress.operation import REF, STRING, Answer, Operation, Parameter, Schema, answering
+from ingress.parts import Parts
+from ingress.remembered import Accepted
+
+HEARTBEAT_SECONDS: Final = 15.0
+ETA_EVERY_SECONDS: Final = 5.0
+"""An ETA that moves while nothing else does is told no more often."""
+
+_RECONNECT_MS: Final = 2_000
+_MEDIA_TYPE: Final = "text/event-stream"
+
+
+async def events(parts: Parts, request: Request) -> Response:
+    key = reader(parts, request)
+    ref = own_ref(parts, key, request.path_params["ref"])
+    state = await find(parts, key, ref)
+    if _has_seen_the_end(state, request.headers.get("last-event-id")):
+        return Response(status_code=204)
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    if request.method == "HEAD":
+        return Response(headers=headers, media_type=_MEDIA_TYPE)
+    return StreamingResponse(_stream(parts, ref, state), media_type=_MEDIA_TYPE, headers=headers)
+
+
+def _has_seen_the_end(state: State, last_event_id: str | None) -> bool:
+    if isinstance(state, Accepted) or not decided(state) or last_event_id is None:
+        return False
+    return last_event_id.isascii() and last_event_id.isdigit() and int(last_event_id) >= state.own_seq
+
+
+async def _stream(parts: Parts, ref: str, state: State) -> AsyncIterator[bytes]:
+    clock = asyncio.get_running_loop().time
+    told: BookingAnswer | None = None
+    sent_at = clock()
+    yield b"retry: %d\n\n" % _RECONNECT_MS
+    async with aclosing(follow(parts, ref, state)) as states:
+        async for state in states:
+            now_told = await answer(parts, state)
+            quiet = clock() - sent_at
+            if told is None or _differs(now_told, told, but_for_eta=quiet < ETA_EVERY_SECONDS):
+                told, sent_at = now_told, clock()
+                yield _event(state, now_told)
+            elif quiet >= HEARTBEAT_SECONDS:
+                sent_at = clock()
+                yield b": still here\n\n"
+
+
+def _differs(now: BookingAnswer, before: BookingAnswer, *, but_for_eta: bool) -> bool:
+    if not but_for_eta and now.eta != before.eta:
+        return True
+    return (now.status, now.stage, now.place, now.start_at) != (
+        before.status,
+        before.stage,
+        before.place,
+        before.start_at,
+    )
+
+
+def _event(state: State, told: BookingAnswer) -> bytes:
+    number = b"" if isinstance(state, Accepted) else b"id: %d\n" % state.seq
+    return b"%sevent: booking\ndata: %s\n\n" % (number, encode(told))
+
+
+_ONE_EVENT: Final[Schema] = {
+    "type": "object",
+    "required": ["event", "data"],
+    "properties": {
+        "event": {"const": "booking"},
+        "id": {"type": "string", "pattern": r"^\d+$"},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": "#/components/schemas/BookingAnswer"},
+        },
+    },
+}
+EVENTS: Final = Operation(
+    name="events",
+    method="GET",
+    path="/v1/appointments/{ref}/events",
+    summary="Watch a booking",
+    endpoint=answering(events),
+    parameters=(
+        REF,
+        Parameter(
+            name="Last-Event-ID",
+            where="header",
+            schema=STRING,
+            description="The id of the last event received, sent by a client that reconnects.",
+        ),
+    ),
+    answers=(
+        Answer(
+            status=200,
+            description="Events of type `booking`, each with the booking as JSON; ends after the decided one.",
+            media_type=_MEDIA_TYPE,
+            body=_ONE_EVENT,
+        ),
+        Answer(status=204, description="It is decided, and Last-Event-ID says that this was received.", media_type=""),
+    ),
+    problems=(problems.UNKNOWN_BOOKING, problems.READS_AWAY),
+)

@@ -1,0 +1,113 @@
+"""Finding a booking for somebody who may see it: its row, or the truth about why there is none."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from aiokafka.errors import KafkaError
+
+from ingress import problems
+from ingress.parts import Parts
+from ingress.reads import RETRY_SECONDS
+from ingress.refusal import Refused
+from ingress.remembered import Accepted
+from waiting_room.access import OwnerKind
+from waiting_room.domain.booking_ref import NotARef, clinic_of, normalise
+from waiting_room.messages import AccessKey
+from waiting_room.store import bookings
+from waiting_room.store.bookings import BookingRow
+from waiting_room.topics import BOOKING_REQUESTS
+
+State = BookingRow | Accepted
+
+_ASK_WITHIN_SECONDS: Final = 1.0
+_HELD_WITHIN_SECONDS: Final = 1.5
+_LOOK_EVERY_SECONDS: Final = 0.1
+
+
+def own_ref(parts: Parts, key: AccessKey, text: str) -> str:
+    """The canonical ref, if it can be this key's. Raises Refused (404), the same for all that it is not."""
+    try:
+        ref = normalise(text)
+    except NotARef as error:
+        raise unknown() from error
+    match key.owner_kind:
+        case OwnerKind.APP:
+            own = parts.refs.belongs_to(ref, key.owner_id)
+        case OwnerKind.CLINIC:
+            own = clinic_of(ref) == key.owner_id
+        case _:
+            own = True
+    if not own:
+        raise unknown()
+    return ref
+
+
+async def find(parts: Parts, key: AccessKey, ref: str) -> State:
+    """The booking of an ``own_ref``.
+
+    Without a row: Accepted, where this process accepted it or hold has not read everything that was appended before
+    this question; else Refused (404). Raises Refused (503) while PostgreSQL, or Kafka where it matters, is away.
+    """
+    row = await read(parts, ref)
+    if row is None:
+        return await _without_row(parts, key, ref)
+    return _seen_by(key, row)
+
+
+async def read(parts: Parts, ref: str) -> BookingRow | None:
+    """The row this ref leads to. Raises Refused (503)."""
+    return await parts.reads.run(lambda connection: bookings.booking(connection, ref))
+
+
+async def _without_row(parts: Parts, key: AccessKey, ref: str) -> State:
+    site = parts.directory.clinic(clinic_of(ref))
+    if key.owner_kind != OwnerKind.APP or site is None:
+        raise unknown()  # nothing but its app's key proves that the ref is one of ours
+    if (accepted := parts.remembered.accepted(ref)) is not None:
+        return accepted
+    partition = site.clinic.partition
+    end = await _end_offset(parts, partition)
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + _HELD_WITHIN_SECONDS
+    while True:
+        held = parts.lines.held(partition)
+        all_held = end == 0 or (held is not None and held.next_offset >= end)
+        if (row := await read(parts, ref)) is not None:
+            return _seen_by(key, row)
+        if all_held:
+            raise unknown()
+        if clock() >= deadline:
+            return Accepted(ref, None, None, None)
+        await asyncio.sleep(_LOOK_EVERY_SECONDS)
+
+
+async def _end_offset(parts: Parts, partition: int) -> int:
+    try:
+        async with asyncio.timeout(_ASK_WITHIN_SECONDS):
+            return await parts.follower.end_offset(BOOKING_REQUESTS, partition)
+    except (KafkaError, TimeoutError) as error:
+        raise Refused(
+            problems.READS_AWAY,
+            "Whether this booking was accepted cannot be told while Kafka does not answer.",
+            headers={"Retry-After": str(RETRY_SECONDS)},
+        ) from error
+
+
+def _seen_by(key: AccessKey, row: BookingRow) -> BookingRow:
+    """An alias may lead to a booking at another clinic."""
+    match key.owner_kind:
+        case OwnerKind.APP:
+            own = row.app_id == key.owner_id
+        case OwnerKind.CLINIC:
+            own = row.clinic_id == key.owner_id
+        case _:
+            own = True
+    if not own:
+        raise unknown()
+    return row
+
+
+def unknown() -> Refused:
+    return Refused(problems.UNKNOWN_BOOKING, "There is no booking with this reference.")

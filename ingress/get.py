@@ -1,0 +1,75 @@
+"""GET /v1/appointments/{ref}: where a booking stands, straight after its 202 as well."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ingress import problems
+from ingress.access import require_scope
+from ingress.answers import BookingAnswer, accepted_answer, json_answer, poll_after_seconds, row_answer
+from ingress.found import State, find, own_ref
+from ingress.line import Eta
+from ingress.operation import REF, RETRY_AFTER, STRING, Answer, Operation, answering
+from ingress.parts import Parts
+from ingress.remembered import Accepted
+from waiting_room.access import Scope
+from waiting_room.domain.appointment import Status
+from waiting_room.messages import AccessKey
+
+
+def reader(parts: Parts, request: Request) -> AccessKey:
+    """Whose key it is, if it may read bookings at all. Raises Refused."""
+    key = parts.authenticate(dict(request.scope["headers"]))
+    require_scope(key, Scope.APPOINTMENTS_READ, Scope.CLINIC_READ)
+    return key
+
+
+async def answer(parts: Parts, state: State) -> BookingAnswer:
+    """What is told of it now."""
+    if isinstance(state, Accepted):
+        return accepted_answer(state)
+    return row_answer(state, eta(parts, state.clinic_id, state.place), await parts.alternatives.near(state))
+
+
+def eta(parts: Parts, clinic_id: str, place: int | None) -> Eta | None:
+    """When the booking at this place will be decided, if anybody can tell."""
+    site = parts.directory.clinic(clinic_id)
+    return parts.lines.eta(site.clinic, place, datetime.now(UTC)) if site else None
+
+
+async def get(parts: Parts, request: Request) -> Response:
+    key = reader(parts, request)
+    state = await find(parts, key, own_ref(parts, key, request.path_params["ref"]))
+    told = await answer(parts, state)
+    headers = {}
+    if not isinstance(state, Accepted):
+        headers["ETag"] = f'"{state.row_version}"'
+    if told.status is Status.PENDING:
+        headers["Retry-After"] = str(poll_after_seconds(told.eta))
+    return json_answer(told, headers=headers)
+
+
+GET: Final = Operation(
+    name="get",
+    method="GET",
+    path="/v1/appointments/{ref}",
+    summary="Read a booking",
+    endpoint=answering(get),
+    parameters=(REF,),
+    answers=(
+        Answer(
+            status=200,
+            description="Where it stands.",
+            body=BookingAnswer,
+            headers={
+                "ETag": {**STRING, "description": "The version of the booking; its place in line is no part of it."},
+                "Retry-After": RETRY_AFTER,
+            },
+        ),
+    ),
+    problems=(problems.UNKNOWN_BOOKING, problems.READS_AWAY),
+)

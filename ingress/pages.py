@@ -1,0 +1,63 @@
+"""Cursor pagination: where a page ends, opaque to the caller, and the address of the next one."""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import Any, Final, TypeVar
+from urllib.parse import urlencode
+
+import msgspec
+from starlette.datastructures import QueryParams
+
+from ingress import problems
+from ingress.operation import STRING, Parameter
+from ingress.refusal import wrong_parameter
+
+T = TypeVar("T")
+LIMIT, LIMIT_MAX = 50, 200
+PAGE_PARAMETERS: Final = (
+    Parameter(
+        name="limit",
+        where="query",
+        schema={"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT},
+        description="How many at most.",
+    ),
+    Parameter(name="cursor", where="query", schema=STRING, description="From `next` of the page before."),
+)
+
+
+def one(query: QueryParams, name: str) -> str | None:
+    """The parameter's value. Raises Refused (400) if it is there more than once."""
+    values = query.getlist(name)
+    if len(values) > 1:
+        raise wrong_parameter(name, f"{name} is there {len(values)} times.", "Send it once.", problems.BAD_PARAMETER)
+    return values[0] if values else None
+
+
+def limit_of(query: QueryParams) -> int:
+    """Raises Refused (400)."""
+    text = one(query, "limit")
+    if text is None:
+        return LIMIT
+    if text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= LIMIT_MAX:
+        return int(text)
+    detail = "The limit is not a number from 1 to 200."
+    raise wrong_parameter("limit", detail, f"Send a number from 1 to {LIMIT_MAX}.", problems.BAD_PARAMETER)
+
+
+def cursor_of(query: QueryParams, kind: type[T]) -> T | None:
+    """What ``next_page`` was given. Raises Refused (422)."""
+    text = one(query, "cursor")
+    if text is None:
+        return None
+    try:
+        return msgspec.json.decode(urlsafe_b64decode(text.encode() + b"=="), type=kind)
+    except (ValueError, msgspec.MsgspecError) as error:
+        fix = "Follow `next` as it is, or leave `cursor` out to start anew."
+        raise wrong_parameter("cursor", "The cursor cannot be read.", fix, problems.BAD_CURSOR) from error
+
+
+def next_page(path: str, query: dict[str, str], limit: int, after: Any) -> str:
+    """The address of the page after ``after``."""
+    cursor = urlsafe_b64encode(msgspec.json.encode(after)).decode().rstrip("=")
+    return f"{path}?{urlencode({**query, 'limit': limit, 'cursor': cursor})}"

@@ -1,0 +1,115 @@
+"""What ingress is made of, wired together once a process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+
+from ingress import problems
+from ingress.access import Keys
+from ingress.alternatives import Alternatives
+from ingress.directory import Directory
+from ingress.handover import Handover
+from ingress.line import Lines
+from ingress.reads import Reads
+from ingress.refusal import Refused
+from ingress.remembered import Remembered
+from ingress.requests import Headers
+from ingress.tail import Tail
+from waiting_room.domain.booking_ref import RefSecrets
+from waiting_room.kafka import Follower, OnRecord
+from waiting_room.messages import AccessKey, Pulse, Reader, Unreadable
+from waiting_room.settings import Settings
+from waiting_room.supervise import Task
+from waiting_room.topics import ACCESS_KEYS, CLINIC_DIRECTORY, CLINIC_PULSE
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """Handlers get this; each uses the few parts it needs."""
+
+    settings: Settings
+    refs: RefSecrets
+    keys: Keys
+    directory: Directory
+    lines: Lines
+    follower: Follower
+    handover: Handover
+    remembered: Remembered
+    reads: Reads
+    alternatives: Alternatives
+    tail: Tail
+    stopping: asyncio.Event
+    """Set when the process is told to stop: streams end, waiting requests answer."""
+
+    @property
+    def tasks(self) -> dict[str, Task]:
+        """What must run while requests are answered."""
+        return {"follower": self._follow, "handover": self.handover.run, "tail": self.tail.run}
+
+    async def _follow(self, finish: asyncio.Event) -> None:
+        following = asyncio.create_task(self.follower.run(), name="follow")
+        finishing = asyncio.create_task(finish.wait(), name="finish follower")
+        try:
+            await asyncio.wait((following, finishing), return_when=asyncio.FIRST_COMPLETED)
+            if following.done():
+                following.result()
+        finally:
+            for task in (following, finishing):
+                task.cancel()
+            await asyncio.gather(following, finishing, return_exceptions=True)
+
+    def authenticate(self, headers: Headers) -> AccessKey:
+        """Whose request this is. Raises Refused: 401, or 503 until keys and clinics are known at all."""
+        if not self.follower.caught_up.is_set():
+            raise Refused(
+                problems.NOT_READY,
+                "This ingress is starting: it does not know keys and clinics yet.",
+                headers={"Retry-After": "1"},
+                more={"outcome": "none"},
+            )
+        return self.keys.authenticate(headers.get(b"authorization"), datetime.now(UTC))
+
+
+@asynccontextmanager
+async def wired(settings: Settings, refs: RefSecrets, stopping: asyncio.Event) -> AsyncIterator[Parts]:
+    """Everything wired; nothing is waited for, neither Kafka nor PostgreSQL has to be there."""
+    keys, directory, lines = Keys(), Directory(), Lines()
+    reads = await Reads.open(settings)
+    tables = {CLINIC_DIRECTORY: directory.apply, ACCESS_KEYS: keys.apply, CLINIC_PULSE: _pulses_to(lines)}
+    try:
+        yield Parts(
+            settings=settings,
+            refs=refs,
+            keys=keys,
+            directory=directory,
+            lines=lines,
+            follower=Follower(settings, tables),
+            handover=Handover(settings),
+            remembered=Remembered(settings.ingress_remember_keys),
+            reads=reads,
+            alternatives=Alternatives(reads, directory),
+            tail=Tail(settings),
+            stopping=stopping,
+        )
+    finally:
+        await reads.close()
+
+
+def _pulses_to(lines: Lines) -> OnRecord:
+    read: Reader[Pulse] = Reader(Pulse)
+
+    def apply(worker_id: str, value: bytes | None) -> None:
+        try:
+            lines.apply(worker_id, None if value is None else read(value))
+        except Unreadable as error:
+            log.error("pulse_unreadable", worker_id=worker_id, error=str(error))
+
+    return apply

@@ -1,0 +1,139 @@
+"""The list of problem types (RFC 9457): every way ingress says no, and what a person should do then.
+
+A type is served at its own address, ``/problems/<name>``. ``refusal.py`` makes answers of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemType:
+    """``next_step`` is the general advice; one problem may give a better one."""
+
+    name: str
+    status: int
+    title: str
+    next_step: str
+
+    @property
+    def address(self) -> str:
+        return f"/problems/{self.name}"
+
+
+_CORRECT: Final = "Correct the request as `errors` says and send it again."
+_AGAIN: Final = "Nothing was booked. Send the same request with the same key again after `Retry-After`."
+
+# The request as HTTP
+NOT_FOUND: Final = ProblemType(
+    "not-found", 404, "There is nothing at this address", "Check the address against /openapi.json."
+)
+METHOD_NOT_ALLOWED: Final = ProblemType(
+    "method-not-allowed", 405, "This address does not take that method", "Use a method that `Allow` names."
+)
+BODY_TOO_LARGE: Final = ProblemType("body-too-large", 413, "The body is too large", "Send a smaller body.")
+WRONG_CONTENT_TYPE: Final = ProblemType(
+    "wrong-content-type", 415, "The body must be JSON", "Send JSON with `Content-Type: application/json`."
+)
+MALFORMED_JSON: Final = ProblemType(
+    "malformed-json", 400, "The body is not valid JSON", "Send one JSON object in UTF-8."
+)
+BAD_HEADER: Final = ProblemType("bad-header", 400, "A header is missing or wrong", _CORRECT)
+BAD_PARAMETER: Final = ProblemType("bad-parameter", 400, "A parameter is missing or wrong", _CORRECT)
+WHOSE_BOOKINGS: Final = ProblemType(
+    "whose-bookings", 422, "Say whose bookings", "Send `patient` alone, or `clinic` and `day`."
+)
+BAD_CURSOR: Final = ProblemType("bad-cursor", 422, "The cursor is none of ours", _CORRECT)
+ERROR: Final = ProblemType(
+    "error", 500, "Something went wrong here", "Try again with the same key; if it stays so, tell us the `error_id`."
+)
+
+# Who asks
+UNAUTHENTICATED: Final = ProblemType(
+    "unauthenticated", 401, "No valid API key", "Send `Authorization: Bearer <your key>` with a key that is valid."
+)
+FORBIDDEN: Final = ProblemType(
+    "forbidden", 403, "This key may not do that", "Use a key whose owner and scopes allow it."
+)
+
+# What is asked for
+UNKNOWN_FIELD: Final = ProblemType("unknown-field", 422, "The body has a field nobody knows", _CORRECT)
+MISSING_FIELD: Final = ProblemType("missing-field", 422, "The body lacks a field", _CORRECT)
+WRONG_VALUE: Final = ProblemType("wrong-value", 422, "A field has a value of the wrong kind", _CORRECT)
+START_OR_RANGE: Final = ProblemType(
+    "start-or-range", 422, "Say when: an exact start or a range", "Send exactly one of `start_at` and `range`."
+)
+PROVIDER_OR_CLINIC: Final = ProblemType(
+    "provider-or-clinic", 422, "Say where: a provider or a clinic", "Send `provider_id`, `clinic_id` or both."
+)
+UNKNOWN_PROVIDER: Final = ProblemType(
+    "unknown-provider", 422, "There is no such provider", "Choose a provider from /v1/clinics."
+)
+UNKNOWN_CLINIC: Final = ProblemType(
+    "unknown-clinic", 422, "There is no such clinic", "Choose a clinic from /v1/clinics."
+)
+PROVIDER_ELSEWHERE: Final = ProblemType(
+    "provider-elsewhere", 422, "The provider is not at that clinic", "Leave `clinic_id` out, or correct it."
+)
+UNKNOWN_SERVICE: Final = ProblemType(
+    "unknown-service", 422, "The clinic does not know that service", "Choose one of the clinic's service types."
+)
+SERVICE_NOT_OFFERED: Final = ProblemType(
+    "service-not-offered", 422, "Nobody asked for offers that service", "Choose another provider or service."
+)
+CLINIC_CLOSED: Final = ProblemType(
+    "clinic-closed", 409, "The clinic takes no bookings", "Choose another clinic, or ask the clinic when it opens."
+)
+START_IN_PAST: Final = ProblemType("start-in-past", 422, "That time has passed", "Choose a time that lies ahead.")
+TOO_FAR_AHEAD: Final = ProblemType(
+    "too-far-ahead", 422, "That time is too far ahead", "Choose an earlier time, or book later."
+)
+RANGE_EMPTY: Final = ProblemType(
+    "range-empty", 422, "The range has no time in it", "Send a `to` that is later than `from`."
+)
+RANGE_TOO_LONG: Final = ProblemType("range-too-long", 422, "The range is too long", "Ask for a shorter range.")
+START_NOT_OFFERED: Final = ProblemType(
+    "start-not-offered", 422, "No appointment starts then", "Choose one of the starts named in `errors`."
+)
+KEY_REUSED: Final = ProblemType(
+    "key-reused", 422, "The idempotency key was used for something else", "Use a new key for a new request."
+)
+
+# What became of a command
+LINE_TOO_LONG: Final = ProblemType(
+    "line-too-long",
+    429,
+    "The clinic's line is too long",
+    "Try another clinic, or send the same request with the same key again after `Retry-After`.",
+)
+BACKLOG: Final = ProblemType("backlog", 429, "More was accepted than could be processed yet", _AGAIN)
+BUSY: Final = ProblemType("busy", 503, "Too many requests at once", _AGAIN)
+NOT_ACCEPTING: Final = ProblemType("not-accepting", 503, "Nothing can be accepted right now", _AGAIN)
+OUTCOME_UNKNOWN: Final = ProblemType(
+    "outcome-unknown",
+    503,
+    "It is not known yet whether this was accepted",
+    "Send the same request with the same key again, which never books twice; or read `links.self`, or cancel it.",
+)
+NOT_BOOKED: Final = ProblemType(
+    "not-booked", 409, "The booking was not made", "Book another time, provider or clinic, with a new key."
+)
+
+# Reading
+UNKNOWN_BOOKING: Final = ProblemType(
+    "unknown-booking", 404, "There is no such booking", "Check the reference; only its own app can read it."
+)
+READS_AWAY: Final = ProblemType(
+    "reads-away",
+    503,
+    "Bookings cannot be read right now",
+    "Nothing is lost, and new bookings may still be accepted. Read again after `Retry-After`.",
+)
+NOT_READY: Final = ProblemType("not-ready", 503, "This ingress is not ready", "Try again after `Retry-After`.")
+
+ALL: Final[Mapping[str, ProblemType]] = {
+    kind.name: kind for kind in list(globals().values()) if isinstance(kind, ProblemType)
+}

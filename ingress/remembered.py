@@ -1,0 +1,124 @@
+"""What this process remembers of idempotency keys: what came under a key and what its caller was told.
+
+A convenience, not the truth: another ingress, or this one after a restart, derives the same booking_ref for a
+retry, and hold sees to it that it books once. Here a retry is answered without a second record, a retry that
+arrives while the first try is under way shares its outcome, and a key that comes with something else is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import TypeVar, cast
+
+import msgspec
+
+from ingress import problems
+from ingress.line import Eta
+from ingress.refusal import Refused, wrong_header
+
+_KEY_PART = slice(5, 19)
+"""The part of a canonical booking_ref that is derived from (app, key) alone: the same at every clinic."""
+
+
+class Accepted(msgspec.Struct, frozen=True, gc=False):
+    """A booking whose caller was told 202; without ``accepted_at`` one that may have been, nobody here knows."""
+
+    booking_ref: str
+    accepted_at: datetime | None
+    place: int | None
+    eta: Eta | None
+
+
+class Cancelling(msgspec.Struct, frozen=True, gc=False):
+    """A cancel whose caller was told 202."""
+
+    booking_ref: str
+    requested_at: datetime
+
+
+Told = Accepted | Cancelling
+T = TypeVar("T", Accepted, Cancelling)
+
+
+class _Try(msgspec.Struct, eq=False, gc=False):
+    """``outcome`` is there while the try is under way; ``told`` once it was accepted.
+
+    Hidden from the cycle collector, as what it holds is: with 100,000 of them a full collection takes 14 ms, not 110.
+    """
+
+    request_hash: bytes
+    outcome: asyncio.Future[Told | Refused] | None = None
+    told: Told | None = None
+
+
+class Remembered:
+    """The ``limit`` keys used last."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._tries: OrderedDict[str, _Try] = OrderedDict()
+
+    async def once(self, ref_of_key: str, request_hash: bytes, run: Callable[[], Awaitable[T]]) -> T:
+        """What ``run`` answers, now or when the same request came under the same key before.
+
+        ``ref_of_key``: any booking_ref derived from the app and the key; ``request_hash``: of all that is asked, so
+        that equal hashes mean the same kind of answer.
+        Raises Refused: what ``run`` raises, or 422 if the key came with another request. A try that came to
+        nothing is forgotten, one of unknown outcome is made again.
+        """
+        key = ref_of_key[_KEY_PART]
+        while (known := self._tries.get(key)) is not None:
+            if known.request_hash != request_hash:
+                raise _reused()
+            if known.told is not None:
+                return cast(T, known.told)
+            if (outcome := known.outcome) is None:
+                break
+            await asyncio.wait((outcome,))
+            if not outcome.cancelled():
+                return cast(T, _told(outcome.result()))
+        return await self._run(key, request_hash, run)
+
+    def accepted(self, booking_ref: str) -> Accepted | None:
+        """What was told about exactly this booking, if it was accepted here."""
+        known = self._tries.get(booking_ref[_KEY_PART])
+        if known is None or not isinstance(known.told, Accepted) or known.told.booking_ref != booking_ref:
+            return None
+        return known.told
+
+    async def _run(self, key: str, request_hash: bytes, run: Callable[[], Awaitable[T]]) -> T:
+        outcome: asyncio.Future[Told | Refused] = asyncio.get_running_loop().create_future()
+        current = self._tries[key] = _Try(request_hash, outcome)
+        self._tries.move_to_end(key)
+        if len(self._tries) > self._limit:
+            self._tries.popitem(last=False)
+        try:
+            told = current.told = await run()
+            outcome.set_result(told)
+            return told
+        except Refused as refusal:
+            outcome.set_result(refusal)
+            if refusal.more.get("outcome") != "unknown" and self._tries.get(key) is current:
+                del self._tries[key]
+            raise
+        finally:
+            outcome.cancel()  # nothing where it has a result; else nobody is working on it any more
+            current.outcome = None
+
+
+def _told(outcome: Told | Refused) -> Told:
+    if isinstance(outcome, Refused):
+        raise outcome
+    return outcome
+
+
+def _reused() -> Refused:
+    return wrong_header(
+        "Idempotency-Key",
+        "This key came with a different request before.",
+        "Use a new key for a new request, and the same key only to repeat the same request.",
+        problems.KEY_REUSED,
+    )

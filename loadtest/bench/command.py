@@ -1,0 +1,42 @@
+"""``python -m loadtest bench [NAME]``: one benchmark by name, or the list of them."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import sys
+from typing import Annotated
+
+import typer
+import uvloop
+
+from loadtest.bench.report import Result, machine, show
+from waiting_room.telemetry import logs
+
+BENCHMARKS = {
+    "ack": "accept latency at 1,000 bookings/s over 500 clinics; CPU and p50 against a bare handler",
+    "hold": "bookings one hold process drains from a full topic",
+    "seat-race": "200 bookings at once for one seat",
+}
+"""Name to what it measures; ``loadtest/bench/NAME.py`` has ``async def measure(seed) -> Result``."""
+
+
+def bench(
+    name: Annotated[str | None, typer.Argument(help="Which one; none lists them.")] = None,
+    seed: Annotated[int, typer.Option(help="The same seed, the same load.")] = 1,
+) -> None:
+    """Run one benchmark: real servers, a table, and .run/bench/NAME.json. Exit status 1 when the target is missed."""
+    if name is None:
+        for each, what in BENCHMARKS.items():
+            print(f"{each:<12} {what}")
+        return
+    if name not in BENCHMARKS:
+        sys.exit(f"no benchmark is called {name}; there are: {', '.join(BENCHMARKS)}")
+    logs.configure("bench", "warning")
+    on = machine()
+    module = importlib.import_module(f"loadtest.bench.{name.replace('-', '_')}")
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        result: Result = runner.run(module.measure(seed))
+    path = show(result, on)
+    print(path.relative_to(path.parents[2]))
+    raise typer.Exit(0 if result.passed else 1)

@@ -1,0 +1,137 @@
+"""Lists: a patient's bookings for the app that made them, a clinic's day for the clinic, the directory for both."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from tests.stack import Kafka
+from tests.support.commands import APP
+from tests.support.database import Database
+from tests.support.ingress import Answer, Caller, Newcomer, Stage, ingress, staged
+from tests.support.lines import line_up
+from tests.support.world import SERVICE, clinics, tomorrow
+from waiting_room.access import OwnerKind
+
+SPECS = clinics(3, endpoint="http://127.0.0.1:9")
+LIST = "/v1/appointments"
+
+
+@pytest.fixture(scope="module")
+async def stage(kafka: Kafka, template: Database) -> AsyncIterator[Stage]:
+    async with staged(kafka, template, SPECS) as stage:
+        async with stage.database.owner() as owner:
+            await line_up(owner, SPECS[0], 5, "anna")
+            await line_up(owner, SPECS[1], 2, "anna")
+            await line_up(owner, SPECS[1], 1, "ben")
+        yield stage
+
+
+@pytest.fixture(scope="module")
+async def base(stage: Stage) -> AsyncIterator[str]:
+    async with ingress(stage.kafka, stage.database) as base:
+        yield base
+
+
+@pytest.fixture(scope="module")
+async def app(stage: Stage, base: str) -> AsyncIterator[Caller]:
+    async with Caller(base, stage.token) as caller:
+        yield caller
+
+
+@pytest.fixture(scope="module")
+async def clinic(stage: Stage, base: str) -> AsyncIterator[Caller]:
+    async with Newcomer(stage.kafka, base, OwnerKind.CLINIC, "0001") as caller:
+        yield caller
+
+
+def refs(answer: Answer) -> list[str]:
+    assert answer.status == 200, answer.body
+    return [each["booking_ref"] for each in answer.body["appointments"]]
+
+
+async def test_a_patients_bookings_newest_first_page_by_page(app: Caller) -> None:
+    everything = refs(await app.get(LIST, params={"patient": "anna"}))
+    assert len(everything) == 7
+    page = await app.get(LIST, params={"patient": "anna", "limit": "3"})
+    pages = [refs(page)]
+    while page.body["next"]:
+        page = await app.get(page.body["next"])
+        pages.append(refs(page))
+    assert [len(each) for each in pages] == [3, 3, 1]
+    assert [ref for each in pages for ref in each] == everything
+    assert refs(await app.get(LIST, params={"patient": "nobody"})) == []
+
+
+async def test_a_list_says_where_each_booking_stands(app: Caller) -> None:
+    told = (await app.get(LIST, params={"patient": "ben"})).body["appointments"][0]
+    assert (told["place"], told["clinic_id"], told["status"]) == (3, "0002", "pending")
+    assert "patient" not in told
+
+
+async def test_another_apps_patient_of_the_same_number_is_somebody_else(stage: Stage, base: str) -> None:
+    async with Newcomer(stage.kafka, base, OwnerKind.APP, "other") as other:
+        assert refs(await other.get(LIST, params={"patient": "anna"})) == []
+
+
+async def test_a_clinic_lists_its_own_day(clinic: Caller) -> None:
+    day = tomorrow().date().isoformat()
+    listed = await clinic.get(LIST, params={"clinic": "0001", "day": day})
+    starts = [each["start_at"] for each in listed.body["appointments"]]
+    assert len(starts) == 5
+    assert starts == sorted(starts)
+    first = await clinic.get(LIST, params={"clinic": "0001", "day": day, "limit": "4"})
+    rest = await clinic.get(first.body["next"])
+    assert refs(first) + refs(rest) == refs(listed)
+    other_day = (tomorrow() + timedelta(days=1)).date().isoformat()
+    assert refs(await clinic.get(LIST, params={"clinic": "0001", "day": other_day})) == []
+    assert (await clinic.get(LIST, params={"clinic": "0002", "day": day})).status == 403
+    assert (await clinic.get(LIST, params={"patient": "anna"})).status == 403
+    one = refs(listed)[0]
+    assert (await clinic.get(f"{LIST}/{one}")).body["booking_ref"] == one
+
+
+async def test_an_operator_sees_every_clinic_and_an_app_none(stage: Stage, base: str, app: Caller) -> None:
+    query = {"clinic": "0002", "day": tomorrow().date().isoformat()}
+    async with Newcomer(stage.kafka, base, OwnerKind.OPERATOR, "olga") as operator:
+        assert len(refs(await operator.get(LIST, params=query))) == 3
+    assert (await app.get(LIST, params=query)).status == 403
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "name"),
+    [
+        ({}, 422, "whose-bookings"),
+        ({"patient": "anna", "clinic": "0001"}, 422, "whose-bookings"),
+        ({"clinic": "0001"}, 422, "whose-bookings"),
+        ({"patient": "anna", "limit": "0"}, 400, "bad-parameter"),
+        ({"patient": "anna", "limit": "many"}, 400, "bad-parameter"),
+        ({"patient": "anna", "cursor": "x"}, 422, "bad-cursor"),
+        ({"clinic": "0001", "day": "tomorrow"}, 400, "bad-parameter"),
+        ({"clinic": "0001", "day": "2026-02-30"}, 400, "bad-parameter"),
+    ],
+)
+async def test_what_cannot_be_listed(
+    clinic: Caller, app: Caller, query: dict[str, str], status: int, name: str
+) -> None:
+    caller = clinic if "day" in query else app
+    answer = await caller.get(LIST, params=query)
+    assert (answer.status, answer.body["type"]) == (status, f"/problems/{name}")
+
+
+async def test_the_directory(app: Caller) -> None:
+    first = await app.get("/v1/clinics", params={"limit": "2"})
+    assert [each["clinic_id"] for each in first.body["clinics"]] == ["0001", "0002"]
+    rest = await app.get(first.body["next"])
+    assert [each["clinic_id"] for each in rest.body["clinics"]] == ["0003"]
+    assert rest.body["next"] is None
+    clinic = (await app.get("/v1/clinics/0001")).body
+    assert (clinic["status"], clinic["timezone"]) == ("open", "UTC")
+    assert clinic["service_types"][0]["service_type"] == SERVICE
+    (provider,) = (await app.get(clinic["links"]["providers"])).body["providers"]
+    assert provider["provider_id"] == "0001-1"
+    assert provider["hours"][0] == {"weekday": 1, "opens": "00:00", "closes": "23:30", "slot_minutes": 30}
+    assert (await app.get("/v1/clinics/ZZZZ")).body["type"] == "/problems/not-found"
+    assert APP not in str(clinic)

@@ -1,0 +1,43 @@
+"""Fixtures on top of the servers: databases, topics, clinics."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.stack import Kafka, Postgres
+from tests.support import topics
+from tests.support.database import Database, clone, template_for_tests
+from tests.support.holding import Hold
+from tests.support.world import settings_for
+from waiting_room.store.pool import create_pool
+
+
+@pytest.fixture(scope="session")
+async def template(postgres_server: Postgres) -> AsyncIterator[Database]:
+    """The migrated database that every test's own is cloned from."""
+    async with template_for_tests(postgres_server) as database:
+        yield database
+
+
+@pytest.fixture
+async def database(template: Database) -> AsyncIterator[Database]:
+    """A migrated, empty database for one test."""
+    async with clone(template) as database:
+        yield database
+
+
+@pytest.fixture
+async def fresh_kafka(kafka: Kafka) -> Kafka:
+    """The session's broker with our topics new and empty."""
+    await topics.recreate(kafka)
+    return kafka
+
+
+@pytest.fixture
+async def hold(database: Database) -> AsyncIterator[Hold]:
+    """Hold, with its own login."""
+    pool = await create_pool(settings_for(database, None, "hold"), "hold")
+    yield Hold(pool)
+    await pool.close()

@@ -1,0 +1,59 @@
+"""Hold's transaction as tests run it, and what it left in the database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import asyncpg
+
+from tests.support.database import Database
+from tests.support.world import ClinicSpec, seed
+from waiting_room.store.holds import Rules
+from waiting_room.store.pool import Pool
+from workers.hold.batch import Batch, Outcome
+from workers.hold.read import Appended
+
+REST = "http://127.0.0.1:9/clinics"
+
+
+class Hold:
+    """Hold's transaction on a pool, as its worker runs it."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self.rules: dict[str, Rules] = {}
+
+    async def __call__(self, items: Sequence[Appended], *, unprocessable: bool = False) -> Outcome:
+        async with self.pool.acquire() as conn, conn.transaction():
+            return await Batch(conn, self.rules, 3_600).work(items, unprocessable=unprocessable)
+
+
+def clinic_of(item: Appended) -> str:
+    return item.command.clinic_id
+
+
+async def seeded(database: Database, specs: list[ClinicSpec]) -> None:
+    async with database.owner() as owner:
+        await seed(owner, specs)
+
+
+async def rows_of(database: Database, what: str) -> list[asyncpg.Record]:
+    async with database.owner() as owner:
+        return list(await owner.fetch(what))
+
+
+async def check_counters(database: Database) -> None:
+    """Sequence numbers without gaps, tickets without gaps, the line is what is pending."""
+    for row in await rows_of(
+        database,
+        """
+        SELECT c.*, (SELECT count(*) FROM appointments a WHERE a.clinic_id = c.clinic_id AND status = 'pending') AS p,
+            (SELECT count(*) FROM appointment_events e WHERE e.clinic_id = c.clinic_id) AS e,
+            (SELECT max(seq) FROM appointment_events e WHERE e.clinic_id = c.clinic_id) AS s,
+            (SELECT count(ticket) FROM appointments a WHERE a.clinic_id = c.clinic_id) AS t
+        FROM clinic_counters c WHERE last_seq > 0
+        """,
+    ):
+        assert row["line"] == row["p"]
+        assert row["last_seq"] == row["e"] == row["s"]
+        assert row["last_ticket"] == row["t"]

@@ -1,0 +1,74 @@
+"""Bookings written as their writers do, through the Journal, without running those writers."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+
+from tests.support.commands import APP, REFS
+from tests.support.world import SERVICE, ClinicSpec, tomorrow
+from waiting_room.domain.appointment import By, EventType, Reason
+from waiting_room.store.journal import Booking, Journal
+from waiting_room.store.pool import Connection
+
+HELD = (EventType.ACCEPTED, EventType.HELD)
+CALLING = (*HELD, EventType.CALLING)
+UNKNOWN = (*CALLING, EventType.OUTCOME_UNKNOWN)
+CONFIRMED = (*CALLING, EventType.CONFIRMED)
+WITHDRAWING = (*CONFIRMED, EventType.CANCELLED)
+
+
+async def plant(
+    conn: Connection,
+    spec: ClinicSpec,
+    number: int,
+    events: tuple[EventType, ...] = HELD,
+    *,
+    app_id: str = APP,
+    since: datetime | None = None,
+    hold_until: datetime | None = None,
+    next_attempt_at: datetime | None = None,
+) -> Booking:
+    """The ``number``-th booking of this clinic after ``events``, its seat claimed as long as it keeps one.
+
+    ``since``: when it was held and, if it is, decided.
+    """
+    async with conn.transaction():
+        journal = await Journal.open(conn, [spec.clinic_id])
+        start_at = tomorrow(0) + timedelta(minutes=30 * number)
+        booking = Booking(
+            clinic_id=spec.clinic_id,
+            booking_ref=REFS.derive(spec.clinic_id, APP, str(number)),
+            app_id=app_id,
+            accepted_at=since or journal.now,
+            held_at=since or journal.now,
+            ticket=journal.next_ticket(spec.clinic_id),
+            provider_id=spec.provider_id,
+            seat=0,
+            service_type=SERVICE,
+            start_at=start_at,
+            end_at=start_at + timedelta(minutes=30),
+            patient_id="patient",
+            patient=json.dumps({"id": "patient"}),
+            hold_until=hold_until or start_at,
+            next_attempt_at=next_attempt_at,
+        )
+        for event in events:
+            cancelled = event is EventType.CANCELLED
+            journal.record(
+                booking, event, reason=Reason.PATIENT if cancelled else None, by=By.PATIENT if cancelled else None
+            )
+        if since is not None and booking.decided_at is not None:
+            booking.decided_at = since
+        await journal.write()
+        if booking.known_state.keeps_seat:
+            await conn.execute(
+                "INSERT INTO seat_claims VALUES ($1, $2, 0, tstzrange($3, $4), $5, $6, 1)",
+                spec.clinic_id,
+                spec.provider_id,
+                booking.start_at,
+                booking.end_at,
+                start_at.date(),
+                booking.booking_ref,
+            )
+    return booking

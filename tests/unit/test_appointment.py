@@ -1,0 +1,177 @@
+"""The state machine: whatever happens in whatever order, a booking is in a state that may be stored."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from waiting_room.domain.appointment import (
+    DECIDED,
+    WANTS_SEAT,
+    By,
+    ClinicState,
+    EventType,
+    IllegalTransition,
+    Reason,
+    Stage,
+    State,
+    Status,
+    apply,
+)
+
+Happening = tuple[EventType, Reason | None, By | None]
+happenings = st.lists(
+    st.tuples(
+        st.sampled_from(EventType),
+        st.sampled_from([None, Reason.PATIENT, Reason.CLINIC_UNAVAILABLE]),
+        st.sampled_from([None, By.PATIENT]),
+    ),
+    max_size=40,
+)
+BOOK = [EventType.ACCEPTED, EventType.HELD]
+
+
+def replay(*events: EventType, reason: Reason | None = Reason.PATIENT) -> State:
+    state: State | None = None
+    for event in events:
+        state = apply(state, event, reason=reason)
+    assert state is not None
+    return state
+
+
+def may_be_stored(state: State) -> bool:
+    """The CHECKs of the table appointments, as far as events decide them."""
+    pending = state.status is Status.PENDING
+    return (
+        pending == (state.stage is not None)
+        and (state.status in DECIDED) == state.decided != pending
+        and (state.status in (Status.REJECTED, Status.CANCELLED)) == (state.reason is not None)
+        and (not pending or state.clinic_state in (ClinicState.NONE, ClinicState.CALLING, ClinicState.UNKNOWN))
+        and (state.status is not Status.CONFIRMED or state.clinic_state in (ClinicState.NONE, ClinicState.BOOKED))
+        and (state.clinic_state is not ClinicState.WITHDRAWING or state.status not in WANTS_SEAT)
+        and state.revision >= 1
+    )
+
+
+@given(happenings)
+def test_any_sequence_is_refused_or_leaves_a_state_that_may_be_stored(sequence: list[Happening]) -> None:
+    state: State | None = None
+    for event, reason, by in sequence:
+        before = state
+        try:
+            state = apply(state, event, reason=reason, by=by)
+        except IllegalTransition:
+            assert state == before
+            continue
+        assert may_be_stored(state)
+        _check_step(before, event, state)
+
+
+def _check_step(before: State | None, event: EventType, after: State) -> None:
+    """What holds between two states, whatever they are."""
+    if before is None:
+        return
+    if before.decided:
+        assert after.decided, "a decision is not taken back"
+        if before.status is not Status.CONFIRMED:
+            assert (after.status, after.reason, after.by) == (before.status, before.reason, before.by)
+    if not before.keeps_seat:
+        assert not after.keeps_seat, "a seat that was freed may be somebody else's"
+    if before.clinic_state is not ClinicState.NONE and after.clinic_state is ClinicState.NONE:
+        assert event in (EventType.NOT_BOOKED, EventType.WITHDRAWN), "the clinic itself must have said so"
+    if after.status in WANTS_SEAT:
+        assert after.keeps_seat
+
+
+@pytest.mark.parametrize(
+    ("events", "status", "stage", "clinic_state", "keeps_seat"),
+    [
+        ([EventType.ACCEPTED], Status.PENDING, Stage.ACCEPTED, ClinicState.NONE, True),
+        (BOOK, Status.PENDING, Stage.HELD, ClinicState.NONE, True),
+        ([*BOOK, EventType.CONFIRMED], Status.CONFIRMED, None, ClinicState.NONE, True),
+        ([*BOOK, EventType.CALLING], Status.PENDING, Stage.CONFIRMING, ClinicState.CALLING, True),
+        ([*BOOK, EventType.CALLING, EventType.CONFIRMED], Status.CONFIRMED, None, ClinicState.BOOKED, True),
+        ([*BOOK, EventType.CALLING, EventType.NOT_BOOKED], Status.PENDING, Stage.HELD, ClinicState.NONE, True),
+        (
+            [*BOOK, EventType.CALLING, EventType.OUTCOME_UNKNOWN],
+            Status.PENDING,
+            Stage.CONFIRMING,
+            ClinicState.UNKNOWN,
+            True,
+        ),
+        ([*BOOK, EventType.REJECTED], Status.REJECTED, None, ClinicState.NONE, False),
+        ([*BOOK, EventType.CANCELLED], Status.CANCELLED, None, ClinicState.NONE, False),
+        ([EventType.CANCELLED], Status.CANCELLED, None, ClinicState.NONE, False),
+        ([EventType.CANCELLED, EventType.REPEATED], Status.CANCELLED, None, ClinicState.NONE, False),
+        ([*BOOK, EventType.CALLING, EventType.CANCELLED], Status.CANCELLED, None, ClinicState.CALLING, True),
+        (
+            [*BOOK, EventType.CALLING, EventType.CANCELLED, EventType.NOT_BOOKED],
+            Status.CANCELLED,
+            None,
+            ClinicState.NONE,
+            False,
+        ),
+        (
+            [*BOOK, EventType.CALLING, EventType.CANCELLED, EventType.WITHDRAWAL_DUE],
+            Status.CANCELLED,
+            None,
+            ClinicState.WITHDRAWING,
+            True,
+        ),
+        (
+            [*BOOK, EventType.CALLING, EventType.CONFIRMED, EventType.CANCELLED],
+            Status.CANCELLED,
+            None,
+            ClinicState.WITHDRAWING,
+            True,
+        ),
+        (
+            [*BOOK, EventType.CALLING, EventType.CONFIRMED, EventType.CANCELLED, EventType.WITHDRAWN],
+            Status.CANCELLED,
+            None,
+            ClinicState.NONE,
+            False,
+        ),
+    ],
+    ids=lambda value: "-".join(event.rpartition(".")[2] for event in value) if isinstance(value, list) else None,
+)
+def test_the_ways_a_booking_goes(
+    events: list[EventType], status: Status, stage: Stage | None, clinic_state: ClinicState, keeps_seat: bool
+) -> None:
+    state = replay(*events)
+    assert (state.status, state.stage, state.clinic_state) == (status, stage, clinic_state)
+    assert state.keeps_seat is keeps_seat
+
+
+@pytest.mark.parametrize(
+    ("events", "event"),
+    [
+        ([], EventType.HELD),
+        ([], EventType.CONFIRMED),
+        ([EventType.ACCEPTED], EventType.ACCEPTED),
+        ([EventType.ACCEPTED], EventType.CALLING),
+        ([EventType.ACCEPTED], EventType.CONFIRMED),
+        ([*BOOK, EventType.CALLING], EventType.CALLING),
+        ([*BOOK], EventType.WITHDRAWN),
+        ([*BOOK, EventType.CONFIRMED], EventType.CONFIRMED),
+        ([*BOOK, EventType.REJECTED], EventType.CANCELLED),
+        ([*BOOK, EventType.CANCELLED], EventType.HELD),
+        ([*BOOK, EventType.CALLING, EventType.CANCELLED], EventType.CONFIRMED),
+    ],
+)
+def test_what_does_not_fit_is_refused(events: list[EventType], event: EventType) -> None:
+    state = replay(*events) if events else None
+    with pytest.raises(IllegalTransition, match=event):
+        apply(state, event, reason=Reason.PATIENT)
+
+
+@pytest.mark.parametrize("events", [[], BOOK], ids=["first", "held"])
+def test_nothing_is_cancelled_without_a_reason(events: list[EventType]) -> None:
+    with pytest.raises(IllegalTransition):
+        apply(replay(*events) if events else None, EventType.CANCELLED)
+
+
+def test_nothing_is_rejected_without_a_reason() -> None:
+    with pytest.raises(IllegalTransition):
+        apply(replay(*BOOK), EventType.REJECTED)

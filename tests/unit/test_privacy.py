@@ -1,0 +1,50 @@
+"""Health data stays out of what is published, counted and logged."""
+
+from __future__ import annotations
+
+import ast
+
+import msgspec
+from prometheus_client import REGISTRY
+
+from tests.unit.test_layout import PROGRAMS, sources
+from waiting_room.messages import BookingEvent, Patient
+from waiting_room.telemetry import metrics
+
+PERSONAL = {"patient", "patient_id", "contact", "locale", "email", "phone", "body", "name", "birth_date"}
+LABELS = {"outcome", "reason", "kind", "status", "topic", "clinic", "role", "worker", "partition", "state", "le"}
+
+
+def test_events_carry_no_patient_data() -> None:
+    fields = {field.name for field in msgspec.structs.fields(BookingEvent)}
+    assert not fields & (PERSONAL | {field.name for field in msgspec.structs.fields(Patient)})
+
+
+def test_metrics_have_no_label_that_could_name_a_person() -> None:
+    assert metrics.ACCEPT_SECONDS is not None
+    ours = [metric for metric in REGISTRY.collect() if metric.name.startswith("waiting_room_")]
+    assert ours
+    labels = {
+        label
+        for name, collector in vars(metrics).items()
+        if name.isupper() and hasattr(collector, "_labelnames")
+        for label in collector._labelnames
+    }
+    assert labels <= LABELS
+
+
+def test_no_log_line_is_given_patient_data() -> None:
+    found = []
+    lines = 0
+    for path in sources(*PROGRAMS):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+                continue
+            if not (isinstance(node.func.value, ast.Name) and node.func.value.id in ("log", "logger")):
+                continue
+            lines += 1
+            given = {keyword.arg for keyword in node.keywords}
+            if given & PERSONAL or None in given:
+                found.append(f"{path.name}:{node.lineno}: {sorted(str(name) for name in given)}")
+    assert lines > 10
+    assert not found

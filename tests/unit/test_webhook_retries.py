@@ -1,0 +1,115 @@
+"""When deliveries are tried again, and what an answer means for them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from waiting_room.settings import Settings
+from waiting_room.store.webhooks import Delivery
+from workers.webhooks.rooms import Rooms
+from workers.webhooks.schedule import RETRY_AFTER_MAX_SECONDS, again_in, pauses_of, retry_after_seconds
+from workers.webhooks.verdict import Answer, settle
+
+NOW = datetime(2026, 11, 23, 8, tzinfo=UTC)
+PAUSES = pauses_of(Settings.model_fields["webhook_retry_seconds"].default)
+
+
+def delivery(attempts: int = 0) -> Delivery:
+    return Delivery(
+        endpoint_id="ep_1",
+        clinic_id="0001",
+        seq=7,
+        booking_ref="0001-AAAA-BBBB-CCCC-DDDD",
+        event="booking.confirmed",
+        payload="{}",
+        attempts=attempts,
+        lease_until=NOW + timedelta(seconds=25),
+        url="https://clinic.example/hooks",
+        secret="whsec_c2VjcmV0",
+        age_seconds=0.1,
+    )
+
+
+def test_the_default_schedule_is_the_documented_one() -> None:
+    waits = [again_in(failed, PAUSES, chance=0.5) for failed in range(1, 9)]
+    assert waits == [5, 300, 1_800, 7_200, 18_000, 36_000, 36_000, None]
+
+
+@given(st.integers(1, 7), st.floats(0, 1, exclude_max=True))
+def test_pauses_spread_by_a_fifth(failed: int, chance: float) -> None:
+    wait = again_in(failed, PAUSES, chance=chance)
+    assert wait is not None
+    assert 0.8 * PAUSES[failed - 1] <= wait <= 1.2 * PAUSES[failed - 1]
+
+
+def test_an_endpoint_may_ask_for_a_longer_pause_but_for_no_shorter_one_and_for_a_day_at_most() -> None:
+    assert again_in(1, PAUSES, chance=0.5, retry_after_seconds=60) == 60
+    assert again_in(2, PAUSES, chance=0.5, retry_after_seconds=60) == 300
+    assert again_in(1, PAUSES, chance=0.5, retry_after_seconds=1e9) == RETRY_AFTER_MAX_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (None, None),
+        ("120", 120.0),
+        (" 0 ", 0.0),
+        ("Mon, 23 Nov 2026 08:01:00 GMT", 60.0),
+        ("Mon, 23 Nov 2026 07:00:00 GMT", 0.0),
+        ("soon", None),
+        ("-5", None),
+        ("1.5", None),
+        ("\u0663", None),
+        ("", None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(header: str | None, seconds: float | None) -> None:
+    assert retry_after_seconds(header, NOW) == seconds
+
+
+@pytest.mark.parametrize("status", [200, 202, 204, 299])
+def test_any_2xx_is_delivered(status: int) -> None:
+    settled = settle(delivery(), Answer(status), PAUSES, chance=0.5, now=NOW)
+    assert (settled.state, settled.again_in_seconds, settled.status) == ("delivered", None, status)
+
+
+@pytest.mark.parametrize(
+    "answer", [Answer(500), Answer(302), Answer(404), Answer(199), Answer(None, "timeout"), Answer(429)]
+)
+def test_anything_else_is_tried_again(answer: Answer) -> None:
+    settled = settle(delivery(), answer, PAUSES, chance=0.5, now=NOW)
+    assert (settled.state, settled.again_in_seconds, settled.error) == ("due", 5, answer.error)
+
+
+def test_retry_after_is_honoured() -> None:
+    settled = settle(delivery(), Answer(503, retry_after="77"), PAUSES, chance=0.5, now=NOW)
+    assert settled.again_in_seconds == 77
+
+
+def test_after_the_last_attempt_it_has_failed() -> None:
+    assert settle(delivery(attempts=6), Answer(500), PAUSES, chance=0.5, now=NOW).state == "due"
+    assert settle(delivery(attempts=7), Answer(500), PAUSES, chance=0.5, now=NOW).state == "failed"
+
+
+def test_an_endpoint_that_is_gone_is_not_asked_again() -> None:
+    settled = settle(delivery(), Answer(410, retry_after="5"), PAUSES, chance=0.5, now=NOW)
+    assert (settled.state, settled.again_in_seconds) == ("failed", None)
+
+
+def test_an_endpoint_has_room_for_so_many_and_for_one_while_it_fails() -> None:
+    rooms = Rooms(most=3)
+    assert rooms.left() == {}
+    rooms.took("ep_1")
+    rooms.took("ep_1")
+    assert rooms.left() == {"ep_1": 1}
+    rooms.ended("ep_1", well=False)
+    assert rooms.left() == {"ep_1": 0}
+    rooms.ended("ep_1", well=False)
+    assert rooms.left() == {"ep_1": 1}
+    rooms.took("ep_1")
+    rooms.ended("ep_1", well=True)
+    assert rooms.left() == {}

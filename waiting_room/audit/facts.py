@@ -1,0 +1,162 @@
+"""What an audit knows of one clinic: plain data from the log, the database, and whoever else kept a record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+from waiting_room.domain.appointment import State
+from waiting_room.domain.directory import AdapterKind
+from waiting_room.messages import BookingEvent
+
+NO_TIME_LEFT_SECONDS = 60.0
+"""A hold that ran out longer ago should have been noticed by sweep."""
+
+
+class Appended(NamedTuple):
+    """One record of a booking's command. ``in_time``: appended, by the broker's clock, before accept_by."""
+
+    offset: int
+    in_time: bool
+    redriven: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Every record that asked for one booking, in the order of the log."""
+
+    booking_ref: str
+    app_id: str
+    key_hash: bytes
+    records: list[Appended] = field(default_factory=list)
+
+    @property
+    def in_time(self) -> bool:
+        """Whether its caller could be told 202."""
+        return any(record.in_time for record in self.records)
+
+
+@dataclass(slots=True)
+class Log:
+    """One clinic's part of ``booking.requests``. What lies before ``held_until`` is in the database."""
+
+    held_until: int = 0
+    whole: bool = True
+    """Whether retention has deleted nothing yet, so that what is not here was never asked."""
+    books: dict[str, Asked] = field(default_factory=dict)
+    cancelled: set[str] = field(default_factory=set)
+    """Refs with a command to cancel that was appended in time."""
+
+    def waits(self, booking_ref: str) -> bool:
+        """Whether it was asked for in time and hold has not come to it yet."""
+        asked = self.books.get(booking_ref)
+        in_time = [record.offset for record in asked.records if record.in_time] if asked else []
+        return bool(in_time) and min(in_time) >= self.held_until
+
+
+class Answer(NamedTuple):
+    """What a caller was told: an HTTP status, and the booking's ref if the answer named one."""
+
+    idempotency_key: str
+    booking_ref: str | None
+    status: int | None
+    outcome: str | None
+
+
+ACKNOWLEDGED = frozenset({201, 202, 409})
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of ``appointments``, without the patient."""
+
+    booking_ref: str
+    app_id: str
+    ticket: int | None
+    state: State
+    row_version: int
+    provider_id: str | None
+    seat: int | None
+    start_at: datetime | None
+    end_at: datetime | None
+    hold_until: datetime | None
+    clinic_booking_id: str | None
+    key_remembered: bool
+    """Whether its idempotency key is on record, so that a retry finds it."""
+
+
+class Claim(NamedTuple):
+    """A row of ``seat_claims``; [start_at, busy_until)."""
+
+    booking_ref: str
+    revision: int
+    provider_id: str
+    seat: int
+    start_at: datetime
+    busy_until: datetime
+
+
+class Endpoint(NamedTuple):
+    """An active webhook endpoint of the clinic, or of the app ``app_id``."""
+
+    endpoint_id: str
+    app_id: str | None
+    events: frozenset[str]
+    created_at: datetime
+
+
+class Kept(NamedTuple):
+    """A booking in a clinic's own record. ``effective``: neither withdrawn nor moved."""
+
+    booking_ref: str
+    revision: int
+    clinic_booking_id: str
+    times_accepted: int
+    effective: bool
+
+
+class Counters(NamedTuple):
+    last_ticket: int
+    last_seq: int
+    line: int
+    published_seq: int
+
+
+@dataclass(slots=True, kw_only=True)
+class ClinicFacts:
+    """Everything known of one clinic. None where a source was not given."""
+
+    clinic_id: str
+    adapter: AdapterKind
+    now: datetime
+    """The database's clock at the snapshot."""
+    settled: bool
+    """Whether nothing may be waiting any more."""
+    capacity: dict[str, int] = field(default_factory=dict)
+    counters: Counters | None = None
+    rows: dict[str, Row] = field(default_factory=dict)
+    events: list[BookingEvent] = field(default_factory=list)
+    unreadable: list[tuple[str, str]] = field(default_factory=list)
+    """(booking_ref, why) of rows and events that are not what the database should let in."""
+    claims: list[Claim] = field(default_factory=list)
+    aliases: dict[str, str] = field(default_factory=dict)
+    """Refs of this clinic whose key had booked before, to the booking it made."""
+    dangling: set[str] = field(default_factory=set)
+    """Of these, those that lead to no row."""
+    endpoints: list[Endpoint] = field(default_factory=list)
+    deliveries: dict[tuple[str, int], str] = field(default_factory=dict)
+    """State by (endpoint_id, seq)."""
+    log: Log = field(default_factory=Log)
+    answers: list[Answer] = field(default_factory=list)
+    kept: list[Kept] | None = None
+    received: dict[tuple[str, int], bool] | None = None
+    """(endpoint_id, seq) of webhooks that arrived, to whether a signature held."""
+
+    @property
+    def events_of(self) -> dict[str, list[BookingEvent]]:
+        """Each booking's events in order."""
+        by_ref: dict[str, list[BookingEvent]] = {}
+        for event in self.events:
+            by_ref.setdefault(event.booking_ref, []).append(event)
+        return by_ref

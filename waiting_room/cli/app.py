@@ -1,0 +1,27 @@
+"""The list of commands."""
+
+from __future__ import annotations
+
+import typer
+
+from waiting_room.cli.audit import audit
+from waiting_room.cli.config import config
+from waiting_room.cli.directory import app as directory
+from waiting_room.cli.dlq import app as dlq
+from waiting_room.cli.keys import app as keys
+from waiting_room.cli.migrate import migrate
+from waiting_room.cli.topics import topics
+
+app = typer.Typer(
+    help="Set up, look after and audit a Waiting Room.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(config)
+app.command()(migrate)
+app.command()(topics)
+app.command()(audit)
+app.add_typer(directory, name="directory")
+app.add_typer(keys, name="keys")
+app.add_typer(dlq, name="dlq")

@@ -1,0 +1,185 @@
+"""What may happen to a booking: one pure state machine, used before every write and to replay a history.
+
+``status`` is what the patient sees (FHIR R4 Appointment.status, see DESIGN 'Words'), ``clinic_state`` what the
+clinic may know and therefore what must still be undone there. An event that the state does not allow is refused
+here, before any row is touched.
+
+    none ──calling──▶ calling ──confirmed──▶ booked ──(cancelled)──▶ withdrawing ──withdrawn──▶ none
+      ▲                 │  └──outcome_unknown──▶ unknown ──(found: confirmed; not there: not_booked)
+      └───not_booked────┘
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+from msgspec.structs import replace
+
+
+class Status(StrEnum):
+    PENDING = "pending"
+    CONFIRMED = "confirmed"
+    REJECTED = "rejected"
+    CANCELLED = "cancelled"
+
+
+class Stage(StrEnum):
+    """Where a pending booking stands. ``verifying`` waits for eligibility."""
+
+    ACCEPTED = "accepted"
+    HELD = "held"
+    CONFIRMING = "confirming"
+
+
+class ClinicState(StrEnum):
+    NONE = "none"
+    CALLING = "calling"
+    UNKNOWN = "unknown"
+    BOOKED = "booked"
+    WITHDRAWING = "withdrawing"
+
+
+class Reason(StrEnum):
+    """Why a booking was rejected or cancelled: HL7 appointment-cancellation-reason codes, then our own."""
+
+    PATIENT = "pat"
+    PROVIDER = "prov"
+    SLOT_TAKEN = "slot_taken"
+    NO_FREE_SLOT = "no_free_slot"
+    NOT_BOOKABLE = "not_bookable"
+    CLINIC_CLOSED = "clinic_closed"
+    CLINIC_REFUSED = "clinic_refused"
+    CLINIC_UNAVAILABLE = "clinic_unavailable"
+    UNPROCESSABLE = "unprocessable"
+
+
+class By(StrEnum):
+    PATIENT = "patient"
+    CLINIC = "clinic"
+    SERVICE = "service"
+
+
+class EventType(StrEnum):
+    """Past tense; the types with a public meaning are in PUBLIC_EVENTS."""
+
+    ACCEPTED = "booking.accepted"
+    HELD = "booking.held"
+    CALLING = "booking.calling"
+    NOT_BOOKED = "booking.not_booked"
+    OUTCOME_UNKNOWN = "booking.outcome_unknown"
+    CONFIRMED = "booking.confirmed"
+    REJECTED = "booking.rejected"
+    CANCELLED = "booking.cancelled"
+    WITHDRAWAL_DUE = "booking.withdrawal_due"
+    WITHDRAWN = "booking.withdrawn"
+    REPEATED = "booking.repeated"
+
+
+PUBLIC_EVENTS = frozenset(
+    {EventType.ACCEPTED, EventType.HELD, EventType.CONFIRMED, EventType.REJECTED, EventType.CANCELLED}
+)
+DECIDED = frozenset({Status.CONFIRMED, Status.REJECTED, Status.CANCELLED})
+WANTS_SEAT = frozenset({Status.PENDING, Status.CONFIRMED})
+
+
+class IllegalTransition(Exception):
+    """The event does not fit the state; nothing may be written."""
+
+
+class State(msgspec.Struct, frozen=True, gc=False):
+    """The part of a booking that events change. A booking that does not exist yet is ``None``."""
+
+    status: Status
+    stage: Stage | None
+    clinic_state: ClinicState = ClinicState.NONE
+    reason: Reason | None = None
+    by: By | None = None
+    revision: int = 1
+
+    @property
+    def decided(self) -> bool:
+        return self.status in DECIDED
+
+    @property
+    def keeps_seat(self) -> bool:
+        """A claim lives until nobody can still rely on it (DESIGN, 'Undo')."""
+        return self.status in WANTS_SEAT or self.clinic_state is not ClinicState.NONE
+
+
+def apply(state: State | None, event: EventType, *, reason: Reason | None = None, by: By | None = None) -> State:
+    """The state after ``event``. Raises IllegalTransition.
+
+    ``reason`` goes with REJECTED and CANCELLED, ``by`` with CANCELLED.
+    """
+    if state is None:
+        return _first(event, reason, by)
+    after = _next(state, event, reason, by)
+    if after is None:
+        raise IllegalTransition(
+            f"{event} does not fit {state.status}/{state.stage or '-'}, clinic {state.clinic_state}"
+        )
+    return after
+
+
+def _first(event: EventType, reason: Reason | None, by: By | None) -> State:
+    if event is EventType.ACCEPTED:
+        return State(Status.PENDING, Stage.ACCEPTED)
+    if (
+        event is EventType.CANCELLED and reason is not None
+    ):  # the cancel overtook the booking, or the booking never came
+        return State(Status.CANCELLED, None, reason=reason, by=by)
+    raise IllegalTransition(f"{event} cannot be a booking's first event")
+
+
+def _next(state: State, event: EventType, reason: Reason | None, by: By | None) -> State | None:
+    pending = state.status is Status.PENDING
+    match event:
+        case EventType.REPEATED:
+            return state
+        case EventType.HELD if pending and state.stage is Stage.ACCEPTED:
+            return replace(state, stage=Stage.HELD)
+        case EventType.CALLING if _waits_for_clinic(state):
+            return replace(state, stage=Stage.CONFIRMING, clinic_state=ClinicState.CALLING)
+        case EventType.NOT_BOOKED if state.clinic_state in (ClinicState.CALLING, ClinicState.UNKNOWN):
+            return replace(state, stage=Stage.HELD if pending else None, clinic_state=ClinicState.NONE)
+        case EventType.OUTCOME_UNKNOWN if state.clinic_state is ClinicState.CALLING:
+            return replace(state, clinic_state=ClinicState.UNKNOWN)
+        case EventType.CONFIRMED if pending:
+            return _confirmed(state)
+        case EventType.REJECTED if pending and reason is not None:
+            return replace(state, status=Status.REJECTED, stage=None, reason=reason)
+        case EventType.CANCELLED if state.status in WANTS_SEAT and reason is not None:
+            to_undo = state.clinic_state is ClinicState.BOOKED
+            return replace(
+                state,
+                status=Status.CANCELLED,
+                stage=None,
+                reason=reason,
+                by=by,
+                clinic_state=ClinicState.WITHDRAWING if to_undo else state.clinic_state,
+            )
+        case EventType.WITHDRAWAL_DUE if state.status not in WANTS_SEAT and state.clinic_state in (
+            ClinicState.CALLING,
+            ClinicState.UNKNOWN,
+        ):
+            return replace(state, clinic_state=ClinicState.WITHDRAWING)
+        case EventType.WITHDRAWN if state.clinic_state is ClinicState.WITHDRAWING:
+            return replace(state, clinic_state=ClinicState.NONE)
+        case _:
+            return None
+
+
+def _waits_for_clinic(state: State) -> bool:
+    """Held, and nobody is calling right now; after an unknown outcome a look-up is a call too."""
+    waits = state.stage is Stage.HELD or state.clinic_state is ClinicState.UNKNOWN
+    return state.status is Status.PENDING and waits
+
+
+def _confirmed(state: State) -> State | None:
+    """By the clinic's answer or a look-up; straight from held where the platform keeps the calendar."""
+    if state.clinic_state in (ClinicState.CALLING, ClinicState.UNKNOWN):
+        return replace(state, status=Status.CONFIRMED, stage=None, clinic_state=ClinicState.BOOKED)
+    if state.stage is Stage.HELD and state.clinic_state is ClinicState.NONE:
+        return replace(state, status=Status.CONFIRMED, stage=None)
+    return None

@@ -1,0 +1,159 @@
+"""Calls at a clinic: their kinds, their answers, and a booking as they see it.
+
+``call_plan`` says which call is next, ``call_resolution`` what an answer means. Three rules keep a clinic from
+getting a booking twice, or keeping one that nobody wants:
+
+- After a call with an unknown outcome the clinic is asked before anything is repeated. "Not there" counts only if
+  asked ``settle_seconds`` after the last moment at which that call can have been sent. A clinic that cannot be
+  asked gets the same idempotency key again after that time; one that does not honour keys either gets nothing:
+  the booking stays unknown until a person or its deadline settles it.
+- What the clinic may hold is withdrawn before its seat is given away, and withdrawn until it is acknowledged.
+- An answer that comes after its lease was taken over changes nothing, except that positive knowledge of the last
+  confirming call resolves a state that is still unknown: it may be the only knowledge there will ever be.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from waiting_room.domain.appointment import ClinicState, EventType, Reason, Stage, State, Status
+from waiting_room.domain.directory import AdapterKind
+from waiting_room.domain.failures import CLINIC_DID_NOTHING, Failure
+
+
+class CallKind(StrEnum):
+    CONFIRM = "confirm"
+    LOOKUP = "lookup"
+    WITHDRAW = "withdraw"
+
+
+@dataclass(frozen=True, slots=True)
+class ClinicSystem:
+    """How a clinic's own system is reached and what it can do; all of it declared by the clinic."""
+
+    clinic_id: str
+    adapter: AdapterKind
+    endpoint: str | None
+    declared_concurrency: int
+    settle_seconds: float
+    """Longer than the clinic's longest processing of one call."""
+    honours_idempotency: bool
+    has_lookup: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Booked:
+    """The clinic has the booking."""
+
+    clinic_booking_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotThere:
+    """The clinic does not have the booking. ``final``: it says that it had it and has it no more."""
+
+    final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """The clinic has acknowledged the withdrawal, or never had the booking."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """No answer that counts. ``reason`` goes with Failure.REFUSED: what the patient is told."""
+
+    failure: Failure
+    reason: Reason = Reason.CLINIC_REFUSED
+
+
+Answer = Booked | NotThere | Withdrawn | Failed
+
+
+class Ending(StrEnum):
+    """How an attempt ended, beside the values of Failure."""
+
+    BOOKED = "booked"
+    NOT_THERE = "not_there"
+    NOT_THERE_YET = "not_there_yet"
+    """Asked before the clinic can be done with an earlier call: proves nothing."""
+    WITHDRAWN = "withdrawn"
+    EXPIRED = "expired"
+    """The attempt's owner fell silent."""
+
+
+_MAY_HAVE_BOOKED = frozenset({Ending.EXPIRED, Failure.OUTCOME_UNKNOWN})
+_PROVES_ABSENCE = frozenset({Ending.NOT_THERE, Ending.WITHDRAWN, Failure.REFUSED})
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One claimed call; open until ``ended_at``. ``claimant`` names whoever asked for it, and for this call only."""
+
+    attempt: int
+    kind: CallKind
+    claimant: str
+    claimed_at: datetime
+    lease_until: datetime
+    ended_at: datetime | None = None
+    outcome: str | None = None
+    """A value of Ending or Failure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A booking as the clinic calls see it; ``attempts`` ascending by number."""
+
+    state: State
+    hold_until: datetime | None
+    next_attempt_at: datetime | None
+    attempts: tuple[Attempt, ...]
+
+    @property
+    def open(self) -> Attempt | None:
+        """The one attempt that has not ended."""
+        return next((each for each in self.attempts if each.ended_at is None), None)
+
+    def settled_at(self, system: ClinicSystem) -> datetime | None:
+        """From when on the clinic's silence about this booking is its final word; None if it was never called."""
+        for each in reversed(self.attempts):
+            if each.kind is CallKind.CONFIRM and each.outcome not in CLINIC_DID_NOTHING:
+                sent_until = each.lease_until if each.ended_at is None else min(each.ended_at, each.lease_until)
+                return sent_until + timedelta(seconds=system.settle_seconds)
+        return None
+
+    def if_nothing_came_of(self, number: int) -> EventType:
+        """The event when confirming attempt ``number`` did nothing: it may have repeated one that did."""
+        for each in reversed(self.attempts):
+            if each.attempt >= number:
+                continue
+            if each.outcome in _PROVES_ABSENCE:
+                break
+            if each.kind is CallKind.CONFIRM and each.outcome in _MAY_HAVE_BOOKED:
+                return EventType.OUTCOME_UNKNOWN
+        return EventType.NOT_BOOKED
+
+
+def needs_clinic(state: State, system: ClinicSystem) -> bool:
+    """Whether a call at the clinic is left to make for a booking in this state."""
+    pending = state.status is Status.PENDING
+    match state.clinic_state:
+        case ClinicState.NONE:
+            return pending and state.stage is not Stage.ACCEPTED and system.adapter is not AdapterKind.BUILTIN
+        case ClinicState.UNKNOWN:
+            return not pending or system.has_lookup or system.honours_idempotency
+        case ClinicState.CALLING | ClinicState.WITHDRAWING:
+            return True
+        case ClinicState.BOOKED:
+            return False
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An event for the journal."""
+
+    event: EventType
+    reason: Reason | None = None

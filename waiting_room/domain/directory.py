@@ -1,0 +1,69 @@
+"""Clinics, providers and service types, as every part of the system knows them.
+
+The system of record is PostgreSQL; ``clinic.directory`` carries the same to every process that has no database.
+"""
+
+from __future__ import annotations
+
+from datetime import time
+from enum import StrEnum
+
+import msgspec
+
+
+class ServiceType(msgspec.Struct, frozen=True, kw_only=True):
+    """What is booked. ``buffer_minutes`` follows the appointment and keeps the seat busy."""
+
+    service_type: str
+    duration_minutes: int
+    buffer_minutes: int = 0
+
+
+class Hours(msgspec.Struct, frozen=True, kw_only=True):
+    """One weekly window (ISO weekday: 1 Monday to 7 Sunday; wall-clock times of the clinic's zone).
+
+    Appointments start every ``slot_minutes`` from ``opens`` on and end by ``closes``.
+    """
+
+    weekday: int
+    opens: time
+    closes: time
+    slot_minutes: int
+
+
+class Provider(msgspec.Struct, frozen=True, kw_only=True):
+    """A calendar at a clinic; ``capacity`` seats side by side."""
+
+    provider_id: str
+    name: str
+    capacity: int
+    service_types: tuple[str, ...]
+    hours: tuple[Hours, ...]
+
+
+class ClinicStatus(StrEnum):
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+class AdapterKind(StrEnum):
+    """How a clinic's calendar is reached. ``builtin``: the platform keeps it and hold decides."""
+
+    BUILTIN = "builtin"
+    REST = "rest"
+
+
+class Clinic(msgspec.Struct, frozen=True, kw_only=True):
+    """A site with its own system. ``partition`` is explicit and ``map_version`` grows when it changes."""
+
+    clinic_id: str
+    business_id: str
+    name: str
+    adapter: AdapterKind
+    status: ClinicStatus
+    timezone: str
+    partition: int
+    map_version: int
+    wait_ceiling_seconds: int
+    service_types: tuple[ServiceType, ...]
+    providers: tuple[Provider, ...]

@@ -1,0 +1,74 @@
+"""Allotting seats: pure, in append order, from what is taken.
+
+A provider of capacity N has seats 0..N-1; a claim on one of them covers a half-open time range, buffer included.
+The database's exclusion constraint is the last word; this module makes sure it rarely has to speak.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import msgspec
+
+
+class Candidate(msgspec.Struct, frozen=True, gc=False):
+    """A time at a provider that a booking would take."""
+
+    provider_id: str
+    capacity: int
+    start_at: datetime
+    end_at: datetime
+    busy_until: datetime
+    """``end_at`` plus the service's buffer."""
+
+
+class Seat(msgspec.Struct, frozen=True, gc=False):
+    """What a booking got."""
+
+    candidate: Candidate
+    seat: int
+
+
+@dataclass(slots=True)
+class Taken:
+    """Claims by (provider_id, seat), each list sorted: what was read, and what this batch has added since.
+
+    The ranges of one seat never overlap (the database sees to it), so a look at the neighbours is enough.
+    """
+
+    _ranges: dict[tuple[str, int], list[tuple[datetime, datetime]]] = field(default_factory=dict)
+
+    def add(self, provider_id: str, seat: int, start: datetime, until: datetime) -> None:
+        insort(self._ranges.setdefault((provider_id, seat), []), (start, until))
+
+    def free(self, provider_id: str, seat: int, start: datetime) -> None:
+        """Take the claim that starts at ``start`` away again, if there is one."""
+        ranges = self._ranges.get((provider_id, seat), [])
+        at = bisect_left(ranges, (start,))
+        while at < len(ranges) and ranges[at][0] == start:
+            del ranges[at]
+
+    def is_free(self, provider_id: str, seat: int, start: datetime, until: datetime) -> bool:
+        ranges = self._ranges.get((provider_id, seat))
+        if not ranges:
+            return True
+        at = bisect_left(ranges, (start,))
+        starts_inside = at < len(ranges) and ranges[at][0] < until
+        reaches_in = at > 0 and ranges[at - 1][1] > start
+        return not (starts_inside or reaches_in)
+
+
+def allot(candidates: Iterable[Candidate], taken: Taken) -> Seat | None:
+    """The first free candidate (best first), on its lowest free seat; None if no candidate is free.
+
+    ``taken`` grows by what is given.
+    """
+    for candidate in candidates:
+        for seat in range(candidate.capacity):
+            if taken.is_free(candidate.provider_id, seat, candidate.start_at, candidate.busy_until):
+                taken.add(candidate.provider_id, seat, candidate.start_at, candidate.busy_until)
+                return Seat(candidate, seat)
+    return None

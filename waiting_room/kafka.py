@@ -1,0 +1,292 @@
+"""Clients of Kafka, made from Settings: the durable producer, group consumers, and followers of compacted topics."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import KafkaError, ProducerClosed
+from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.structs import RecordMetadata
+
+from waiting_room.settings import Settings
+
+log = structlog.get_logger(__name__)
+Headers = Sequence[tuple[str, bytes]]
+
+REQUEST_TIMEOUT_MS = 5_000
+FEW_PARTITIONS, FEW_PARTITIONS_WAIT_MS, MANY_PARTITIONS_WAIT_MS = 64, 50, 250
+
+
+def connection(settings: Settings) -> dict[str, Any]:
+    """How to reach the brokers, as aiokafka's keyword arguments."""
+    options: dict[str, Any] = {
+        "bootstrap_servers": settings.kafka_bootstrap,
+        "security_protocol": settings.kafka_security_protocol,
+    }
+    if settings.kafka_security_protocol.endswith("SSL"):
+        context = ssl.create_default_context(cafile=settings.kafka_ssl_cafile)
+        if settings.kafka_ssl_certfile:
+            context.load_cert_chain(settings.kafka_ssl_certfile, settings.kafka_ssl_keyfile)
+        options["ssl_context"] = context
+    if settings.kafka_security_protocol.startswith("SASL") and settings.kafka_sasl_password:
+        options["sasl_mechanism"] = settings.kafka_sasl_mechanism
+        options["sasl_plain_username"] = settings.kafka_sasl_username
+        options["sasl_plain_password"] = settings.kafka_sasl_password.get_secret_value()
+    return options
+
+
+def group_consumer(settings: Settings, group: str, **tuning: Any) -> AIOKafkaConsumer:
+    """A member of ``group``: dynamic membership, commits by hand, from the beginning where nothing was committed.
+
+    The range assignor gives a clinic's partition of every per-clinic topic to one and the same worker.
+    """
+    few = settings.kafka_clinic_partitions <= FEW_PARTITIONS
+    options = {
+        # Every fetch names every partition (aiokafka has no fetch sessions), so its cost grows with their number: the
+        # broker collects a moment's records into one answer, and the more partitions the longer the moment.
+        "fetch_min_bytes": 1 << 20,
+        "fetch_max_wait_ms": FEW_PARTITIONS_WAIT_MS if few else MANY_PARTITIONS_WAIT_MS,
+        "session_timeout_ms": settings.kafka_session_timeout_ms,
+        "heartbeat_interval_ms": settings.kafka_session_timeout_ms // 4,
+        "request_timeout_ms": max(REQUEST_TIMEOUT_MS * 2, settings.kafka_session_timeout_ms + 5_000),
+        **connection(settings),
+        **tuning,
+    }
+    return AIOKafkaConsumer(
+        group_id=group,
+        client_id=settings.worker_id,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        partition_assignment_strategy=(RangePartitionAssignor,),
+        **options,
+    )
+
+
+class Producer:
+    """One long-lived idempotent producer (acks=all), replaced when it reports a fatal error.
+
+    aiokafka never withdraws a record it took: one whose acknowledgement nobody waits for any more may still be
+    written when the broker returns. Whoever sends commands fences them with ``accept_by``.
+    """
+
+    def __init__(self, settings: Settings, *, linger_ms: int = 0) -> None:
+        self._settings = settings
+        self._linger_ms = linger_ms
+        self._producer: AIOKafkaProducer | None = None
+        self._replacing: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Connect. Raises KafkaError while no broker answers."""
+        producer = AIOKafkaProducer(
+            **connection(self._settings),
+            client_id=self._settings.worker_id,
+            enable_idempotence=True,
+            linger_ms=self._linger_ms,
+            max_batch_size=1 << 18,
+            request_timeout_ms=REQUEST_TIMEOUT_MS,
+            retry_backoff_ms=50,
+        )
+        try:
+            await producer.start()
+        except BaseException:
+            await producer.stop()
+            raise
+        self._producer = producer
+
+    @property
+    def started(self) -> bool:
+        return self._producer is not None
+
+    async def stop(self, seconds: float = 5.0) -> None:
+        """Flush and close; what the broker does not take within ``seconds`` is given up."""
+        if self._replacing:
+            self._replacing.cancel()
+            await asyncio.wait([self._replacing])
+        producer, self._producer = self._producer, None
+        if producer:
+            await _close(producer, seconds)
+
+    async def send(
+        self, topic: str, partition: int, key: str | bytes | None, value: bytes | None, headers: Headers = ()
+    ) -> asyncio.Future[RecordMetadata]:
+        """Hand a record over; the future is its acknowledgement. Raises KafkaError when nothing was handed over.
+
+        An acknowledgement that fails leaves the record's fate unknown. Dead letters have the key and value of
+        whatever could not be read: any bytes, or none.
+        """
+        producer = self._current()
+        try:
+            sent: asyncio.Future[RecordMetadata] = await producer.send(
+                topic,
+                value,
+                key=key.encode() if isinstance(key, str) else key,
+                partition=partition,
+                headers=list(headers),
+            )
+        except KafkaError as error:
+            self._replace(producer, error)
+            raise
+        sent.add_done_callback(lambda done: self._look_at(producer, done))
+        return sent
+
+    async def send_all(self, records: Sequence[tuple[str, int, str, bytes]]) -> None:
+        """Send (topic, partition, key, value) and wait for every acknowledgement. Raises KafkaError.
+
+        In order within a partition. Records are handed over by the batch, which costs a fifth of handing over each
+        by itself, and a batch is appended whole or not at all.
+        """
+        by_partition: dict[tuple[str, int], list[tuple[bytes, bytes]]] = {}
+        for topic, partition, key, value in records:
+            by_partition.setdefault((topic, partition), []).append((key.encode(), value))
+        sent = [await self._send_batch(where, batch) for where, batch in self._batches(by_partition)]
+        for outcome in await asyncio.gather(*sent, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+    def _batches(
+        self, by_partition: Mapping[tuple[str, int], Sequence[tuple[bytes, bytes]]]
+    ) -> Iterator[tuple[tuple[str, int], BatchBuilder]]:
+        for where, records in by_partition.items():
+            batch = self._current().create_batch()
+            for key, value in records:
+                if batch.append(timestamp=None, key=key, value=value) is None:  # full
+                    yield where, batch
+                    batch = self._current().create_batch()
+                    batch.append(timestamp=None, key=key, value=value)
+            yield where, batch
+
+    async def _send_batch(self, where: tuple[str, int], batch: BatchBuilder) -> asyncio.Future[RecordMetadata]:
+        producer = self._current()
+        batch.close()  # or records of others would be added to it
+        topic, partition = where
+        try:
+            sent: asyncio.Future[RecordMetadata] = await producer.send_batch(batch, topic, partition=partition)
+        except KafkaError as error:
+            self._replace(producer, error)
+            raise
+        sent.add_done_callback(lambda done: self._look_at(producer, done))
+        return sent
+
+    def _current(self) -> AIOKafkaProducer:
+        if self._producer is None:
+            raise KafkaError("no producer: its replacement is under way")
+        return self._producer
+
+    def _look_at(self, producer: AIOKafkaProducer, done: asyncio.Future[RecordMetadata]) -> None:
+        error = None if done.cancelled() else done.exception()
+        if isinstance(error, KafkaError):
+            self._replace(producer, error)
+
+    def _replace(self, producer: AIOKafkaProducer, error: KafkaError) -> None:
+        """An idempotent producer retries what can be retried; an error that reaches us is the end of it."""
+        if self._producer is not producer:
+            return
+        log.warning("producer_replaced", error=type(error).__name__)
+        self._producer = None
+        self._replacing = asyncio.create_task(self._start_again(producer), name="replace producer")
+
+    async def _start_again(self, old: AIOKafkaProducer) -> None:
+        await _close(old, 1.0)
+        while self._producer is None:
+            try:
+                await self.start()
+            except KafkaError as error:
+                log.warning("producer_not_started", error=type(error).__name__)
+                await asyncio.sleep(0.5)
+
+
+async def _close(producer: AIOKafkaProducer, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(producer.stop(), seconds)
+    except (TimeoutError, KafkaError):
+        log.warning("producer_closed_with_records_unacknowledged")
+        await _abandon(producer)
+    except asyncio.CancelledError:
+        await _abandon(producer)
+        raise
+
+
+async def _abandon(producer: AIOKafkaProducer) -> None:
+    """What its own ``stop`` leaves when it cannot flush: a sender that tries on, and callers who wait for ever."""
+    if sender := producer._sender.sender_task:
+        sender.cancel()
+    await producer.client.close()
+    producer._message_accumulator.fail_all(ProducerClosed())
+
+
+OnRecord = Callable[[str, bytes | None], None]
+
+
+class Follower:
+    """Reads compacted topics from their beginning and goes on reading; survives the broker's absence.
+
+    ``caught_up`` is set once everything that was there at the start has been handed on.
+    """
+
+    def __init__(self, settings: Settings, tables: Mapping[str, OnRecord]) -> None:
+        self._settings = settings
+        self._tables = tables
+        self._consumer: AIOKafkaConsumer | None = None
+        self.caught_up = asyncio.Event()
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        while True:
+            consumer = AIOKafkaConsumer(
+                **connection(self._settings),
+                client_id=self._settings.worker_id,
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                fetch_max_wait_ms=200,
+                request_timeout_ms=REQUEST_TIMEOUT_MS,
+            )
+            try:
+                await consumer.start()
+                self._consumer = consumer
+                await self._follow(consumer)
+            except KafkaError as error:
+                log.warning("follower_restarts", error=type(error).__name__)
+                await asyncio.sleep(0.5)
+            finally:
+                self._consumer = None
+                await consumer.stop()
+
+    async def end_offset(self, topic: str, partition: int) -> int:
+        """The offset the next record appended to this partition will get, asked now. Raises KafkaError."""
+        if self._consumer is None:
+            raise KafkaError("not connected")
+        where = TopicPartition(topic, partition)
+        ends: dict[TopicPartition, int] = await self._consumer.end_offsets([where])
+        return ends[where]
+
+    async def _follow(self, consumer: AIOKafkaConsumer) -> None:
+        partitions = [
+            TopicPartition(topic, number)
+            for topic in self._tables
+            for number in sorted(await self._partitions_of(consumer, topic))
+        ]
+        consumer.assign(partitions)
+        await consumer.seek_to_beginning(*partitions)
+        ends = await consumer.end_offsets(partitions)
+        while True:
+            for where, records in (await consumer.getmany(timeout_ms=1_000)).items():
+                for record in records:
+                    if record.key is not None:
+                        self._tables[where.topic](record.key.decode(), record.value)
+            if not self.caught_up.is_set():
+                positions = [await consumer.position(where) for where in partitions]
+                if all(at >= ends[where] for at, where in zip(positions, partitions, strict=True)):
+                    self.caught_up.set()
+
+    async def _partitions_of(self, consumer: AIOKafkaConsumer, topic: str) -> set[int]:
+        while not (found := consumer.partitions_for_topic(topic)):
+            await consumer._client.force_metadata_update()
+            await consumer.topics()
+            await asyncio.sleep(0.2)
+        return set(found)

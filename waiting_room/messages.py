@@ -1,0 +1,241 @@
+"""Every record on every topic: typed, versioned JSON.
+
+A record is ``{"type": ..., "v": ..., ...}``. Fields with defaults may be added within a version; a change that a
+reader of today could misread raises ``v`` and adds an upgrade from the version before it. An older record is read
+for as long as its topic may hold it; one that cannot be read raises Unreadable and goes to the dead-letter topic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Annotated, Any, Final, Generic, TypeVar, cast
+
+import msgspec
+
+from waiting_room.domain.appointment import By, ClinicState, EventType, Reason, Stage, Status
+from waiting_room.domain.directory import Clinic
+
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+"""With an offset: a time without one is compared with none of ours."""
+
+
+class Unreadable(ValueError):
+    """The bytes are no message we know; the text says why in one line."""
+
+
+class Patient(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Health data: never logged, never a label, never in an event."""
+
+    id: str
+    contact: dict[str, str] | None = None
+    locale: str | None = None
+
+
+class TimeRange(msgspec.Struct, frozen=True, rename={"from_at": "from", "to_at": "to"}):
+    """Half-open: starts in [from, to)."""
+
+    from_at: Moment
+    to_at: Moment
+
+
+class Book(msgspec.Struct, frozen=True, kw_only=True, tag="book"):
+    """Command: hold a seat and have the clinic confirm it. Exactly one of start_at and range is given."""
+
+    booking_ref: str
+    clinic_id: str
+    app_id: str
+    key_hash: bytes
+    body_hash: bytes
+    service_type: str
+    patient: Patient
+    accepted_at: Moment
+    accept_by: Moment
+    """A record appended later than this (broker's clock) is discarded: its caller was not told 202."""
+    provider_id: str | None = None
+    start_at: Moment | None = None
+    range: TimeRange | None = None
+    v: int = 1
+
+
+class Cancel(msgspec.Struct, frozen=True, kw_only=True, tag="cancel"):
+    """Command: cancel a booking, whether or not it was seen yet."""
+
+    booking_ref: str
+    clinic_id: str
+    app_id: str
+    requested_at: Moment
+    accept_by: Moment
+    by: By = By.PATIENT
+    reason: Reason = Reason.PATIENT
+    v: int = 1
+
+
+class Probe(msgspec.Struct, frozen=True, kw_only=True, tag="probe"):
+    """Written by ingress to find out whether the broker takes records again; read and ignored."""
+
+    sent_by: str
+    v: int = 1
+
+
+Command = Book | Cancel | Probe
+
+
+class Confirmation(msgspec.Struct, frozen=True, kw_only=True, tag="confirmation"):
+    """A doorbell: this booking has work at its clinic (a call or a withdrawal). The row says what."""
+
+    booking_ref: str
+    clinic_id: str
+    revision: int
+    ticket: int
+    held_at: Moment
+    v: int = 1
+
+
+class BookingEvent(msgspec.Struct, frozen=True, kw_only=True, tag="event"):
+    """One row of appointment_events: what happened and the state it left. No patient data."""
+
+    clinic_id: str
+    seq: int
+    booking_ref: str
+    app_id: str
+    event: EventType
+    at: Moment
+    status: Status
+    row_version: int
+    revision: int
+    stage: Stage | None = None
+    clinic_state: ClinicState = ClinicState.NONE
+    reason: Reason | None = None
+    by: By | None = None
+    ticket: int | None = None
+    provider_id: str | None = None
+    service_type: str | None = None
+    start_at: Moment | None = None
+    end_at: Moment | None = None
+    line: int | None = None
+    """Undecided bookings of the clinic after this event."""
+    v: int = 1
+
+
+class ClinicPulse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A clinic's line as one worker last saw it; the one with the highest ``seq`` is the truest.
+
+    ``limit``, ``in_flight``, ``call_seconds`` (mean), ``call_sigma_seconds`` and ``breaker_open`` come from
+    confirm only; hold leaves them out.
+    """
+
+    seq: int
+    line: int
+    limit: int | None = None
+    in_flight: int | None = None
+    call_seconds: float | None = None
+    call_sigma_seconds: float | None = None
+    breaker_open: bool = False
+
+
+class Pulse(msgspec.Struct, frozen=True, kw_only=True, tag="pulse"):
+    """What one worker last saw; replaced on change, at most once a second.
+
+    ``held_offsets``: by partition of booking.requests, the next offset this hold worker will read: everything
+    before it is in PostgreSQL.
+    """
+
+    worker_id: str
+    at: Moment
+    clinics: dict[str, ClinicPulse] = {}
+    held_offsets: dict[int, int] = {}
+    v: int = 1
+
+
+class DirectoryEntry(msgspec.Struct, frozen=True, kw_only=True, tag="clinic"):
+    clinic: Clinic
+    v: int = 1
+
+
+class AccessKey(msgspec.Struct, frozen=True, kw_only=True, tag="access_key"):
+    """An API key as every ingress knows it: the secret's SHA-256, never the secret.
+
+    ``owner_kind`` is app, clinic or operator; ``owner_id`` the app_id, clinic_id or operator's name.
+    """
+
+    key_id: str
+    owner_kind: str
+    owner_id: str
+    secret_hash: bytes
+    scopes: tuple[str, ...]
+    expires_at: Moment | None = None
+    revoked_at: Moment | None = None
+    v: int = 1
+
+
+Message = Book | Cancel | Probe | Confirmation | BookingEvent | Pulse | DirectoryEntry | AccessKey
+M = TypeVar("M")
+
+VERSIONS: Final[Mapping[str, int]] = {
+    "book": 1,
+    "cancel": 1,
+    "probe": 1,
+    "confirmation": 1,
+    "event": 1,
+    "pulse": 1,
+    "clinic": 1,
+    "access_key": 1,
+}
+
+Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
+UPGRADES: Final[dict[tuple[str, int], Upgrade]] = {}
+"""(type, version) to a function that makes the next version of the raw record."""
+
+_MALFORMED: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding raises: RecursionError for nesting a thousand deep."""
+
+_encoder = msgspec.json.Encoder()
+
+
+def encode(message: Message) -> bytes:
+    """The record's value."""
+    return _encoder.encode(message)
+
+
+class Reader(Generic[M]):
+    """Reads one kind of record: ``Reader[Command](Command)(raw)``. Raises Unreadable, nothing else."""
+
+    def __init__(self, kind: Any) -> None:
+        self._kind = kind
+        self._decoder = msgspec.json.Decoder(kind)
+
+    def __call__(self, raw: bytes | None) -> M:
+        if raw is None:
+            raise Unreadable("the record has no value")
+        try:
+            message = self._decoder.decode(raw)
+            if message.v == VERSIONS[message.__struct_config__.tag]:
+                return cast(M, message)
+        except _MALFORMED:
+            pass  # perhaps an older version: the slow way finds out, or says what is wrong
+        return self._read_older(raw)
+
+    def _read_older(self, raw: bytes) -> M:
+        try:
+            plain = msgspec.json.decode(raw)
+            if not isinstance(plain, dict):
+                raise Unreadable("the record is not a JSON object")
+            return cast(M, msgspec.convert(_upgraded(plain), self._kind, str_keys=True))
+        except _MALFORMED as error:
+            raise Unreadable(str(error)) from error
+
+
+def _upgraded(plain: dict[str, Any]) -> dict[str, Any]:
+    tag, version = plain.get("type"), plain.get("v", 1)
+    if not isinstance(tag, str) or tag not in VERSIONS:
+        raise Unreadable(f"unknown type {tag!r}")
+    if not isinstance(version, int) or not 1 <= version <= VERSIONS[tag]:
+        raise Unreadable(f"{tag} version {version!r} is not one of 1 to {VERSIONS[tag]}")
+    while version < VERSIONS[tag]:
+        try:
+            plain = UPGRADES[tag, version](plain)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise Unreadable(f"{tag} version {version} cannot be upgraded: {type(error).__name__}") from error
+        version += 1
+    return plain | {"v": version}

@@ -1,0 +1,175 @@
+"""The file that businesses, clinics and apps are onboarded with: JSON, checked in full before anything is written.
+
+Importing is an upsert: what the file names becomes as the file says, what it leaves out stays as it is. docs/
+onboarding.md shows one. Every mistake is told with its path in the file.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Set
+from functools import cache
+from typing import Annotated
+from zoneinfo import available_timezones
+
+import msgspec
+from msgspec import Meta
+
+from waiting_room.domain.appointment import PUBLIC_EVENTS, EventType
+from waiting_room.domain.directory import AdapterKind, ClinicStatus
+
+Id = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._~-]{0,63}\Z")]
+"""Safe in a URL, a header and a log line."""
+ClinicId = Annotated[str, Meta(pattern=r"\A[0-9A-HJKMNP-TV-Z]{4}\Z")]
+Name = Annotated[str, Meta(min_length=1, max_length=200)]
+Url = Annotated[str, Meta(pattern=r"\Ahttps?://[^\s/]+\S*\Z", max_length=2_000)]
+WallTime = Annotated[str, Meta(pattern=r"\A([01][0-9]|2[0-3]):[0-5][0-9]\Z")]
+Minutes = Annotated[int, Meta(ge=1, le=1_440)]
+Secret = Annotated[str, Meta(pattern=r"\Awhsec_[A-Za-z0-9+/]{32,88}={0,2}\Z")]
+"""Standard Webhooks: base64 of 24 to 64 random bytes."""
+
+
+class BadFile(ValueError):
+    """The file cannot be imported; one line a mistake."""
+
+
+class _Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class ServiceTypeEntry(_Entry, frozen=True, kw_only=True):
+    service_type: Id
+    duration_minutes: Minutes
+    buffer_minutes: Annotated[int, Meta(ge=0, le=1_440)] = 0
+
+
+class HoursEntry(_Entry, frozen=True, kw_only=True):
+    """A weekly window on the clinic's clock; ISO weekday, 1 is Monday."""
+
+    weekday: Annotated[int, Meta(ge=1, le=7)]
+    opens: WallTime
+    closes: WallTime
+    slot_minutes: Minutes
+
+
+class ProviderEntry(_Entry, frozen=True, kw_only=True):
+    provider_id: Id
+    name: Name
+    capacity: Annotated[int, Meta(ge=1, le=1_000)] = 1
+    service_types: Annotated[tuple[Id, ...], Meta(min_length=1)]
+    hours: tuple[HoursEntry, ...]
+
+
+class WebhookEntry(_Entry, frozen=True, kw_only=True):
+    """Without a secret a new endpoint gets one and a known one keeps its own."""
+
+    endpoint_id: Id
+    url: Url
+    events: Annotated[tuple[EventType, ...], Meta(min_length=1)] = tuple(sorted(PUBLIC_EVENTS))
+    secret: Secret | None = None
+    active: bool = True
+
+
+class ClinicEntry(_Entry, frozen=True, kw_only=True):
+    """``partition`` is chosen for a new clinic that names none: the one with the fewest clinics."""
+
+    clinic_id: ClinicId
+    name: Name
+    timezone: str
+    adapter: AdapterKind
+    endpoint: Url | None = None
+    status: ClinicStatus = ClinicStatus.OPEN
+    declared_concurrency: Annotated[int, Meta(ge=1, le=10_000)] = 4
+    settle_seconds: Annotated[float, Meta(ge=0, le=86_400)] = 30.0
+    honours_idempotency: bool = True
+    has_lookup: bool = True
+    wait_ceiling_seconds: Annotated[int, Meta(ge=1, le=604_800)] = 1_800
+    partition: Annotated[int, Meta(ge=0)] | None = None
+    providers: tuple[ProviderEntry, ...] = ()
+    webhooks: tuple[WebhookEntry, ...] = ()
+
+
+class BusinessEntry(_Entry, frozen=True, kw_only=True):
+    business_id: Id
+    name: Name
+    service_types: tuple[ServiceTypeEntry, ...] = ()
+    clinics: tuple[ClinicEntry, ...] = ()
+
+
+class AppEntry(_Entry, frozen=True, kw_only=True):
+    app_id: Id
+    name: Name
+    webhooks: tuple[WebhookEntry, ...] = ()
+
+
+class Onboarding(_Entry, frozen=True, kw_only=True):
+    """The whole file."""
+
+    businesses: tuple[BusinessEntry, ...] = ()
+    apps: tuple[AppEntry, ...] = ()
+
+
+_decoder = msgspec.json.Decoder(Onboarding)
+
+
+def read(raw: bytes) -> Onboarding:
+    """The file, every rule that needs no database checked. Raises BadFile."""
+    try:
+        file = _decoder.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise BadFile(str(error)) from error
+    if mistakes := [*_named_twice(file), *_inconsistent(file)]:
+        raise BadFile("\n".join(mistakes))
+    return file
+
+
+def _named_twice(file: Onboarding) -> Iterator[str]:
+    names = {
+        "business_id": [business.business_id for business in file.businesses],
+        "clinic_id": [clinic.clinic_id for business in file.businesses for clinic in business.clinics],
+        "provider_id": [
+            provider.provider_id
+            for business in file.businesses
+            for clinic in business.clinics
+            for provider in clinic.providers
+        ],
+        "app_id": [app.app_id for app in file.apps],
+        "endpoint_id": [webhook.endpoint_id for _, _, webhook in webhooks_of(file)],
+    }
+    for kind, given in names.items():
+        yield from (f"{kind} {name!r} is there {times} times" for name, times in Counter(given).items() if times > 1)
+    for at, business in enumerate(file.businesses):
+        services = Counter(service.service_type for service in business.service_types)
+        for name, times in services.items():
+            if times > 1:
+                yield f"service_type {name!r} is there {times} times - at `$.businesses[{at}].service_types`"
+
+
+def _inconsistent(file: Onboarding) -> Iterator[str]:
+    for at_business, business in enumerate(file.businesses):
+        for at_clinic, clinic in enumerate(business.clinics):
+            path = f"$.businesses[{at_business}].clinics[{at_clinic}]"
+            if clinic.timezone not in _zones():
+                yield f"{clinic.timezone!r} is no IANA time zone - at `{path}.timezone`"
+            if (clinic.endpoint is None) != (clinic.adapter is AdapterKind.BUILTIN):
+                needs = "no endpoint" if clinic.endpoint else "an endpoint"
+                yield f"adapter {clinic.adapter} goes with {needs} - at `{path}.endpoint`"
+            for at_provider, provider in enumerate(clinic.providers):
+                for at_window, window in enumerate(provider.hours):
+                    if window.opens >= window.closes:
+                        where = f"{path}.providers[{at_provider}].hours[{at_window}]"
+                        yield f"opens {window.opens} is not before closes {window.closes} - at `{where}`"
+
+
+@cache
+def _zones() -> Set[str]:
+    return frozenset(available_timezones())
+
+
+def webhooks_of(file: Onboarding) -> Iterator[tuple[str, str, WebhookEntry]]:
+    """(owner_kind, owner_id, endpoint) of every endpoint in the file."""
+    for business in file.businesses:
+        for clinic in business.clinics:
+            yield from (("clinic", clinic.clinic_id, webhook) for webhook in clinic.webhooks)
+    for app in file.apps:
+        yield from (("app", app.app_id, webhook) for webhook in app.webhooks)

@@ -1,0 +1,247 @@
+"""Every setting, read from the environment (prefix ``WAITING_ROOM_``) and validated before anything starts.
+
+``python -m waiting_room config`` prints this list; docs/configuration.md holds the same and a test compares them.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from functools import cache
+from ipaddress import ip_network
+from typing import Literal, NoReturn
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "WAITING_ROOM_"
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    # Kafka
+    kafka_bootstrap: str = Field("127.0.0.1:9092", description="Kafka brokers, host:port, comma separated.")
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="How to talk to the brokers."
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="SASL mechanism; used with SASL_* protocols."
+    )
+    kafka_sasl_username: str | None = Field(None, description="SASL user.")
+    kafka_sasl_password: SecretStr | None = Field(None, description="SASL password.")
+    kafka_ssl_cafile: str | None = Field(
+        None, description="CA bundle for the brokers' certificates; system's if unset."
+    )
+    kafka_ssl_certfile: str | None = Field(None, description="Client certificate (PEM), for mutual TLS.")
+    kafka_ssl_keyfile: str | None = Field(None, description="Key of the client certificate (PEM).")
+    kafka_clinic_partitions: int = Field(
+        24,
+        ge=1,
+        le=4096,
+        description="Partitions of the per-clinic topics: 512 in production, 24 in the demo.",
+    )
+    kafka_replication_factor: int = Field(1, ge=1, le=7, description="Replicas of every topic: 3 in production.")
+    kafka_min_insync_replicas: int = Field(1, ge=1, le=7, description="min.insync.replicas: 2 in production.")
+    kafka_session_timeout_ms: int = Field(
+        10_000, ge=1_000, le=300_000, description="After this silence a worker's partitions go to another."
+    )
+
+    # PostgreSQL
+    postgres_dsn: SecretStr = Field(
+        SecretStr("postgresql://127.0.0.1:5432/waiting_room"),
+        description="PostgreSQL address with the process's own role; TLS by sslmode= and sslrootcert= in it.",
+    )
+    postgres_pool_max: int = Field(8, ge=1, le=200, description="Connections a process may hold.")
+    postgres_role_password: SecretStr | None = Field(
+        None,
+        description="If set, `migrate` lets each process role log in with it (embedded stack and compose).",
+    )
+
+    # Identity
+    ref_secret: SecretStr | None = Field(
+        None, description="Secret that booking_refs are derived with: 32 to 64 characters. Ingress needs it."
+    )
+    ref_secrets_retired: SecretStr = Field(
+        SecretStr(""), description="Earlier ref secrets, comma separated: their refs stay valid."
+    )
+
+    # Ingress
+    ingress_host: str = Field("127.0.0.1", description="Address ingress listens on.")
+    ingress_port: int = Field(8080, ge=1, le=65_535, description="Port ingress listens on.")
+    ingress_body_max_bytes: int = Field(16_384, ge=1_024, le=1_048_576, description="Largest request body.")
+    ingress_accept_within_ms: int = Field(
+        1_500,
+        ge=100,
+        le=10_000,
+        description="A command appended later than this after its request is discarded.",
+    )
+    ingress_answer_within_ms: int = Field(
+        1_800,
+        ge=200,
+        le=20_000,
+        description="A caller is answered after this at the latest, with or without an outcome.",
+    )
+    ingress_in_flight_max: int = Field(
+        400,
+        ge=1,
+        le=100_000,
+        description="Commands that may wait for Kafka at once; the next one is refused.",
+    )
+    ingress_remember_keys: int = Field(
+        100_000,
+        ge=0,
+        le=10_000_000,
+        description="Idempotency keys an ingress remembers to tell a changed body (422).",
+    )
+    unheld_max: int = Field(
+        20_000,
+        ge=1,
+        le=10_000_000,
+        description="Appended but not yet held in one partition; above it bookings are refused (429).",
+    )
+    book_ahead_max_days: int = Field(90, ge=1, le=730, description="How far ahead a start may lie.")
+
+    # Workers
+    worker_id: str = Field(
+        default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}",
+        description="This process's name in pulses and leases. Default: host and pid.",
+    )
+    hold_batch_max: int = Field(200, ge=1, le=10_000, description="Commands hold takes into one transaction.")
+    hold_deadline_seconds: int = Field(
+        7_200,
+        ge=1,
+        le=604_800,
+        description="A booking its clinic has not decided by then is rejected and its seat freed.",
+    )
+    confirm_calls_max: int = Field(
+        500, ge=1, le=10_000, description="Clinic calls one confirm worker may have in flight."
+    )
+    confirm_lane_max: int = Field(
+        64,
+        ge=1,
+        le=100_000,
+        description="Bookings of one clinic a confirm worker keeps in memory before it pauses the partition.",
+    )
+    clinic_call_seconds: float = Field(
+        10.0, gt=0, le=120, description="Deadline of one clinic call; a call's lease is longer."
+    )
+    clinic_lease_seconds: float = Field(
+        15.0,
+        gt=0,
+        le=300,
+        description="How long a claimed call is nobody else's. More than clinic_call_seconds.",
+    )
+    shutdown_seconds: float = Field(
+        15.0, gt=0, le=600, description="Time a worker takes to finish or hand back on SIGTERM."
+    )
+    webhook_timeout_seconds: float = Field(15.0, gt=0, le=60, description="Deadline of one webhook delivery.")
+    webhook_allow_networks: str = Field(
+        "",
+        description="Networks (CIDR, comma separated) webhooks may reach although private; for development.",
+    )
+    webhook_retry_seconds: str = Field(
+        "5,300,1800,7200,18000,36000,36000",
+        description="Pauses between the attempts of a webhook delivery, comma separated; after the last it failed.",
+    )
+    webhook_in_flight_max: int = Field(
+        500, ge=1, le=10_000, description="Webhook deliveries one worker may have in flight."
+    )
+    webhook_endpoint_in_flight_max: int = Field(
+        8,
+        ge=1,
+        le=1_000,
+        description="Of these, how many to one endpoint; one at a time while it fails.",
+    )
+    sweep_every_seconds: float = Field(1.0, gt=0, le=60, description="Pause between two rounds of sweep.")
+    sweep_ring_after_seconds: float = Field(
+        30.0,
+        gt=0,
+        le=3_600,
+        description="A booking held for this long whose turn it is and that nobody calls is announced again.",
+    )
+
+    # Telemetry
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    metrics_host: str = Field("127.0.0.1", description="Address a worker serves /metrics and /healthz on.")
+    metrics_port: int = Field(
+        0, ge=0, le=65_535, description="Its port; 0 turns it off. Ingress serves them on its own port."
+    )
+
+    @field_validator("ref_secret")
+    @classmethod
+    def _long_enough(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None and not 32 <= len(secret.get_secret_value().encode()) <= 64:
+            raise ValueError("must have 32 to 64 characters")
+        return secret
+
+    @field_validator("ref_secrets_retired")
+    @classmethod
+    def _each_long_enough(cls, secrets: SecretStr) -> SecretStr:
+        each = filter(None, secrets.get_secret_value().split(","))
+        if not all(32 <= len(secret.encode()) <= 64 for secret in each):
+            raise ValueError("each must have 32 to 64 characters")
+        return secrets
+
+    @field_validator("webhook_retry_seconds")
+    @classmethod
+    def _pauses(cls, text: str) -> str:
+        seconds = [float(part) for part in text.split(",")]
+        if not all(0 <= each <= 7 * 86_400 for each in seconds):
+            raise ValueError("each pause is 0 seconds to 7 days")
+        return text
+
+    @field_validator("webhook_allow_networks")
+    @classmethod
+    def _networks(cls, text: str) -> str:
+        for part in filter(None, text.split(",")):
+            ip_network(part.strip())
+        return text
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Settings:
+        if self.clinic_lease_seconds <= self.clinic_call_seconds:
+            raise ValueError("clinic_lease_seconds must be more than clinic_call_seconds")
+        if self.ingress_answer_within_ms < self.ingress_accept_within_ms:
+            raise ValueError("ingress_answer_within_ms must not be less than ingress_accept_within_ms")
+        if self.kafka_security_protocol.startswith("SASL") and not (
+            self.kafka_sasl_username and self.kafka_sasl_password
+        ):
+            raise ValueError("kafka_sasl_username and kafka_sasl_password go with a SASL protocol")
+        if self.kafka_min_insync_replicas > self.kafka_replication_factor:
+            raise ValueError("kafka_min_insync_replicas must not be more than kafka_replication_factor")
+        return self
+
+
+class BadSettings(SystemExit):
+    """Ends the process with status 2 and one readable line a mistake."""
+
+
+def load() -> Settings:
+    """The settings of this process. On a mistake: one line each on standard error, exit status 2."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        _refuse(error)
+
+
+def _refuse(error: ValidationError) -> NoReturn:
+    import sys
+
+    for mistake in error.errors(include_url=False, include_input=False):
+        names = [PREFIX + str(part).upper() for part in mistake["loc"]]
+        sys.stderr.write(f"bad setting: {' '.join(names) or 'together'}: {mistake['msg']}\n")
+    raise BadSettings(2)
+
+
+@cache
+def described() -> list[tuple[str, str, str]]:
+    """(environment variable, default, meaning) of every setting, in order."""
+    rows = []
+    for name, field in Settings.model_fields.items():
+        default = field.get_default(call_default_factory=False)
+        if isinstance(default, SecretStr):
+            default = default.get_secret_value()
+        shown = "" if field.is_required() or default is None or field.default_factory else str(default)
+        rows.append((PREFIX + name.upper(), shown, field.description or ""))
+    return rows

@@ -1,0 +1,104 @@
+"""What is read of bookings to tell others: one function a query, nothing is locked and nothing changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from waiting_room.domain.appointment import By, Reason, Stage, Status
+from waiting_room.messages import BookingEvent, Reader
+from waiting_room.store import sql
+from waiting_room.store.pool import Connection
+
+_SQL = sql.load("bookings")
+_event: Reader[BookingEvent] = Reader(BookingEvent)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookingRow:
+    """A booking and where it stands in its clinic's line; no patient data.
+
+    ``asked_ref`` is the ref it was asked for by: another one where its key had made this booking already. ``seq`` is
+    the clinic's newest event, ``line`` its undecided bookings and ``place`` this one's among them, all of one
+    instant; ``own_seq`` is the booking's newest event.
+    """
+
+    asked_ref: str
+    clinic_id: str
+    booking_ref: str
+    app_id: str
+    ticket: int | None
+    status: Status
+    stage: Stage | None
+    reason: Reason | None
+    by: By | None
+    row_version: int
+    provider_id: str | None
+    service_type: str | None
+    start_at: datetime | None
+    end_at: datetime | None
+    accepted_at: datetime
+    decided_at: datetime | None
+    timezone: str
+    seq: int
+    line: int
+    own_seq: int
+    place: int | None
+
+
+class Position(NamedTuple):
+    """Where a page of a list ends: the value it is sorted by, and the ref among equals."""
+
+    at: datetime
+    booking_ref: str
+
+
+async def bookings(conn: Connection, refs: Sequence[str]) -> list[BookingRow]:
+    """Those of these canonical refs that exist, in this order."""
+    return [
+        BookingRow(
+            **{
+                **row,
+                "status": Status(row["status"]),
+                "stage": Stage(row["stage"]) if row["stage"] else None,
+                "reason": Reason(row["reason"]) if row["reason"] else None,
+                "by": By(row["by"]) if row["by"] else None,
+            }
+        )
+        for row in await conn.fetch(_SQL["bookings"], refs)
+    ]
+
+
+async def booking(conn: Connection, ref: str) -> BookingRow | None:
+    """The booking this canonical ref leads to."""
+    found = await bookings(conn, [ref])
+    return found[0] if found else None
+
+
+async def of_patient(
+    conn: Connection, app_id: str, patient_id: str, after: Position | None, limit: int
+) -> list[Position]:
+    """At most ``limit`` bookings of this app's patient, newest first; positions are when they were accepted."""
+    at, ref = after or (None, None)
+    return [
+        Position(row["position"], row["booking_ref"])
+        for row in await conn.fetch(_SQL["of_patient"], app_id, patient_id, at, ref, limit)
+    ]
+
+
+async def of_day(
+    conn: Connection, clinic_id: str, from_at: datetime, to_at: datetime, after: Position | None, limit: int
+) -> list[Position]:
+    """At most ``limit`` of the clinic's bookings that start in [from_at, to_at), earliest first."""
+    at, ref = after or (None, None)
+    return [
+        Position(row["position"], row["booking_ref"])
+        for row in await conn.fetch(_SQL["of_day"], clinic_id, from_at, to_at, at, ref, limit)
+    ]
+
+
+async def history(conn: Connection, clinic_id: str, booking_ref: str) -> list[BookingEvent]:
+    """All events of a booking, oldest first. Raises Unreadable."""
+    return [_event(row["record"].encode()) for row in await conn.fetch(_SQL["history"], clinic_id, booking_ref)]

@@ -1,0 +1,146 @@
+"""What hold reads and writes besides bookings: rules, refs, seats, consumed offsets. One function a statement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import asyncpg
+import msgspec
+
+from waiting_room.domain.directory import AdapterKind, ClinicStatus, Provider, ServiceType
+from waiting_room.domain.seats import Taken
+from waiting_room.store import sql
+from waiting_room.store.pool import Connection
+
+_SQL = sql.load("holds")
+_services = msgspec.json.Decoder(tuple[ServiceType, ...])
+_providers = msgspec.json.Decoder(tuple[Provider, ...])
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """What a clinic offers, as of one ``version`` of its calendar."""
+
+    clinic_id: str
+    version: int
+    status: ClinicStatus
+    timezone: str
+    adapter: AdapterKind
+    partition: int
+    service_types: Mapping[str, ServiceType]
+    providers: Mapping[str, Provider]
+
+
+class Key(NamedTuple):
+    """A ref and the idempotency key it was derived from."""
+
+    ref: str
+    app_id: str
+    key_hash: bytes
+
+
+class Window(NamedTuple):
+    clinic_id: str
+    provider_id: str
+    from_at: datetime
+    to_at: datetime
+
+
+class Claim(NamedTuple):
+    clinic_id: str
+    provider_id: str
+    seat: int
+    start_at: datetime
+    busy_until: datetime
+    booking_ref: str
+    revision: int
+
+
+async def load_rules(conn: Connection, clinic_ids: Iterable[str]) -> dict[str, Rules]:
+    """The rules of those of these clinics that exist."""
+    return {
+        row["clinic_id"]: Rules(
+            clinic_id=row["clinic_id"],
+            version=row["rules_version"],
+            status=ClinicStatus(row["status"]),
+            timezone=row["timezone"],
+            adapter=AdapterKind(row["adapter"]),
+            partition=row["partition"],
+            service_types={each.service_type: each for each in _services.decode(row["service_types"] or "[]")},
+            providers={each.provider_id: each for each in _providers.decode(row["providers"] or "[]")},
+        )
+        for row in await conn.fetch(_SQL["load_clinics"], list(clinic_ids))
+    }
+
+
+async def claim_refs(conn: Connection, keys: Sequence[Key]) -> set[str]:
+    """Those of these refs that are new."""
+    return {row["ref"] for row in await conn.fetch(_SQL["claim_refs"], *_columns(keys))}
+
+
+async def find_refs(conn: Connection, keys: Sequence[Key]) -> dict[str, str]:
+    """For each ref whose key has made a booking, under this ref or another: the booking's ref."""
+    return {row["ref"]: row["booking_ref"] for row in await conn.fetch(_SQL["find_refs"], *_columns(keys))}
+
+
+async def add_aliases(conn: Connection, aliases: Sequence[tuple[Key, str]]) -> None:
+    """From now on these refs lead to the bookings their keys had made before."""
+    await conn.execute(_SQL["add_aliases"], *_columns([(*key, booking_ref) for key, booking_ref in aliases]))
+
+
+async def find_aliases(conn: Connection, refs: Sequence[str]) -> dict[str, str]:
+    """For those of these refs that lead to another booking: its ref."""
+    return {row["ref"]: row["booking_ref"] for row in await conn.fetch(_SQL["find_aliases"], refs)}
+
+
+async def taken(conn: Connection, windows: Sequence[Window]) -> Taken:
+    """The claims that reach into these windows; at most one window a provider."""
+    found = Taken()
+    for row in await conn.fetch(_SQL["taken"], *_columns(windows)):
+        found.add(row["provider_id"], row["seat"], row["start_at"], row["busy_until"])
+    return found
+
+
+async def dead_holds(conn: Connection, clinic_ids: Iterable[str], now: datetime) -> list[tuple[str, str]]:
+    """(clinic_id, booking_ref) of holds that ran out and that no clinic can know of."""
+    rows = await conn.fetch(_SQL["dead_holds"], list(clinic_ids), now)
+    return [(row["clinic_id"], row["booking_ref"]) for row in rows]
+
+
+async def claim_seats(conn: Connection, claims: Sequence[Claim]) -> None:
+    """Seats were allotted in code, under the clinics' locks; the exclusion constraint has the last word.
+
+    Raises asyncpg.ExclusionViolationError when a seat is not free.
+    """
+    await conn.copy_records_to_table(
+        "seat_claims",
+        columns=("clinic_id", "provider_id", "seat", "during", "day", "booking_ref", "revision"),
+        records=[
+            (
+                claim.clinic_id,
+                claim.provider_id,
+                claim.seat,
+                asyncpg.Range(claim.start_at, claim.busy_until),
+                claim.start_at.astimezone(UTC).date(),
+                claim.booking_ref,
+                claim.revision,
+            )
+            for claim in claims
+        ],
+    )
+
+
+async def consumed(conn: Connection, topic: str, partitions: Iterable[int]) -> dict[int, int]:
+    """By partition, the next offset that is not yet in the database."""
+    rows = await conn.fetch(_SQL["consumed"], topic, list(partitions))
+    return {row["partition"]: row["next_offset"] for row in rows}
+
+
+async def save_consumed(conn: Connection, topic: str, offsets: Mapping[int, int]) -> None:
+    """Never moves an offset back."""
+    await conn.execute(_SQL["save_consumed"], topic, list(offsets), list(offsets.values()))
+
+
+def _columns(rows: Sequence[tuple[object, ...]]) -> list[tuple[object, ...]]:
+    return list(zip(*rows, strict=True))

@@ -1,0 +1,233 @@
+"""The one way a booking changes in the database.
+
+A Journal is one transaction's work: it locks the clinics' counter rows in ascending id, applies events to bookings
+in memory through the state machine, and writes rows, events, counters and freed seats together. Ticket and event
+numbers come from the locked rows, so each clinic's are in order and without gaps, and whoever holds the lock sees
+bookings that nobody else can change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from waiting_room.domain import appointment
+from waiting_room.domain.appointment import By, ClinicState, EventType, Reason, Stage, State, Status
+from waiting_room.messages import BookingEvent
+from waiting_room.store import sql
+from waiting_room.store.pool import Connection
+
+_SQL = sql.load("journal")
+_record = msgspec.json.Encoder()
+_NEW_COLUMNS = (
+    "clinic_id", "booking_ref", "app_id", "ticket", "status", "stage", "clinic_state", "reason", "by", "row_version",
+    "body_hash", "provider_id", "seat", "service_type", "start_at", "end_at", "patient_id", "patient", "accepted_at",
+    "held_at", "decided_at", "hold_until", "next_attempt_at",
+)  # fmt: skip
+_EVENT_COLUMNS = ("clinic_id", "seq", "booking_ref", "event", "at", "record")
+
+
+@dataclass(slots=True)
+class Counters:
+    """A clinic's locked counter row."""
+
+    last_ticket: int
+    last_seq: int
+    line: int
+    rules_version: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Booking:
+    """A row of ``appointments``. ``state`` is None until the first event."""
+
+    clinic_id: str
+    booking_ref: str
+    app_id: str
+    accepted_at: datetime
+    state: State | None = None
+    row_version: int = 0
+    ticket: int | None = None
+    body_hash: bytes | None = None
+    provider_id: str | None = None
+    seat: int | None = None
+    service_type: str | None = None
+    start_at: datetime | None = None
+    end_at: datetime | None = None
+    patient_id: str | None = None
+    patient: str | None = None
+    held_at: datetime | None = None
+    decided_at: datetime | None = None
+    hold_until: datetime | None = None
+    next_attempt_at: datetime | None = None
+    attempts: int = 0
+    clinic_booking_id: str | None = None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.clinic_id, self.booking_ref
+
+    @property
+    def known_state(self) -> State:
+        if self.state is None:
+            raise ValueError(f"{self.booking_ref} has had no event yet")
+        return self.state
+
+
+@dataclass(slots=True)
+class Journal:
+    """Open one inside a transaction; record; write; commit. ``now`` is the database's clock at the lock."""
+
+    conn: Connection
+    counters: dict[str, Counters]
+    now: datetime
+    events: list[BookingEvent] = field(default_factory=list)
+    _new: dict[tuple[str, str], Booking] = field(default_factory=dict)
+    _changed: dict[tuple[str, str], Booking] = field(default_factory=dict)
+
+    @classmethod
+    async def open(cls, conn: Connection, clinic_ids: Iterable[str]) -> Journal:
+        """Lock these clinics. Raises asyncpg.LockNotAvailableError after lock_timeout, KeyError if one is unknown."""
+        wanted = sorted(set(clinic_ids))
+        rows = await conn.fetch(_SQL["lock_clinics"], wanted)
+        if len(rows) != len(wanted):
+            raise KeyError(f"unknown clinics: {sorted(set(wanted) - {row['clinic_id'] for row in rows})}")
+        counters = {
+            row["clinic_id"]: Counters(row["last_ticket"], row["last_seq"], row["line"], row["rules_version"])
+            for row in rows
+        }
+        return cls(conn, counters, rows[-1]["now"])
+
+    async def load(self, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Booking]:
+        """The bookings of these (clinic_id, booking_ref) that exist."""
+        pairs = list(keys)
+        rows = await self.conn.fetch(_SQL["load_bookings"], [clinic for clinic, _ in pairs], [ref for _, ref in pairs])
+        return {(row["clinic_id"], row["booking_ref"]): booking_of(row) for row in rows}
+
+    def next_ticket(self, clinic_id: str) -> int:
+        counters = self.counters[clinic_id]
+        counters.last_ticket += 1
+        return counters.last_ticket
+
+    def record(self, booking: Booking, event: EventType, *, reason: Reason | None = None, by: By | None = None) -> None:
+        """Apply ``event`` to ``booking`` and queue what it changes. Raises IllegalTransition; then nothing changed."""
+        before = booking.state
+        after = appointment.apply(before, event, reason=reason, by=by)
+        counters = self.counters[booking.clinic_id]
+        if event is EventType.HELD:
+            counters.line += 1
+        if before is not None and before.stage in (Stage.HELD, Stage.CONFIRMING) and after.decided:
+            counters.line -= 1
+        if after.decided and not (before and before.decided):
+            booking.decided_at = self.now
+        if before is None:
+            self._new[booking.key] = booking
+        elif booking.key not in self._new:
+            self._changed[booking.key] = booking
+        booking.state = after
+        booking.row_version += 1
+        counters.last_seq += 1
+        self.events.append(self._event(booking, after, event, counters))
+
+    def touch(self, booking: Booking) -> None:
+        """Queue a change that is no event: ``attempts`` or ``next_attempt_at`` of an existing row."""
+        if booking.key not in self._new:
+            self._changed[booking.key] = booking
+
+    def _event(self, booking: Booking, state: State, event: EventType, counters: Counters) -> BookingEvent:
+        return BookingEvent(
+            clinic_id=booking.clinic_id,
+            seq=counters.last_seq,
+            booking_ref=booking.booking_ref,
+            app_id=booking.app_id,
+            event=event,
+            at=self.now,
+            status=state.status,
+            row_version=booking.row_version,
+            revision=state.revision,
+            stage=state.stage,
+            clinic_state=state.clinic_state,
+            reason=state.reason,
+            by=state.by,
+            ticket=booking.ticket,
+            provider_id=booking.provider_id,
+            service_type=booking.service_type,
+            start_at=booking.start_at,
+            end_at=booking.end_at,
+            line=counters.line,
+        )
+
+    async def write(self) -> None:
+        """Store everything recorded. The caller commits."""
+        if self._new:
+            await self.conn.copy_records_to_table(
+                "appointments", columns=_NEW_COLUMNS, records=map(_new_values, self._new.values())
+            )
+        if self._changed:
+            await self.conn.execute(_SQL["update_appointments"], *_columns(_changed_values, self._changed.values()))
+            freed = [booking for booking in self._changed.values() if not booking.known_state.keeps_seat]
+            if freed:
+                await self.conn.execute(_SQL["free_seats"], *_columns(lambda booking: booking.key, freed))
+        if not self.events:
+            return
+        await self.conn.copy_records_to_table(
+            "appointment_events", columns=_EVENT_COLUMNS, records=map(_event_values, self.events)
+        )
+        touched = {event.clinic_id for event in self.events}
+        await self.conn.execute(
+            _SQL["save_counters"],
+            *_columns(
+                lambda item: (item[0], item[1].last_ticket, item[1].last_seq, item[1].line),
+                [item for item in self.counters.items() if item[0] in touched],
+            ),
+        )
+
+
+def booking_of(row: Any) -> Booking:
+    """A Booking from a row of ``load_bookings``."""
+    fields = dict(row)
+    state = State(
+        status=Status(fields.pop("status")),
+        stage=Stage(stage) if (stage := fields.pop("stage")) else None,
+        clinic_state=ClinicState(fields.pop("clinic_state")),
+        reason=Reason(reason) if (reason := fields.pop("reason")) else None,
+        by=By(by) if (by := fields.pop("by")) else None,
+        revision=fields.pop("revision"),
+    )
+    return Booking(state=state, **fields)
+
+
+def _columns(values: Any, items: Iterable[Any]) -> list[tuple[Any, ...]]:
+    return list(zip(*map(values, items), strict=True))
+
+
+def _new_values(b: Booking) -> tuple[Any, ...]:
+    state = b.known_state
+    return (
+        b.clinic_id, b.booking_ref, b.app_id, b.ticket, state.status, state.stage, state.clinic_state, state.reason,
+        state.by, b.row_version, b.body_hash, b.provider_id, b.seat, b.service_type, b.start_at, b.end_at,
+        b.patient_id, b.patient, b.accepted_at, b.held_at, b.decided_at, b.hold_until, b.next_attempt_at,
+    )  # fmt: skip
+
+
+def _changed_values(b: Booking) -> tuple[Any, ...]:
+    state = b.known_state
+    return (
+        b.clinic_id, b.booking_ref, state.status, state.stage, state.clinic_state, state.reason, state.by,
+        b.row_version, b.decided_at, b.next_attempt_at, b.attempts, b.clinic_booking_id,
+    )  # fmt: skip
+
+
+def _event_values(event: BookingEvent) -> tuple[Any, ...]:
+    return (
+        event.clinic_id,
+        event.seq,
+        event.booking_ref,
+        event.event,
+        event.at,
+        _record.encode(event).decode(),
+    )

@@ -1,0 +1,111 @@
+-- now --
+SELECT clock_timestamp();
+
+-- clinics --
+-- Also those that have bookings and should not: nothing in the schema ties the two together.
+SELECT
+    k.clinic_id,
+    c.adapter,
+    c.partition,
+    n.last_ticket,
+    n.last_seq,
+    n.line,
+    r.published_seq
+FROM (
+    SELECT clinic_id FROM clinics
+    UNION
+    SELECT clinic_id FROM appointments
+) AS k
+LEFT JOIN clinics AS c ON k.clinic_id = c.clinic_id
+LEFT JOIN clinic_counters AS n ON k.clinic_id = n.clinic_id
+LEFT JOIN relay_cursors AS r ON k.clinic_id = r.clinic_id
+ORDER BY k.clinic_id;
+
+-- capacities --
+SELECT
+    clinic_id,
+    provider_id,
+    capacity
+FROM providers;
+
+-- consumed --
+SELECT
+    partition,
+    next_offset
+FROM consumed_offsets
+WHERE topic = $1;
+
+-- aliases --
+SELECT
+    b.ref,
+    b.booking_ref,
+    a.booking_ref IS NOT NULL AS leads_to_row
+FROM booking_refs AS b
+LEFT JOIN appointments AS a ON left(b.booking_ref, 4) = a.clinic_id AND b.booking_ref = a.booking_ref
+WHERE b.ref <> b.booking_ref;
+
+-- endpoints --
+SELECT
+    endpoint_id,
+    owner_kind,
+    owner_id,
+    events,
+    created_at
+FROM webhook_endpoints
+WHERE active;
+
+-- rows --
+SELECT
+    a.clinic_id,
+    a.booking_ref,
+    a.app_id,
+    a.ticket,
+    a.status,
+    a.stage,
+    a.clinic_state,
+    a.reason,
+    a."by", -- noqa: RF06
+    a.revision,
+    a.row_version,
+    a.provider_id,
+    a.seat,
+    a.start_at,
+    a.end_at,
+    a.hold_until,
+    a.clinic_booking_id,
+    b.ref IS NOT NULL AS key_remembered
+FROM appointments AS a
+LEFT JOIN booking_refs AS b ON a.booking_ref = b.ref
+WHERE a.clinic_id = any($1::text[]);
+
+-- events --
+SELECT
+    clinic_id,
+    seq,
+    booking_ref,
+    event,
+    record
+FROM appointment_events
+WHERE clinic_id = any($1::text[])
+ORDER BY clinic_id, seq;
+
+-- claims --
+SELECT
+    clinic_id,
+    booking_ref,
+    revision,
+    provider_id,
+    seat,
+    lower(during) AS start_at,
+    upper(during) AS busy_until
+FROM seat_claims
+WHERE clinic_id = any($1::text[]);
+
+-- deliveries --
+SELECT
+    clinic_id,
+    endpoint_id,
+    seq,
+    state
+FROM webhook_deliveries
+WHERE clinic_id = any($1::text[]);

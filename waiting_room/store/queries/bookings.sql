@@ -1,0 +1,75 @@
+-- bookings --
+-- Bookings in the order of their refs. A ref whose key had made a booking already leads to that one. Place, line and
+-- seq are of one instant: events of the clinic after seq are news to the reader.
+SELECT
+    n.ref AS asked_ref,
+    a.clinic_id,
+    a.booking_ref,
+    a.app_id,
+    a.ticket,
+    a.status,
+    a.stage,
+    a.reason,
+    a."by",
+    a.row_version,
+    a.provider_id,
+    a.service_type,
+    a.start_at,
+    a.end_at,
+    a.accepted_at,
+    a.decided_at,
+    c.timezone,
+    k.last_seq AS seq,
+    k.line,
+    (
+        SELECT max(e.seq)
+        FROM appointment_events AS e
+        WHERE e.clinic_id = a.clinic_id AND e.booking_ref = a.booking_ref
+    ) AS own_seq,
+    CASE
+        WHEN a.status = 'pending'
+            THEN (
+                SELECT count(*) + 1
+                FROM appointments AS b
+                WHERE b.clinic_id = a.clinic_id AND b.status = 'pending' AND b.ticket < a.ticket
+            )
+    END AS place
+FROM unnest($1::text[]) WITH ORDINALITY AS n (ref, nr)
+LEFT JOIN booking_refs AS r ON n.ref = r.ref
+INNER JOIN appointments AS a
+    ON
+        a.clinic_id = left(coalesce(r.booking_ref, n.ref), 4)
+        AND a.booking_ref = coalesce(r.booking_ref, n.ref)
+INNER JOIN clinics AS c ON a.clinic_id = c.clinic_id
+INNER JOIN clinic_counters AS k ON a.clinic_id = k.clinic_id
+ORDER BY n.nr;
+
+-- of_patient --
+-- Newest first; the page after (accepted_at, booking_ref), or the first.
+SELECT
+    booking_ref,
+    accepted_at AS position
+FROM appointments
+WHERE
+    app_id = $1 AND patient_id = $2
+    AND ($3::timestamptz IS NULL OR (accepted_at, booking_ref) < ($3::timestamptz, $4::text))
+ORDER BY accepted_at DESC, booking_ref DESC
+LIMIT $5;
+
+-- of_day --
+-- A clinic's bookings that start in [from, to), earliest first; the page after (start_at, booking_ref), or the first.
+SELECT
+    booking_ref,
+    start_at AS position
+FROM appointments
+WHERE
+    clinic_id = $1 AND start_at >= $2 AND start_at < $3
+    AND ($4::timestamptz IS NULL OR (start_at, booking_ref) > ($4::timestamptz, $5::text))
+ORDER BY start_at, booking_ref
+LIMIT $6;
+
+-- history --
+SELECT record
+FROM appointment_events
+WHERE clinic_id = $1 AND booking_ref = $2
+ORDER BY seq;

@@ -1,0 +1,35 @@
+-- load_systems --
+SELECT
+    clinic_id,
+    adapter,
+    endpoint,
+    declared_concurrency,
+    settle_seconds,
+    honours_idempotency,
+    has_lookup
+FROM clinics
+WHERE clinic_id = any($1::text[]);
+
+-- load_attempts --
+-- Called with the clinics' counter rows locked: no attempt of theirs begins or ends meanwhile.
+SELECT
+    c.clinic_id,
+    c.booking_ref,
+    c.attempt,
+    c.kind,
+    c.worker_id,
+    c.claimed_at,
+    c.lease_until,
+    c.ended_at,
+    c.outcome
+FROM unnest($1::text[], $2::text[]) AS n (clinic_id, booking_ref)
+INNER JOIN call_attempts AS c ON n.clinic_id = c.clinic_id AND n.booking_ref = c.booking_ref
+ORDER BY c.clinic_id, c.booking_ref, c.attempt;
+
+-- end_attempts --
+UPDATE call_attempts AS c
+SET ended_at = $5::timestamptz, outcome = n.outcome
+FROM unnest($1::text[], $2::text[], $3::integer[], $4::text[]) AS n (clinic_id, booking_ref, attempt, outcome)
+WHERE
+    c.clinic_id = n.clinic_id AND c.booking_ref = n.booking_ref AND c.attempt = n.attempt
+    AND c.ended_at IS NULL;

@@ -1,0 +1,243 @@
+-- lock_directory --
+-- One writer of the directory at a time, so that partitions are counted right and no older record is published after
+-- a newer one. Readers, bookings and their foreign keys are not held up.
+LOCK TABLE clinics IN SHARE ROW EXCLUSIVE MODE;
+
+-- partitions --
+SELECT
+    clinic_id,
+    partition
+FROM clinics;
+
+-- wrong_owners --
+-- What is in the file under one owner and in the database under another.
+SELECT
+    'provider' AS kind,
+    p.provider_id AS id,
+    p.clinic_id AS owner_id
+FROM jsonb_to_recordset($1) AS n (provider_id text, clinic_id text)
+INNER JOIN providers AS p ON n.provider_id = p.provider_id AND n.clinic_id <> p.clinic_id
+UNION ALL
+SELECT
+    'clinic' AS kind,
+    c.clinic_id AS id,
+    c.business_id AS owner_id
+FROM jsonb_to_recordset($2) AS n (clinic_id text, business_id text)
+INNER JOIN clinics AS c ON n.clinic_id = c.clinic_id AND n.business_id <> c.business_id
+UNION ALL
+SELECT
+    'endpoint' AS kind,
+    e.endpoint_id AS id,
+    e.owner_id
+FROM jsonb_to_recordset($3) AS n (endpoint_id text, owner_kind text, owner_id text)
+INNER JOIN webhook_endpoints AS e
+    ON n.endpoint_id = e.endpoint_id AND (n.owner_kind, n.owner_id) <> (e.owner_kind, e.owner_id);
+
+-- known_endpoints --
+SELECT endpoint_id
+FROM webhook_endpoints
+WHERE endpoint_id = any($1::text[]);
+
+-- upsert_businesses --
+INSERT INTO businesses AS b (business_id, name)
+SELECT
+    n.business_id,
+    n.name
+FROM jsonb_to_recordset($1) AS n (business_id text, name text)
+ON CONFLICT (business_id) DO UPDATE
+    SET name = excluded.name
+    WHERE b.name <> excluded.name;
+
+-- upsert_service_types --
+-- Returns the businesses whose clinics now offer something else.
+INSERT INTO service_types AS s (business_id, service_type, duration_minutes, buffer_minutes)
+SELECT
+    n.business_id,
+    n.service_type,
+    n.duration_minutes,
+    n.buffer_minutes
+FROM jsonb_to_recordset($1) AS n (business_id text, service_type text, duration_minutes integer, buffer_minutes integer)
+ON CONFLICT (business_id, service_type) DO UPDATE
+    SET duration_minutes = excluded.duration_minutes, buffer_minutes = excluded.buffer_minutes
+    WHERE (s.duration_minutes, s.buffer_minutes) <> (excluded.duration_minutes, excluded.buffer_minutes)
+RETURNING business_id;
+
+-- upsert_clinics --
+INSERT INTO clinics AS c (
+    clinic_id, business_id, name, status, timezone, adapter, endpoint, declared_concurrency, settle_seconds,
+    honours_idempotency, has_lookup, wait_ceiling_seconds, partition
+)
+SELECT
+    n.clinic_id,
+    n.business_id,
+    n.name,
+    n.status,
+    n.timezone,
+    n.adapter,
+    n.endpoint,
+    n.declared_concurrency,
+    n.settle_seconds,
+    n.honours_idempotency,
+    n.has_lookup,
+    n.wait_ceiling_seconds,
+    n.partition
+FROM
+    jsonb_to_recordset($1)
+        AS n (
+            clinic_id text, business_id text, name text, status text, timezone text, adapter text, endpoint text,
+            declared_concurrency integer, settle_seconds double precision, honours_idempotency boolean, has_lookup boolean,
+            wait_ceiling_seconds integer, partition integer
+        )
+ON CONFLICT (clinic_id) DO UPDATE
+    SET
+        name = excluded.name, status = excluded.status, timezone = excluded.timezone, adapter = excluded.adapter,
+        endpoint = excluded.endpoint, declared_concurrency = excluded.declared_concurrency,
+        settle_seconds = excluded.settle_seconds, honours_idempotency = excluded.honours_idempotency,
+        has_lookup = excluded.has_lookup, wait_ceiling_seconds = excluded.wait_ceiling_seconds
+    WHERE
+    (
+        c.name, c.status, c.timezone, c.adapter, c.endpoint, c.declared_concurrency, c.settle_seconds,
+        c.honours_idempotency, c.has_lookup, c.wait_ceiling_seconds
+    ) IS DISTINCT FROM (
+        excluded.name, excluded.status, excluded.timezone, excluded.adapter, excluded.endpoint,
+        excluded.declared_concurrency, excluded.settle_seconds, excluded.honours_idempotency, excluded.has_lookup,
+        excluded.wait_ceiling_seconds
+    )
+RETURNING clinic_id;
+
+-- upsert_providers --
+INSERT INTO providers AS p (provider_id, clinic_id, name, capacity, service_types, hours)
+SELECT
+    n.provider_id,
+    n.clinic_id,
+    n.name,
+    n.capacity,
+    n.service_types,
+    n.hours
+FROM
+    jsonb_to_recordset($1)
+        AS n (
+            provider_id text, clinic_id text, name text, capacity integer, service_types text[], hours jsonb
+        )
+ON CONFLICT (provider_id) DO UPDATE
+    SET
+        name = excluded.name, capacity = excluded.capacity, service_types = excluded.service_types,
+        hours = excluded.hours
+    WHERE
+    (p.name, p.capacity, p.service_types, p.hours)
+    <> (excluded.name, excluded.capacity, excluded.service_types, excluded.hours)
+RETURNING clinic_id;
+
+-- upsert_apps --
+INSERT INTO apps AS a (app_id, name)
+SELECT
+    n.app_id,
+    n.name
+FROM jsonb_to_recordset($1) AS n (app_id text, name text)
+ON CONFLICT (app_id) DO UPDATE
+    SET name = excluded.name
+    WHERE a.name <> excluded.name
+RETURNING app_id;
+
+-- upsert_endpoints --
+-- A known endpoint whose secret the file leaves out keeps its own.
+INSERT INTO webhook_endpoints AS e (endpoint_id, owner_kind, owner_id, url, secret, events, active)
+SELECT
+    n.endpoint_id,
+    n.owner_kind,
+    n.owner_id,
+    n.url,
+    coalesce(n.secret, known.secret) AS secret,
+    n.events,
+    n.active
+FROM
+    jsonb_to_recordset($1)
+        AS n (
+            endpoint_id text, owner_kind text, owner_id text, url text, secret text, events text[], active boolean
+        )
+LEFT JOIN webhook_endpoints AS known ON n.endpoint_id = known.endpoint_id
+ON CONFLICT (endpoint_id) DO UPDATE
+    SET url = excluded.url, secret = excluded.secret, events = excluded.events, active = excluded.active
+    WHERE
+    (e.url, e.secret, e.events, e.active)
+    <> (excluded.url, excluded.secret, excluded.events, excluded.active)
+RETURNING endpoint_id;
+
+-- clinics_of_businesses --
+SELECT clinic_id
+FROM clinics
+WHERE business_id = any($1::text[]);
+
+-- unknown_services --
+SELECT
+    p.provider_id,
+    offered.service_type
+FROM providers AS p
+INNER JOIN clinics AS c ON p.clinic_id = c.clinic_id
+CROSS JOIN unnest(p.service_types) AS offered (service_type)
+LEFT JOIN service_types AS s ON c.business_id = s.business_id AND offered.service_type = s.service_type
+WHERE p.clinic_id = any($1::text[]) AND s.service_type IS NULL
+ORDER BY p.provider_id, offered.service_type;
+
+-- add_missing_counters --
+INSERT INTO clinic_counters (clinic_id)
+SELECT clinic_id
+FROM clinics
+ON CONFLICT DO NOTHING
+RETURNING clinic_id;
+
+-- add_missing_cursors --
+INSERT INTO relay_cursors (clinic_id)
+SELECT clinic_id
+FROM clinics
+ON CONFLICT DO NOTHING;
+
+-- bump_rules --
+-- Locks in ascending id as every writer of bookings does. A hold that had the lock before has booked under the old
+-- rules, one that gets it after our commit reads the new ones.
+WITH locked AS MATERIALIZED (
+    SELECT clinic_id
+    FROM clinic_counters
+    WHERE clinic_id = any($1::text[])
+    ORDER BY clinic_id
+    FOR NO KEY UPDATE
+)
+
+UPDATE clinic_counters AS c
+SET rules_version = c.rules_version + 1
+FROM locked
+WHERE c.clinic_id = locked.clinic_id;
+
+-- claims_beyond_capacity --
+-- With the counter rows locked: seats that are claimed from now on and that the provider no longer has.
+SELECT
+    p.provider_id,
+    p.capacity,
+    max(s.seat) + 1 AS seats_claimed
+FROM providers AS p
+INNER JOIN seat_claims AS s ON p.clinic_id = s.clinic_id AND p.provider_id = s.provider_id AND p.capacity <= s.seat
+WHERE p.clinic_id = any($1::text[]) AND upper(s.during) > clock_timestamp()
+GROUP BY p.provider_id, p.capacity
+ORDER BY p.provider_id;
+
+-- load_clinics --
+-- Each as a clinic's JSON; null asks for all.
+SELECT
+    to_jsonb(c)
+    || jsonb_build_object(
+        'service_types',
+        coalesce((
+            SELECT jsonb_agg(to_jsonb(s) - 'business_id' ORDER BY s.service_type)
+            FROM service_types AS s
+            WHERE s.business_id = c.business_id
+        ), '[]'),
+        'providers',
+        coalesce((
+            SELECT jsonb_agg(to_jsonb(p) - 'clinic_id' ORDER BY p.provider_id)
+            FROM providers AS p
+            WHERE p.clinic_id = c.clinic_id
+        ), '[]')
+    ) AS clinic
+FROM clinics AS c
+WHERE $1::text[] IS NULL OR c.clinic_id = any($1::text[])
+ORDER BY c.clinic_id;

@@ -1,0 +1,123 @@
+-- ring --
+-- Bookings with work at their clinic that nobody does, and that nobody was told of lately. Two kinds:
+-- held and at the front of the line (no more than the clinic takes at once, twice), where a lane would have them by now;
+-- known to the clinic and due: a retry, a caller that died, a withdrawal not yet acknowledged.
+-- $1 is how long, in seconds, the first ring is trusted to be heard; $2 how many to return.
+WITH front AS (
+    SELECT
+        h.clinic_id,
+        h.booking_ref,
+        h.next_attempt_at
+    FROM clinic_counters AS n
+    INNER JOIN clinics AS c ON n.clinic_id = c.clinic_id
+    CROSS JOIN
+        LATERAL ( -- noqa: ST05
+            SELECT
+                a.clinic_id,
+                a.booking_ref,
+                a.held_at,
+                a.next_attempt_at
+            FROM appointments AS a
+            WHERE
+                a.clinic_id = n.clinic_id AND a.status = 'pending' AND a.clinic_state = 'none'
+                AND (a.next_attempt_at IS NULL OR a.next_attempt_at <= now())
+            ORDER BY a.ticket
+            LIMIT 2 * c.declared_concurrency
+        ) AS h
+    WHERE n.line > 0 AND c.adapter <> 'builtin' AND h.held_at < now() - make_interval(secs => $1)
+),
+
+known AS (
+    SELECT
+        clinic_id,
+        booking_ref,
+        next_attempt_at
+    FROM appointments
+    WHERE
+        clinic_state IN ('calling', 'unknown', 'withdrawing')
+        AND (
+            next_attempt_at <= now()
+            OR (
+                next_attempt_at IS NULL
+                AND (clinic_state <> 'withdrawing' OR decided_at < now() - make_interval(secs => $1))
+            )
+        )
+),
+
+unheard AS (
+    SELECT
+        w.clinic_id,
+        w.booking_ref
+    FROM (
+        SELECT * FROM front
+        UNION ALL
+        SELECT * FROM known
+    ) AS w
+    LEFT JOIN rings AS r ON w.clinic_id = r.clinic_id AND w.booking_ref = r.booking_ref
+    WHERE
+        (r.rung_at IS NULL OR r.rung_at < now() - make_interval(secs => $1) OR r.rung_at < w.next_attempt_at)
+        AND NOT EXISTS (
+            SELECT t.attempt
+            FROM call_attempts AS t
+            WHERE
+                t.clinic_id = w.clinic_id AND t.booking_ref = w.booking_ref
+                AND t.ended_at IS NULL AND t.lease_until > now()
+        )
+    ORDER BY w.clinic_id, w.booking_ref
+    LIMIT $2
+),
+
+rung AS (
+    INSERT INTO rings (clinic_id, booking_ref, rung_at)
+    SELECT
+        u.clinic_id,
+        u.booking_ref,
+        now() AS rung_at
+    FROM unheard AS u
+    ON CONFLICT (clinic_id, booking_ref) DO UPDATE
+        SET rung_at = excluded.rung_at
+    RETURNING clinic_id, booking_ref
+)
+
+SELECT
+    a.clinic_id,
+    a.booking_ref,
+    a.revision,
+    a.ticket,
+    a.clinic_state,
+    c.partition,
+    coalesce(a.held_at, a.accepted_at) AS held_at
+FROM rung AS r
+INNER JOIN appointments AS a ON r.clinic_id = a.clinic_id AND r.booking_ref = a.booking_ref
+INNER JOIN clinics AS c ON a.clinic_id = c.clinic_id
+ORDER BY a.clinic_id, a.ticket;
+
+-- forget_rings --
+DELETE FROM rings
+WHERE rung_at < now() - make_interval(hours => 1);
+
+-- expired --
+-- Holds that ran out. Whether they still may be rejected is asked again under their clinics' locks.
+SELECT
+    a.clinic_id,
+    a.booking_ref
+FROM appointments AS a
+WHERE
+    a.status = 'pending' AND a.hold_until < now() AND a.clinic_state IN ('none', 'unknown')
+    AND NOT EXISTS (
+        SELECT t.attempt
+        FROM call_attempts AS t
+        WHERE
+            t.clinic_id = a.clinic_id AND t.booking_ref = a.booking_ref
+            AND t.ended_at IS NULL AND t.lease_until > now()
+    )
+ORDER BY a.hold_until
+LIMIT $1;
+
+-- being_called --
+SELECT
+    n.clinic_id,
+    n.booking_ref
+FROM unnest($1::text[], $2::text[]) AS n (clinic_id, booking_ref)
+INNER JOIN call_attempts AS t ON n.clinic_id = t.clinic_id AND n.booking_ref = t.booking_ref
+WHERE t.ended_at IS NULL AND t.lease_until > clock_timestamp();

@@ -1,0 +1,102 @@
+-- load_clinics --
+SELECT
+    c.clinic_id,
+    c.status,
+    c.timezone,
+    c.adapter,
+    c.partition,
+    n.rules_version,
+    (
+        SELECT jsonb_agg(to_jsonb(s) - 'business_id' ORDER BY s.service_type)
+        FROM service_types AS s
+        WHERE s.business_id = c.business_id
+    ) AS service_types,
+    (
+        SELECT jsonb_agg(to_jsonb(p) - 'clinic_id' ORDER BY p.provider_id)
+        FROM providers AS p
+        WHERE p.clinic_id = c.clinic_id
+    ) AS providers
+FROM clinics AS c
+INNER JOIN clinic_counters AS n ON c.clinic_id = n.clinic_id
+WHERE c.clinic_id = any($1::text[]);
+
+-- claim_refs --
+-- Written first. A ref that does not come back is known already, or its key has made a booking elsewhere; an open
+-- transaction that is just writing the same key is waited for. Sorted, so that two batches never wait in a circle.
+INSERT INTO booking_refs (ref, app_id, key_hash, booking_ref)
+SELECT
+    n.ref,
+    n.app_id,
+    n.key_hash,
+    n.ref AS booking_ref
+FROM unnest($1::text[], $2::text[], $3::bytea[]) AS n (ref, app_id, key_hash)
+ORDER BY n.app_id, n.key_hash
+ON CONFLICT DO NOTHING
+RETURNING ref;
+
+-- find_refs --
+-- What the keys of these refs have booked, whichever ref they did it under.
+SELECT
+    n.ref,
+    b.booking_ref
+FROM unnest($1::text[], $2::text[], $3::bytea[]) AS n (ref, app_id, key_hash)
+INNER JOIN booking_refs AS b ON n.app_id = b.app_id AND n.key_hash = b.key_hash AND b.ref = b.booking_ref;
+
+-- add_aliases --
+INSERT INTO booking_refs (ref, app_id, key_hash, booking_ref)
+SELECT
+    n.ref,
+    n.app_id,
+    n.key_hash,
+    n.booking_ref
+FROM unnest($1::text[], $2::text[], $3::bytea[], $4::text[]) AS n (ref, app_id, key_hash, booking_ref)
+ON CONFLICT DO NOTHING;
+
+-- find_aliases --
+-- Of these refs, those that lead to another booking.
+SELECT
+    ref,
+    booking_ref
+FROM booking_refs
+WHERE ref = any($1::text[]) AND ref <> booking_ref;
+
+-- taken --
+SELECT
+    s.provider_id,
+    s.seat,
+    lower(s.during) AS start_at,
+    upper(s.during) AS busy_until
+FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[]) AS n (clinic_id, provider_id, from_at, to_at)
+INNER JOIN seat_claims AS s
+    ON
+        n.clinic_id = s.clinic_id AND n.provider_id = s.provider_id
+        AND s.during && tstzrange(n.from_at, n.to_at);
+
+-- dead_holds --
+-- Pending past their time and unknown to their clinic: nobody relies on their seats.
+SELECT
+    clinic_id,
+    booking_ref
+FROM appointments
+WHERE clinic_id = any($1::text[]) AND status = 'pending' AND clinic_state = 'none' AND hold_until < $2
+ORDER BY hold_until
+LIMIT 500;
+
+-- consumed --
+SELECT
+    partition,
+    next_offset
+FROM consumed_offsets
+WHERE topic = $1 AND partition = any($2::integer[]);
+
+-- save_consumed --
+INSERT INTO consumed_offsets AS c (topic, partition, next_offset)
+SELECT
+    $1::text AS topic,
+    n.partition,
+    n.next_offset
+FROM unnest($2::integer[], $3::bigint[]) AS n (partition, next_offset)
+ORDER BY n.partition
+ON CONFLICT (
+    topic, partition) DO UPDATE SET next_offset = excluded.next_offset
+WHERE c.next_offset < excluded.next_offset;

@@ -1,0 +1,74 @@
+-- lock_clinics --
+-- Locks the counter rows in ascending id, so that no two transactions wait for each other in a circle.
+SELECT
+    clinic_id,
+    last_ticket,
+    last_seq,
+    line,
+    rules_version,
+    clock_timestamp() AS now
+FROM clinic_counters
+WHERE clinic_id = any($1::text[])
+ORDER BY clinic_id
+FOR NO KEY UPDATE;
+
+-- save_counters --
+UPDATE clinic_counters AS c
+SET last_ticket = n.last_ticket, last_seq = n.last_seq, line = n.line
+FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::integer[]) AS n (clinic_id, last_ticket, last_seq, line)
+WHERE c.clinic_id = n.clinic_id;
+
+-- update_appointments --
+UPDATE appointments AS a
+SET
+    status = n.status, stage = n.stage, clinic_state = n.clinic_state, reason = n.reason, "by" = n.by,
+    row_version = n.row_version, decided_at = n.decided_at, next_attempt_at = n.next_attempt_at,
+    attempts = n.attempts, clinic_booking_id = n.clinic_booking_id
+FROM
+    unnest(
+        $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::integer[],
+        $9::timestamptz[], $10::timestamptz[], $11::integer[], $12::text[]
+    )
+        AS n (
+            clinic_id, booking_ref, status, stage, clinic_state, reason, "by", row_version, decided_at, next_attempt_at,
+            attempts, clinic_booking_id
+        )
+WHERE a.clinic_id = n.clinic_id AND a.booking_ref = n.booking_ref;
+
+-- free_seats --
+-- Nobody relies on these bookings' seats any more.
+DELETE FROM seat_claims AS s
+USING unnest($1::text[], $2::text[]) AS n (clinic_id, booking_ref)
+WHERE s.clinic_id = n.clinic_id AND s.booking_ref = n.booking_ref;
+
+-- load_bookings --
+-- Called with the clinics' counter rows locked: what it reads does not change under the caller.
+SELECT
+    a.clinic_id,
+    a.booking_ref,
+    a.app_id,
+    a.ticket,
+    a.status,
+    a.stage,
+    a.clinic_state,
+    a.reason,
+    a."by",
+    a.revision,
+    a.row_version,
+    a.body_hash,
+    a.provider_id,
+    a.seat,
+    a.service_type,
+    a.start_at,
+    a.end_at,
+    a.patient_id,
+    a.patient,
+    a.accepted_at,
+    a.held_at,
+    a.decided_at,
+    a.hold_until,
+    a.next_attempt_at,
+    a.attempts,
+    a.clinic_booking_id
+FROM unnest($1::text[], $2::text[]) AS n (clinic_id, booking_ref)
+INNER JOIN appointments AS a ON n.clinic_id = a.clinic_id AND n.booking_ref = a.booking_ref;

@@ -1,0 +1,3 @@
+-- newest_migration --
+SELECT max(version)
+FROM schema_migrations;

@@ -1,0 +1,45 @@
+"""Reads topics from their beginning to where they end when asked, as no member of any group."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import UnknownTopicOrPartitionError
+
+from waiting_room.kafka import connection
+from waiting_room.settings import Settings
+
+
+async def read_whole(
+    settings: Settings, *topics: str
+) -> AsyncIterator[tuple[TopicPartition, int, list[ConsumerRecord]]]:
+    """Batches of (partition, the first offset it still has, records); a partition's records in order.
+
+    Every partition comes at least once, be it without records. What is appended meanwhile is left out. Raises
+    KafkaError, also if there is no such topic.
+    """
+    consumer = AIOKafkaConsumer(
+        *topics,
+        **connection(settings),
+        client_id=settings.worker_id,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        fetch_max_wait_ms=100,
+    )
+    await consumer.start()
+    try:
+        partitions = consumer.assignment()
+        if {where.topic for where in partitions} != set(topics):
+            raise UnknownTopicOrPartitionError(", ".join(sorted(set(topics) - {where.topic for where in partitions})))
+        begins = await consumer.beginning_offsets(partitions)
+        ends = await consumer.end_offsets(partitions)
+        for where in partitions:
+            yield where, begins[where], []
+        left = {where for where in partitions if begins[where] < ends[where]}
+        while left:
+            for where, records in (await consumer.getmany(*left, timeout_ms=500)).items():
+                yield where, begins[where], [record for record in records if record.offset < ends[where]]
+            left = {where for where in left if await consumer.position(where) < ends[where]}
+    finally:
+        await consumer.stop()

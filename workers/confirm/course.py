@@ -1,0 +1,135 @@
+"""The course of one booking that may start its call: claim, call, record, and back to its lane or out of it."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from waiting_room.domain.appointment import ClinicState
+from waiting_room.domain.clinic_call import CallKind, Failed
+from waiting_room.domain.failures import Failure
+from waiting_room.store.calls import Claim, Finished, Later, Outcome, Recorded
+from workers.confirm.batcher import CannotBeStored
+from workers.confirm.call import Answered, Lease, make
+from workers.confirm.clinics import Clinics
+from workers.confirm.ledger import Ledger
+from workers.confirm.report import Report
+from workers.pacing.disposition import FINISHED, Action, Disposition, dispose
+from workers.pacing.lanes import Lanes
+from workers.pacing.work import Work
+
+log = structlog.get_logger(__name__)
+PutAside = Callable[[Work, str], Awaitable[None]]
+LONGEST_ASIDE_SECONDS = 60.0
+"""What steps aside for longer leaves the lane; PostgreSQL keeps it and sweep rings for it again."""
+ELSEWHERE_SECONDS = 2.0
+"""How often to ask whether another worker's call is over: most are, long before their leases end."""
+
+
+class Course:
+    """Runs works; every work it is given comes back to ``lanes`` by ``finished``, whatever happens.
+
+    ``slot_freed`` is called when a call is over and its clinic may have the next, before the outcome is stored.
+    """
+
+    def __init__(
+        self,
+        lanes: Lanes,
+        ledger: Ledger,
+        clinics: Clinics,
+        report: Report,
+        put_aside: PutAside,
+        slot_freed: Callable[[], None],
+        *,
+        lease_seconds: float,
+        call_seconds: float,
+    ) -> None:
+        self._lanes = lanes
+        self._ledger = ledger
+        self._clinics = clinics
+        self._report = report
+        self._put_aside = put_aside
+        self._slot_freed = slot_freed
+        self._lease_seconds = lease_seconds
+        self._call_seconds = call_seconds
+
+    async def run(self, work: Work) -> None:
+        """Returns when the work is finished with for now."""
+        try:
+            disposition = await self._run(work)
+        except Exception as error:
+            self._lanes.faulted(work)
+            disposition = dispose(
+                Failure.FAULT, CallKind.CONFIRM, tries=work.tries, faults=work.faults, attempt=1, jitter=_jitter()
+            )
+            detail = str(error) if isinstance(error, CannotBeStored) else type(error).__name__
+            log.error("fault", booking_ref=work.booking_ref, detail=detail, faults=work.faults, exc_info=error)
+            if disposition.action is Action.DEAD_LETTER:
+                await self._put_aside(work, detail)
+        self._lanes.finished(work, time.monotonic(), disposition)
+
+    async def _run(self, work: Work) -> Disposition:
+        lease = Lease(self._lease_seconds, self._call_seconds)
+        claimed = await self._ledger.claim(work.key)
+        match claimed:
+            case Finished(expired=expired):
+                self._report.expired(expired)
+                return FINISHED
+            case Later(seconds=seconds, elsewhere=True):
+                return Disposition(Action.ELSEWHERE, min(seconds, ELSEWHERE_SECONDS))
+            case Later(seconds=seconds, expired=expired):
+                self._report.expired(expired)
+                return Disposition(Action.PARK if seconds > LONGEST_ASIDE_SECONDS else Action.ASIDE, seconds)
+            case Claim():
+                return await self._call(work, claimed, lease)
+
+    async def _call(self, work: Work, claim: Claim, lease: Lease) -> Disposition:
+        self._report.call_starts(claim)
+        answered = await make(claim, self._clinics.gateway(work.clinic_id), lease)
+        self._lanes.answered(
+            work,
+            time.monotonic(),
+            answered.verdict,
+            seconds=answered.seconds if claim.kind is CallKind.CONFIRM else None,
+            retry_after_seconds=answered.retry_after_seconds,
+        )
+        self._slot_freed()
+        disposition = self._disposed(work, claim, answered)
+        outcome = Outcome(work.key, claim.attempt, answered.answer, disposition.after_seconds)
+        recorded = await self._ledger.record(outcome)
+        self._report.call_ended(claim, answered, recorded)
+        if disposition.action is Action.DEAD_LETTER:
+            await self._put_aside(work, f"{answered.outcome}: {answered.detail}")
+        return _next(disposition, recorded)
+
+    def _disposed(self, work: Work, claim: Claim, answered: Answered) -> Disposition:
+        if not isinstance(answered.answer, Failed):
+            return Disposition(Action.ASIDE)
+        return dispose(
+            answered.answer.failure,
+            claim.kind,
+            tries=work.tries,
+            faults=work.faults,
+            attempt=claim.attempt,
+            jitter=_jitter(),
+            retry_after_seconds=answered.retry_after_seconds,
+        )
+
+
+def _next(disposition: Disposition, recorded: Recorded) -> Disposition:
+    """What the table says, as far as the booking's new state leaves anything to do."""
+    again = recorded.again_seconds
+    if again is None or disposition.action is Action.DEAD_LETTER:
+        return FINISHED
+    if disposition.action is Action.PARK:
+        return Disposition(Action.PARK, again)
+    if recorded.booking.known_state.clinic_state is ClinicState.NONE:
+        return Disposition(Action.RETRY, again)
+    return Disposition(Action.PARK if again > LONGEST_ASIDE_SECONDS else Action.ASIDE, again)
+
+
+def _jitter() -> float:
+    return random.random()

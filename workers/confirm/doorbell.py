@@ -1,0 +1,30 @@
+"""From records of clinic.confirmations to rings for the lanes."""
+
+from __future__ import annotations
+
+from aiokafka import ConsumerRecord
+
+from waiting_room.messages import Confirmation, Probe, Reader, Unreadable
+from waiting_room.topics import CLINIC_CONFIRMATIONS_PRIORITY
+from workers.pacing.work import Rank, Ring
+
+_read: Reader[Confirmation | Probe] = Reader(Confirmation | Probe)
+
+
+def ring_of(record: ConsumerRecord) -> Ring | None:
+    """The ring, or None for a probe. Raises Unreadable."""
+    message = _read(record.value)
+    if isinstance(message, Probe):
+        return None
+    if record.key is None or record.key.decode(errors="replace") != message.clinic_id:
+        raise Unreadable("the record's key is not its clinic")
+    if not message.booking_ref.startswith(message.clinic_id):
+        raise Unreadable("the booking_ref is another clinic's")
+    return Ring(
+        clinic_id=message.clinic_id,
+        booking_ref=message.booking_ref,
+        rank=Rank.PRIORITY if record.topic == CLINIC_CONFIRMATIONS_PRIORITY else Rank.NORMAL,
+        partition=(record.topic, record.partition),
+        offset=record.offset,
+        record=record,
+    )

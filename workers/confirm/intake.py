@@ -1,0 +1,158 @@
+"""From Kafka to the lanes and back: doorbells read, partitions paused, offsets committed, the unreadable put aside."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Collection, Iterable
+
+import structlog
+from aiokafka import ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+
+from waiting_room.dead_letters import put_aside
+from waiting_room.kafka import Producer, group_consumer
+from waiting_room.messages import Unreadable
+from waiting_room.settings import Settings
+from waiting_room.telemetry.health import say_ready
+from waiting_room.topics import CLINIC_CONFIRMATIONS, CLINIC_CONFIRMATIONS_PRIORITY
+from workers.confirm.clinics import Clinics
+from workers.confirm.doorbell import ring_of
+from workers.confirm.runner import Runner
+from workers.pacing.lanes import Lanes
+from workers.pacing.offsets import Partition
+from workers.pacing.work import Ring
+
+log = structlog.get_logger(__name__)
+GROUP = "confirm"
+TOPICS = (CLINIC_CONFIRMATIONS, CLINIC_CONFIRMATIONS_PRIORITY)
+READ_AT_ONCE = 500
+"""By so many doorbells a lane may outgrow its bound before its partition is paused."""
+AGAIN_SECONDS = 0.5
+
+
+class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
+    """One member of the group ``confirm``. The range assignor gives it a clinic's partition of both topics."""
+
+    def __init__(self, settings: Settings, lanes: Lanes, clinics: Clinics, producer: Producer) -> None:
+        self._lanes = lanes
+        self._clinics = clinics
+        self._producer = producer
+        # A long absence of PostgreSQL is waited out here; heartbeats go on beside it.
+        self._consumer = group_consumer(settings, GROUP, max_poll_interval_ms=3_600_000)
+        self._assignments = 0
+        self._paused: frozenset[Partition] = frozenset()
+
+    async def start(self) -> None:
+        """Join the group. Raises KafkaError while no broker answers."""
+        await self._consumer.start()
+        self._consumer.subscribe(list(TOPICS), listener=self)
+
+    async def stop(self) -> None:
+        """Commit and leave the group."""
+        try:
+            await self.commit()
+        finally:
+            await self._consumer.stop()
+
+    async def read(self, runner: Runner, finish: asyncio.Event) -> None:
+        """Line up what is rung for, until told to finish."""
+        while not finish.is_set():
+            polled = await self._consumer.getmany(timeout_ms=200, max_records=READ_AT_ONCE)
+            assignments = self._assignments
+            records = [record for batch in polled.values() for record in batch]
+            if records:
+                await self._take(records, assignments)
+                runner.look_again()
+
+    async def commit(self) -> None:
+        """Store the lowest unfinished offsets; what is not committed is read again and found done."""
+        ours = self._consumer.assignment()
+        offsets = {
+            where: offset
+            for partition, offset in self._lanes.offsets.committable().items()
+            if (where := TopicPartition(*partition)) in ours
+        }
+        if not offsets:
+            return
+        try:
+            await self._consumer.commit(offsets)
+        except (CommitFailedError, IllegalStateError) as error:
+            log.info("commit_left_to_the_next_owner", error=type(error).__name__)
+        except KafkaError as error:
+            log.warning("commit_failed", error=type(error).__name__)
+        else:
+            self._lanes.offsets.committed({tuple(where): offset for where, offset in offsets.items()})
+
+    def apply_pauses(self) -> None:
+        """Pause and resume as the lanes ask."""
+        wanted = self._lanes.pauses
+        if wanted == self._paused:
+            return
+        ours = self._consumer.assignment()
+        self._consumer.pause(*_these(wanted - self._paused, ours))
+        self._consumer.resume(*_these(self._paused - wanted, ours))
+        self._paused = wanted
+
+    @property
+    def paused(self) -> int:
+        """Partitions that are not read for now."""
+        return len(self._paused)
+
+    async def put_aside(self, record: ConsumerRecord, reason: str) -> None:
+        """Write the record to the dead-letter topic; waits for Kafka as long as it takes."""
+        while True:
+            try:
+                await put_aside(self._producer, record, reason)
+                return
+            except KafkaError as error:
+                log.warning("putting_aside_again", error=type(error).__name__)
+                await asyncio.sleep(AGAIN_SECONDS)
+
+    async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+        """Commit what is finished. Calls under way go on: their claims are ours, whoever reads the partition."""
+        if revoked:
+            await self.commit()
+        self._assignments += 1
+        self._lanes.revoked([tuple(where) for where in revoked], time.monotonic())
+
+    async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        """Read from what was committed; a new assignment starts unpaused.
+
+        Nothing here may wait: the consumer could hand out records before the lanes know their partitions.
+        """
+        self._lanes.assigned([tuple(where) for where in assigned])
+        self._paused = frozenset()
+        self.apply_pauses()
+        say_ready(GROUP)
+
+    async def _take(self, records: list[ConsumerRecord], assignments: int) -> None:
+        """Offer what was read, each partition in the order of its offsets."""
+        read: list[tuple[ConsumerRecord, Ring | str | None]] = [(record, _read(record)) for record in records]
+        await self._clinics.know({ring.clinic_id for _, ring in read if isinstance(ring, Ring)})
+        for at, (record, ring) in enumerate(read):
+            if isinstance(ring, Ring) and ring.clinic_id not in self._clinics.systems:
+                read[at] = record, f"unknown clinic {ring.clinic_id}"
+        for record, reason in read:
+            if isinstance(reason, str):
+                await self.put_aside(record, reason)
+        if assignments != self._assignments:
+            return  # its partitions moved meanwhile: whoever has them now reads from what was committed
+        now = time.monotonic()
+        for record, ring in read:
+            if isinstance(ring, Ring):
+                self._lanes.offer(ring, now)
+            else:
+                self._lanes.pass_over((record.topic, record.partition), record.offset)
+
+
+def _read(record: ConsumerRecord) -> Ring | str | None:
+    """The ring; why it cannot be read; or None where there is nothing to do."""
+    try:
+        return ring_of(record)
+    except Unreadable as error:
+        return str(error)
+
+
+def _these(partitions: Iterable[Partition], ours: Collection[TopicPartition]) -> list[TopicPartition]:
+    return [where for each in partitions if (where := TopicPartition(*each)) in ours]

@@ -1,0 +1,122 @@
+"""What confirm says of its calls: metrics, one log line an outcome, and the clinics' pulses."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+
+from waiting_room.domain.clinic_call import CallKind
+from waiting_room.messages import ClinicPulse
+from waiting_room.store.calls import Claim, Lines, Recorded
+from waiting_room.store.journal import Booking
+from waiting_room.telemetry import metrics
+from workers.confirm.call import Answered
+from workers.pacing.lanes import Lanes
+from workers.pacing.work import Verdict
+from workers.pulse import PulseWriter
+
+log = structlog.get_logger(__name__)
+_WEIGHT = 0.1
+"""Of the newest call in a clinic's running mean and variance."""
+
+
+@dataclass(slots=True)
+class _Pace:
+    """Exponentially weighted mean and variance of a clinic's confirming calls, in seconds."""
+
+    mean: float
+    variance: float = 0.0
+
+    def add(self, seconds: float) -> None:
+        off = seconds - self.mean
+        self.mean += _WEIGHT * off
+        self.variance = (1 - _WEIGHT) * (self.variance + _WEIGHT * off * off)
+
+
+class Report:
+    """Told of every call; ``pulse`` writes what it collects."""
+
+    def __init__(self, pulse: PulseWriter) -> None:
+        self._pulse = pulse
+        self._lines: Lines = {}
+        self._paces: dict[str, _Pace] = {}
+        self._told: set[str] = set()
+
+    def saw_lines(self, lines: Lines) -> None:
+        """(seq, line) by clinic after a transaction; transactions may be reported out of order."""
+        for clinic_id, seen in lines.items():
+            if seen > self._lines.get(clinic_id, (-1, 0)):
+                self._lines[clinic_id] = seen
+
+    def call_starts(self, claim: Claim) -> None:
+        """The claim is ours and the call is about to be made."""
+        if claim.kind is CallKind.CONFIRM and claim.attempt == 1 and claim.booking.held_at:
+            metrics.CONFIRM_WAIT.observe(max((datetime.now(UTC) - claim.booking.held_at).total_seconds(), 0.0))
+
+    def call_ended(self, claim: Claim, answered: Answered, recorded: Recorded) -> None:
+        """Its outcome is stored."""
+        booking, state = recorded.booking, recorded.booking.known_state
+        metrics.CLINIC_CALL.labels(claim.kind, answered.outcome).observe(answered.seconds)
+        if recorded.again_seconds is not None:
+            metrics.RETRIES.labels(claim.kind).inc()
+        if claim.kind is CallKind.CONFIRM and answered.verdict is Verdict.ANSWERED:
+            pace = self._paces.get(booking.clinic_id)
+            if pace is None:
+                self._paces[booking.clinic_id] = _Pace(answered.seconds)
+            else:
+                pace.add(answered.seconds)
+        if recorded.decided:
+            self._decided(booking)
+        log.info(
+            "clinic_call",
+            booking_ref=booking.booking_ref,
+            clinic_id=booking.clinic_id,
+            kind=claim.kind,
+            attempt=claim.attempt,
+            outcome=answered.outcome,
+            detail=answered.detail,
+            seconds=round(answered.seconds, 3),
+            status=state.status,
+            clinic_state=state.clinic_state,
+            decided=recorded.decided,
+            again_seconds=None if recorded.again_seconds is None else round(recorded.again_seconds, 3),
+        )
+
+    def expired(self, booking: Booking | None) -> None:
+        """Asking for a call found this booking past its deadline, if it is one."""
+        if booking is not None:
+            self._decided(booking)
+            log.info("hold_expired", booking_ref=booking.booking_ref, clinic_state=booking.known_state.clinic_state)
+
+    def _decided(self, booking: Booking) -> None:
+        if booking.decided_at:
+            waited = (booking.decided_at - booking.accepted_at).total_seconds()
+            metrics.DECIDE_SECONDS.labels(booking.known_state.status).observe(max(waited, 0.0))
+
+    def look(self, lanes: Lanes, paused: int) -> None:
+        """Take the lanes' state into gauges and pulses."""
+        views = lanes.views()
+        for clinic_id, view in views.items():
+            seq, line = self._lines.get(clinic_id, (0, 0))
+            pace = self._paces.get(clinic_id)
+            self._pulse.saw_clinic(
+                clinic_id,
+                ClinicPulse(
+                    seq=seq,
+                    line=line,
+                    limit=view.limit,
+                    in_flight=view.in_flight,
+                    call_seconds=None if pace is None else round(pace.mean, 3),
+                    call_sigma_seconds=None if pace is None else round(math.sqrt(pace.variance), 3),
+                    breaker_open=view.breaker_open,
+                ),
+            )
+        self._pulse.forget_clinics(self._told - views.keys())
+        self._told = set(views)
+        metrics.CALLS_IN_FLIGHT.set(lanes.started)
+        metrics.LANE_WAITING.set(sum(view.waiting for view in views.values()))
+        metrics.BREAKERS_OPEN.set(sum(view.breaker_open for view in views.values()))
+        metrics.PARTITIONS_PAUSED.set(paused)

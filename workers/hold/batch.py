@@ -1,0 +1,254 @@
+"""One batch of commands, one transaction: seats claimed, refs written, losers told, offsets recorded.
+
+Everything a batch decides is decided under the locks of its clinics' counter rows, in append order. What it finds
+done already (a redelivery, a client's retry) it leaves alone and reports again, so that a crash between the commit
+and the doorbell is mended by reading the records once more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import msgspec
+
+from waiting_room.domain.appointment import WANTS_SEAT, By, ClinicState, EventType, Reason, Status
+from waiting_room.domain.booking_ref import clinic_of
+from waiting_room.domain.directory import AdapterKind
+from waiting_room.domain.seats import Seat, Taken, allot
+from waiting_room.messages import Book, Cancel
+from waiting_room.store import holds
+from waiting_room.store.holds import Claim, Key, Rules, Window
+from waiting_room.store.journal import Booking, Journal
+from waiting_room.store.pool import Connection
+from waiting_room.topics import BOOKING_REQUESTS
+from workers.hold.read import Appended
+from workers.hold.wishes import Bookable, bookable
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a committed batch leaves to do: ring for ``due`` bookings, those to be withdrawn first."""
+
+    due: list[Booking] = field(default_factory=list)
+    to_withdraw: list[Booking] = field(default_factory=list)
+    decided: list[Booking] = field(default_factory=list)
+    forwarded: list[Cancel] = field(default_factory=list)
+    """Cancels by a ref that leads to another booking, perhaps of another clinic: to be appended there."""
+    lines: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """By clinic: (seq, line) after the batch."""
+
+
+class Batch:
+    """Works one batch off on one connection, inside the caller's transaction."""
+
+    def __init__(self, conn: Connection, rules: dict[str, Rules], hold_deadline_seconds: int) -> None:
+        self._conn = conn
+        self._rules = rules
+        self._hold_deadline = timedelta(seconds=hold_deadline_seconds)
+        self._known: dict[tuple[str, str], Booking] = {}
+        self._claims: dict[tuple[str, str], Claim] = {}
+        self._taken = Taken()
+        self._journal: Journal
+        self._consumed: dict[int, int] = {}
+        self._new_refs: set[str] = set()
+        self._aliases: dict[str, str] = {}
+        self._forwarded: list[Cancel] = []
+
+    async def work(self, items: Sequence[Appended], *, unprocessable: bool = False) -> Outcome:
+        """Decide and write. ``unprocessable`` rejects every booking of the batch instead of looking for a seat.
+
+        Raises KeyError for a clinic without a row, IllegalTransition and database errors; then nothing is written.
+        """
+        self._journal = await Journal.open(self._conn, {item.command.clinic_id for item in items})
+        await self._refresh_rules()
+        books = [item.command for item in items if isinstance(item.command, Book)]
+        elsewhere = await self._look_up(items, books)
+        await self._follow_aliases(items)
+        plans = {
+            command.booking_ref: Reason.UNPROCESSABLE
+            if unprocessable
+            else bookable(command, self._rules[command.clinic_id], self._journal.now)
+            for command in books
+            if command.booking_ref not in elsewhere and (command.clinic_id, command.booking_ref) not in self._known
+        }
+        self._taken = await self._read_taken(books, plans)
+        for item in items:
+            command = item.command
+            if isinstance(command, Cancel):
+                self._cancel(command)
+            elif command.booking_ref not in elsewhere:
+                await self._book(command, item, plans)
+        await self._journal.write()
+        claims = [claim for key, claim in self._claims.items() if self._known[key].known_state.keeps_seat]
+        if claims:
+            await holds.claim_seats(self._conn, claims)
+        await self._save_offsets(items)
+        return self._outcome(items)
+
+    async def _refresh_rules(self) -> None:
+        """Rules are replaced under the same lock, so none can change before this transaction ends."""
+        stale = [
+            clinic_id
+            for clinic_id, counters in self._journal.counters.items()
+            if clinic_id not in self._rules or self._rules[clinic_id].version != counters.rules_version
+        ]
+        if stale:
+            self._rules.update(await holds.load_rules(self._conn, stale))
+
+    async def _look_up(self, items: Sequence[Appended], books: list[Book]) -> set[str]:
+        """Read the bookings there are; claim the refs that are new. Refs whose key has booked under another ref."""
+        self._known = await self._journal.load({item.command_key for item in items})
+        self._consumed = await holds.consumed(self._conn, BOOKING_REQUESTS, {item.partition for item in items})
+        keys = {book.booking_ref: Key(book.booking_ref, book.app_id, book.key_hash) for book in books}
+        if not keys:
+            return set()
+        self._new_refs = await holds.claim_refs(self._conn, list(keys.values()))
+        old = [key for ref, key in keys.items() if ref not in self._new_refs]
+        booked_as = await holds.find_refs(self._conn, old) if old else {}
+        aliases = [(keys[ref], booking_ref) for ref, booking_ref in booked_as.items() if ref != booking_ref]
+        if aliases:
+            await holds.add_aliases(self._conn, aliases)
+        return {key.ref for key, _ in aliases}
+
+    async def _follow_aliases(self, items: Sequence[Appended]) -> None:
+        """Where cancels lead whose ref has no row: to what the ref's key had booked before."""
+        strangers = [
+            item.command.booking_ref
+            for item in items
+            if isinstance(item.command, Cancel) and item.command_key not in self._known
+        ]
+        if strangers:
+            self._aliases = await holds.find_aliases(self._conn, strangers)
+
+    async def _read_taken(self, books: list[Book], plans: dict[str, Bookable | Reason]) -> Taken:
+        reach: dict[tuple[str, str], tuple[datetime, datetime]] = {}
+        for book in books:
+            plan = plans.get(book.booking_ref)
+            if isinstance(plan, Bookable):
+                for provider_id, from_at, to_at in plan.windows():
+                    had = reach.setdefault((book.clinic_id, provider_id), (from_at, to_at))
+                    reach[book.clinic_id, provider_id] = min(had[0], from_at), max(had[1], to_at)
+        if not reach:
+            return Taken()
+        return await holds.taken(self._conn, [Window(*whose, *when) for whose, when in reach.items()])
+
+    def _cancel(self, command: Cancel) -> None:
+        key = (command.clinic_id, command.booking_ref)
+        booking = self._known.get(key)
+        if booking is None and (leads_to := self._aliases.get(command.booking_ref)) is not None:
+            self._forwarded.append(
+                msgspec.structs.replace(command, booking_ref=leads_to, clinic_id=clinic_of(leads_to))
+            )
+            return
+        if booking is None:  # it overtook its booking; a later book of this ref will find it so
+            booking = self._known[key] = Booking(
+                clinic_id=command.clinic_id,
+                booking_ref=command.booking_ref,
+                app_id=command.app_id,
+                accepted_at=command.requested_at,
+            )
+        elif booking.known_state.status not in WANTS_SEAT or booking.app_id != command.app_id:
+            return
+        self._journal.record(booking, EventType.CANCELLED, reason=command.reason, by=command.by)
+        claim = self._claims.get(key)
+        if claim and not booking.known_state.keeps_seat:
+            self._taken.free(claim.provider_id, claim.seat, claim.start_at)
+
+    async def _book(self, command: Book, item: Appended, plans: dict[str, Bookable | Reason]) -> None:
+        key = (command.clinic_id, command.booking_ref)
+        if (booking := self._known.get(key)) is not None:
+            self._repeated(booking, command, item)
+            return
+        booking = self._known[key] = Booking(
+            clinic_id=command.clinic_id,
+            booking_ref=command.booking_ref,
+            app_id=command.app_id,
+            accepted_at=command.accepted_at,
+            body_hash=command.body_hash,
+        )
+        plan = plans[command.booking_ref]
+        if plan is not Reason.UNPROCESSABLE:  # else what was asked for may be what cannot be stored
+            booking.provider_id = command.provider_id
+            booking.service_type = command.service_type
+            booking.start_at = command.start_at
+            booking.patient_id = command.patient.id
+            booking.patient = msgspec.json.encode(command.patient).decode()
+        if isinstance(plan, Reason):
+            self._journal.record(booking, EventType.ACCEPTED)
+            self._journal.record(booking, EventType.REJECTED, reason=plan)
+            return
+        seat = allot(plan.candidates(), self._taken)
+        if seat is None and await self._expire_dead_holds(command.clinic_id, plan):
+            seat = allot(plan.candidates(), self._taken)
+        self._journal.record(booking, EventType.ACCEPTED)
+        if seat is None:
+            self._journal.record(booking, EventType.REJECTED, reason=plan.if_none_free)
+        else:
+            self._hold(booking, seat)
+
+    def _hold(self, booking: Booking, seat: Seat) -> None:
+        candidate, now = seat.candidate, self._journal.now
+        booking.provider_id, booking.seat = candidate.provider_id, seat.seat
+        booking.start_at, booking.end_at = candidate.start_at, candidate.end_at
+        booking.held_at = now
+        booking.hold_until = min(now + self._hold_deadline, candidate.start_at)
+        booking.ticket = self._journal.next_ticket(booking.clinic_id)
+        self._claims[booking.key] = Claim(
+            booking.clinic_id,
+            candidate.provider_id,
+            seat.seat,
+            candidate.start_at,
+            candidate.busy_until,
+            booking.booking_ref,
+            booking.known_state.revision,
+        )
+        self._journal.record(booking, EventType.HELD)
+        if self._rules[booking.clinic_id].adapter is AdapterKind.BUILTIN:
+            self._journal.record(booking, EventType.CONFIRMED)
+
+    def _repeated(self, booking: Booking, command: Book, item: Appended) -> None:
+        """The first body wins; that another came under the same key shows in the history, once a record."""
+        read_before = item.offset < self._consumed.get(item.partition, 0)
+        if not read_before and booking.body_hash != command.body_hash:
+            self._journal.record(booking, EventType.REPEATED)
+
+    async def _expire_dead_holds(self, clinic_id: str, plan: Bookable) -> bool:
+        """Reject the clinic's dead holds, in case they are in the way; whether any seat came free."""
+        dead = await holds.dead_holds(self._conn, [clinic_id], self._journal.now)
+        dead = [key for key in dead if key not in self._known]
+        if not dead:
+            return False
+        for key, booking in (await self._journal.load(dead)).items():
+            self._known[key] = booking
+            self._journal.record(booking, EventType.REJECTED, reason=Reason.CLINIC_UNAVAILABLE, by=By.SERVICE)
+            if booking.provider_id and booking.seat is not None and booking.start_at:
+                self._taken.free(booking.provider_id, booking.seat, booking.start_at)
+        return True
+
+    async def _save_offsets(self, items: Sequence[Appended]) -> None:
+        offsets: dict[int, int] = {}
+        for item in items:
+            offsets[item.partition] = max(offsets.get(item.partition, 0), item.offset + 1)
+        await holds.save_consumed(self._conn, BOOKING_REQUESTS, offsets)
+
+    def _outcome(self, items: Sequence[Appended]) -> Outcome:
+        outcome = Outcome(
+            forwarded=self._forwarded,
+            lines={
+                clinic_id: (counters.last_seq, counters.line) for clinic_id, counters in self._journal.counters.items()
+            },
+        )
+        for key in dict.fromkeys(item.command_key for item in items):
+            booking = self._known.get(key)
+            if booking is None:
+                continue
+            state = booking.known_state
+            if state.clinic_state is ClinicState.WITHDRAWING:
+                outcome.to_withdraw.append(booking)
+            elif state.status is Status.PENDING:
+                outcome.due.append(booking)
+            else:
+                outcome.decided.append(booking)
+        return outcome

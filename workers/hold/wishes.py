@@ -1,0 +1,77 @@
+"""What a booking could get: its candidate seats by the clinic's rules, or why it can get none. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from waiting_room.domain.appointment import Reason
+from waiting_room.domain.candidates import busy_for, candidates
+from waiting_room.domain.directory import ClinicStatus, Provider, ServiceType
+from waiting_room.domain.schedule import offers
+from waiting_room.domain.seats import Candidate
+from waiting_room.messages import Book
+from waiting_room.store.holds import Rules
+
+
+@dataclass(frozen=True, slots=True)
+class Bookable:
+    """A command that the clinic's rules allow: where it may land and what must be known to tell."""
+
+    providers: tuple[Provider, ...]
+    service: ServiceType
+    timezone: str
+    from_at: datetime
+    to_at: datetime
+    if_none_free: Reason
+
+    def candidates(self) -> Iterator[Candidate]:
+        """Earliest first."""
+        return candidates(self.providers, self.service, self.timezone, self.from_at, self.to_at)
+
+    def windows(self) -> Iterator[tuple[str, datetime, datetime]]:
+        """(provider_id, from, to) of every claim that could be in the way."""
+        until = self.to_at + busy_for(self.service)
+        for provider in self.providers:
+            yield provider.provider_id, self.from_at, until
+
+
+def bookable(command: Book, rules: Rules, now: datetime) -> Bookable | Reason:
+    """The command's candidates, earliest first, or the reason to reject it whatever is free."""
+    if rules.status is ClinicStatus.CLOSED:
+        return Reason.CLINIC_CLOSED
+    service = rules.service_types.get(command.service_type)
+    providers = [
+        provider
+        for provider in rules.providers.values()
+        if command.service_type in provider.service_types and command.provider_id in (None, provider.provider_id)
+    ]
+    if service is None or not providers:
+        return Reason.NOT_BOOKABLE
+    span = _span(command, now)
+    if span is None:
+        return Reason.NOT_BOOKABLE
+    from_at, to_at = span
+    if command.start_at is not None:
+        providers = [each for each in providers if offers(each, service, rules.timezone, command.start_at)]
+        if not providers:
+            return Reason.NOT_BOOKABLE
+    return Bookable(
+        tuple(providers),
+        service,
+        rules.timezone,
+        from_at,
+        to_at,
+        Reason.SLOT_TAKEN if command.start_at is not None else Reason.NO_FREE_SLOT,
+    )
+
+
+def _span(command: Book, now: datetime) -> tuple[datetime, datetime] | None:
+    """Half-open range of starts, never in the past; None when nothing of it is left."""
+    if command.start_at is not None:
+        return (command.start_at, command.start_at + timedelta(microseconds=1)) if command.start_at > now else None
+    if command.range is None:
+        return None
+    from_at = max(command.range.from_at, now)
+    return (from_at, command.range.to_at) if from_at < command.range.to_at else None

@@ -1,0 +1,202 @@
+"""The hold role: reads booking.requests, holds in batches, rings confirm's doorbell, then commits.
+
+The order is what makes a crash harmless: PostgreSQL first, the doorbell second, Kafka's offsets last. Whatever was
+not reached is read again, and found done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import msgspec
+import structlog
+from aiokafka import ConsumerRecord
+from aiokafka.errors import KafkaError
+
+from waiting_room.dead_letters import put_aside
+from waiting_room.kafka import Producer, group_consumer
+from waiting_room.messages import Cancel, ClinicPulse, Confirmation, Unreadable, encode
+from waiting_room.settings import Settings
+from waiting_room.store import holds
+from waiting_room.store.journal import Booking
+from waiting_room.store.pool import Pool, create_pool
+from waiting_room.supervise import supervise
+from waiting_room.telemetry import metrics
+from waiting_room.topics import BOOKING_REQUESTS, CLINIC_CONFIRMATIONS, CLINIC_CONFIRMATIONS_PRIORITY
+from workers.hold.batch import Batch, Outcome
+from workers.hold.poll import Poll
+from workers.hold.read import Appended, command_of
+from workers.hold.rebalance import StartFromTheLower
+from workers.pulse import PulseWriter
+from workers.work_off import Refused, work_off
+
+log = structlog.get_logger(__name__)
+GROUP = "hold"
+FORWARDED_FOR = timedelta(hours=1)
+"""Time enough to be appended to another clinic's partition; a cancel may be repeated."""
+
+
+async def run(settings: Settings, finish: asyncio.Event) -> None:
+    """Hold until told to finish; then store what was read, ring, commit and leave the group."""
+    async with _resources(settings) as (pool, producer):
+        pulse = PulseWriter(settings.worker_id, producer)
+        worker = HoldWorker(settings, pool, producer, pulse)
+        await supervise(
+            finish, {"hold loop": worker.loop, "pulse": pulse.run}, shutdown_seconds=settings.shutdown_seconds
+        )
+
+
+@asynccontextmanager
+async def _resources(settings: Settings) -> AsyncIterator[tuple[Pool, Producer]]:
+    pool = await create_pool(settings, "hold")
+    producer = Producer(settings)
+    await producer.start()
+    try:
+        yield pool, producer
+    finally:
+        await producer.stop()
+        await pool.close()
+
+
+class HoldWorker:
+    """One consumer. More throughput is more processes."""
+
+    def __init__(self, settings: Settings, pool: Pool, producer: Producer, pulse: PulseWriter) -> None:
+        self._settings = settings
+        self._pool = pool
+        self._producer = producer
+        self._pulse = pulse
+        self._rules: dict[str, holds.Rules] = {}
+
+    async def loop(self, finish: asyncio.Event) -> None:
+        """Poll, hold, ring, commit. Raises what no retry can mend."""
+        consumer = group_consumer(
+            self._settings,
+            GROUP,
+            # A long absence of PostgreSQL is waited out here; heartbeats go on beside it.
+            max_poll_interval_ms=3_600_000,
+            max_partition_fetch_bytes=1 << 18,
+        )
+        poll = Poll(consumer, self.take, self._settings.hold_batch_max)
+        await consumer.start()
+        consumer.subscribe([BOOKING_REQUESTS], listener=StartFromTheLower(consumer, self._pool, poll, self._pulse))
+        try:
+            await poll.run(finish)
+        finally:
+            await consumer.stop()
+
+    async def take(self, records: Sequence[ConsumerRecord]) -> None:
+        """Store and ring for these records; when it returns they may be committed."""
+        started = asyncio.get_running_loop().time()
+        items = []
+        for record in records:
+            try:
+                item = command_of(record)
+            except Unreadable as error:
+                await put_aside(self._producer, record, str(error))
+                continue
+            if item is None:
+                metrics.HELD.labels("discarded").inc()
+            else:
+                items.append(item)
+        if items:
+            await self._hold(items)
+        for record in records:
+            self._pulse.saw_held(record.partition, record.offset + 1)
+        self._measure(items, started)
+
+    async def _hold(self, items: Sequence[Appended]) -> None:
+        outcomes, refused = await work_off(self._transact, items, _clinic_of)
+        for refusal in refused:
+            await self._refuse(refusal)
+        for outcome in outcomes:
+            await self._ring(outcome)
+            self._report(outcome)
+
+    async def _transact(self, items: Sequence[Appended], *, unprocessable: bool = False) -> Outcome:
+        async with self._pool.acquire() as conn, conn.transaction():
+            batch = Batch(conn, self._rules, self._settings.hold_deadline_seconds)
+            return await batch.work(items, unprocessable=unprocessable)
+
+    async def _refuse(self, refusal: Refused[Appended]) -> None:
+        """A record that fails whatever is tried: kept for a person to look at, its booking rejected."""
+        await put_aside(self._producer, refusal.item.record, refusal.reason)
+        reject = partial(self._transact, unprocessable=True)
+        outcomes, hopeless = await work_off(reject, [refusal.item], _clinic_of)
+        for outcome in outcomes:
+            self._report(outcome)
+        log.error(
+            "command_put_aside",
+            booking_ref=refusal.item.command.booking_ref,
+            reason=refusal.reason,
+            booking_rejected=not hopeless,
+        )
+
+    async def _ring(self, outcome: Outcome) -> None:
+        """Tell confirm. Rung for every held row found, new or not: a doorbell rung twice is heard once."""
+        records = []
+        for topic, bookings in (
+            (CLINIC_CONFIRMATIONS_PRIORITY, outcome.to_withdraw),
+            (CLINIC_CONFIRMATIONS, outcome.due),
+        ):
+            for booking in bookings:
+                partition = self._rules[booking.clinic_id].partition
+                records.append((topic, partition, booking.clinic_id, encode(_doorbell(booking))))
+        if outcome.forwarded:
+            records += await self._forwarded(outcome.forwarded)
+        while records:
+            try:
+                await self._producer.send_all(records)
+                return
+            except KafkaError as error:
+                log.warning("ringing_again", error=type(error).__name__)
+                await asyncio.sleep(0.5)
+
+    async def _forwarded(self, cancels: Sequence[Cancel]) -> list[tuple[str, int, str, bytes]]:
+        """Cancels for where their bookings are; already accepted, so no longer bound to their time."""
+        async with self._pool.acquire() as conn:
+            rules = await holds.load_rules(conn, {cancel.clinic_id for cancel in cancels})
+        accept_by = datetime.now(UTC) + FORWARDED_FOR
+        return [
+            (
+                BOOKING_REQUESTS,
+                rules[cancel.clinic_id].partition,
+                cancel.clinic_id,
+                encode(msgspec.structs.replace(cancel, accept_by=accept_by)),
+            )
+            for cancel in cancels
+        ]
+
+    def _report(self, outcome: Outcome) -> None:
+        for clinic_id, (seq, line) in outcome.lines.items():
+            self._pulse.saw_clinic(clinic_id, ClinicPulse(seq=seq, line=line))
+        metrics.HELD.labels("held").inc(len(outcome.due))
+        for booking in outcome.decided:
+            metrics.HELD.labels(booking.known_state.status).inc()
+            if booking.decided_at:
+                waited = (booking.decided_at - booking.accepted_at).total_seconds()
+                metrics.DECIDE_SECONDS.labels(booking.known_state.status).observe(max(waited, 0.0))
+
+    def _measure(self, items: Sequence[Appended], started: float) -> None:
+        now = datetime.now(UTC)
+        for item in items:
+            metrics.HOLD_WAIT.observe(max((now - item.appended_at).total_seconds(), 0.0))
+        metrics.HOLD_BATCH_SECONDS.observe(asyncio.get_running_loop().time() - started)
+
+
+def _clinic_of(item: Appended) -> str:
+    return item.command.clinic_id
+
+
+def _doorbell(booking: Booking) -> Confirmation:
+    return Confirmation(
+        booking_ref=booking.booking_ref,
+        clinic_id=booking.clinic_id,
+        revision=booking.known_state.revision,
+        ticket=booking.ticket or 0,
+        held_at=booking.held_at or booking.accepted_at,
+    )

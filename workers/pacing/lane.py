@@ -1,0 +1,118 @@
+"""One clinic's line in this worker: first come first served within a rank, priority first.
+
+A booking that must be tried again keeps its place at the head and the others of its rank wait behind it. One that
+stepped aside comes back to its place when its time has come, and holds up nobody until then.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections import deque
+from heapq import heappop, heappush
+
+from workers.pacing.breaker import Breaker
+from workers.pacing.limit import Limit
+from workers.pacing.offsets import Partition
+from workers.pacing.work import Rank, Where, Work
+
+
+class Lane:
+    """Holds works; whether and when the next may start. ``now`` is monotonic seconds."""
+
+    def __init__(self, clinic_id: str, limit: Limit, breaker: Breaker) -> None:
+        self.clinic_id = clinic_id
+        self.limit = limit
+        self.breaker = breaker
+        self.in_flight = 0
+        """Slots taken of ``limit``: calls, claims, and other workers' calls that are still leased."""
+        self.waiting = dict.fromkeys(Rank, 0)
+        """Works that are not started, aside or not."""
+        self.works = 0
+        """Works it is responsible for: those that wait, and those that are started."""
+        self.sources: dict[Partition, Rank] = {}
+        """Where its rings came from."""
+        self._fresh: dict[Rank, deque[Work]] = {rank: deque() for rank in Rank}
+        self._returned: dict[Rank, list[Work]] = {rank: [] for rank in Rank}  # ascending turns, all before fresh ones
+        self._aside: list[tuple[float, int, Work]] = []
+
+    def append(self, work: Work) -> None:
+        """A new work, behind all others of its rank."""
+        work.where = Where.WAITING
+        self._fresh[work.rank].append(work)
+        self.waiting[work.rank] += 1
+
+    def put_back(self, work: Work, not_before: float) -> None:
+        """A started work takes its place again and may start from ``not_before`` on."""
+        work.where, work.not_before = Where.WAITING, not_before
+        self._return(work)
+        self.waiting[work.rank] += 1
+
+    def put_aside(self, work: Work, until: float, *, elsewhere: bool) -> None:
+        """A started work comes back at ``until``; ``elsewhere``: and takes a slot until then."""
+        work.where, work.not_before = (Where.ELSEWHERE if elsewhere else Where.ASIDE), until
+        heappush(self._aside, (until, work.turn, work))
+        self.waiting[work.rank] += 1
+        self.in_flight += elsewhere
+
+    def remove(self, work: Work) -> None:
+        """Forget a work that is not started."""
+        if work.where is Where.WAITING:
+            returned = self._returned[work.rank]
+            if work in returned:
+                returned.remove(work)
+            else:
+                self._fresh[work.rank].remove(work)
+        else:
+            self._aside.remove((work.not_before, work.turn, work))
+            self._aside.sort()  # a sorted list is a heap
+            self.in_flight -= work.where is Where.ELSEWHERE
+        self.waiting[work.rank] -= 1
+
+    def start(self, now: float) -> Work:
+        """The next work starts and takes a slot. Only after ``ready`` said yes."""
+        rank = next(rank for rank in Rank if self._due(rank, now))
+        returned = self._returned[rank]
+        work = returned.pop(0) if returned else self._fresh[rank].popleft()
+        self.waiting[rank] -= 1
+        self.in_flight += 1
+        work.where, work.has_slot = Where.STARTED, True
+        work.probe = self.breaker.started()
+        self.limit.on_start(now, self.in_flight)
+        return work
+
+    def ready(self, now: float) -> bool:
+        """Whether a work may start now."""
+        self._bring_back(now)
+        free = self.in_flight < self.limit.allowed and self.breaker.allows(now)
+        return free and any(self._due(rank, now) for rank in Rank)
+
+    def wake_at(self, now: float) -> float | None:
+        """When to ask ``ready`` again if nothing happens until then; None: never. Call it when not ready."""
+        moments = [self._aside[0][0]] if self._aside else []
+        if self.in_flight < self.limit.allowed:
+            allowed_at = 0.0
+            if self.breaker.open:
+                probe_at = self.breaker.probe_at
+                if probe_at is None:
+                    return min(moments, default=None)
+                allowed_at = probe_at
+            moments.extend(max(head.not_before, allowed_at) for head in map(self._head, Rank) if head is not None)
+        return min(moments, default=None)
+
+    def _head(self, rank: Rank) -> Work | None:
+        returned, fresh = self._returned[rank], self._fresh[rank]
+        return returned[0] if returned else fresh[0] if fresh else None
+
+    def _due(self, rank: Rank, now: float) -> bool:
+        head = self._head(rank)
+        return head is not None and head.not_before <= now
+
+    def _bring_back(self, now: float) -> None:
+        while self._aside and self._aside[0][0] <= now:
+            _, _, work = heappop(self._aside)
+            self.in_flight -= work.where is Where.ELSEWHERE
+            work.where = Where.WAITING
+            self._return(work)
+
+    def _return(self, work: Work) -> None:
+        insort(self._returned[work.rank], work, key=lambda each: each.turn)

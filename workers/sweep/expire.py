@@ -1,0 +1,80 @@
+"""Rejects holds that ran out, which frees their seats unless the clinic may know of the booking."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import structlog
+
+from waiting_room.domain.appointment import ClinicState, EventType, Reason, Status
+from waiting_room.store import due
+from waiting_room.store.due import Key
+from waiting_room.store.faults import is_contention
+from waiting_room.store.journal import Booking, Journal
+from waiting_room.store.pool import Pool
+from waiting_room.telemetry import metrics
+
+log = structlog.get_logger(__name__)
+
+BATCH_MAX = 200
+
+
+async def expire(pool: Pool) -> int:
+    """Reject up to BATCH_MAX expired holds; how many. Raises database errors.
+
+    Where somebody else holds one of the clinics, each is tried by itself; one that stays locked waits for the next
+    round.
+    """
+    async with pool.acquire() as conn:
+        keys = await due.expired(conn, BATCH_MAX)
+    if not keys:
+        return 0
+    try:
+        return await _reject(pool, keys)
+    except Exception as error:
+        if not is_contention(error):
+            raise
+    rejected = 0
+    for clinic_id in sorted({clinic_id for clinic_id, _ in keys}):
+        try:
+            rejected += await _reject(pool, [key for key in keys if key[0] == clinic_id])
+        except Exception as error:
+            if not is_contention(error):
+                raise
+            log.info("clinic_busy", clinic_id=clinic_id)
+    return rejected
+
+
+def may_be_rejected(booking: Booking, now: datetime) -> bool:
+    """Whether this booking's time is up and no outcome of a call can be on its way but an unknown one.
+
+    An unknown one keeps its seat until the clinic was asked.
+    """
+    state = booking.known_state
+    ran_out = booking.hold_until is not None and booking.hold_until < now
+    return ran_out and state.status is Status.PENDING and state.clinic_state in (ClinicState.NONE, ClinicState.UNKNOWN)
+
+
+async def _reject(pool: Pool, keys: Sequence[Key]) -> int:
+    async with pool.acquire() as conn, conn.transaction():
+        journal = await Journal.open(conn, {clinic_id for clinic_id, _ in keys})
+        bookings = await journal.load(keys)
+        called = await due.being_called(conn, keys)
+        rejected = [
+            booking for key, booking in bookings.items() if key not in called and may_be_rejected(booking, journal.now)
+        ]
+        for booking in rejected:
+            journal.record(booking, EventType.REJECTED, reason=Reason.CLINIC_UNAVAILABLE)
+        await journal.write()
+    for booking in rejected:
+        _report(booking)
+    return len(rejected)
+
+
+def _report(booking: Booking) -> None:
+    metrics.SWEPT.labels("expired").inc()
+    if booking.decided_at is not None:
+        waited = (booking.decided_at - booking.accepted_at).total_seconds()
+        metrics.DECIDE_SECONDS.labels(Status.REJECTED).observe(max(waited, 0.0))
+    log.info("hold_expired", booking_ref=booking.booking_ref, clinic_state=booking.known_state.clinic_state)

@@ -1,0 +1,51 @@
+"""The sweep role: every so often, does what time has made due. Several at once do no harm."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+from aiokafka.errors import KafkaError
+
+from waiting_room.kafka import Producer
+from waiting_room.settings import Settings
+from waiting_room.store.faults import passes
+from waiting_room.store.pool import Pool
+from waiting_room.supervise import pause
+from waiting_room.telemetry.health import say_ready
+from workers.sweep.expire import BATCH_MAX, expire
+from workers.sweep.ring import ROUND_MAX, ring
+
+log = structlog.get_logger(__name__)
+
+
+class Sweep:
+    """Stateless: what it has done is in the database."""
+
+    def __init__(self, settings: Settings, pool: Pool, producer: Producer) -> None:
+        self._settings = settings
+        self._pool = pool
+        self._producer = producer
+
+    async def run(self, finish: asyncio.Event) -> None:
+        """A round every ``sweep_every_seconds``. Faults that pass are left to the next round."""
+        while not finish.is_set():
+            try:
+                await self.round()
+                say_ready("sweep")
+            except Exception as error:
+                if not (isinstance(error, KafkaError) or passes(error)):
+                    raise
+                log.warning("sweep_failed", error=type(error).__name__)
+            await pause(finish, self._settings.sweep_every_seconds)
+
+    async def round(self) -> None:
+        """Expire first: what has run out needs no ringing. Raises KafkaError and database errors."""
+        while expired := await expire(self._pool):
+            log.info("holds_expired", bookings=expired)
+            if expired < BATCH_MAX:
+                break
+        while rung := await ring(self._pool, self._producer, self._settings.sweep_ring_after_seconds):
+            log.info("rung_again", bookings=rung)
+            if rung < ROUND_MAX:
+                break
