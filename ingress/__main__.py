@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import sys
 
 import uvicorn
 
 from ingress.app import create_app
+from ingress.server import Server
 from waiting_room import settings as setting
 from waiting_room.domain.booking_ref import RefSecrets
 from waiting_room.settings import PREFIX, BadSettings, Settings
@@ -16,18 +16,6 @@ from waiting_room.telemetry import logs
 
 _KEEP_ALIVE_SECONDS = 75
 """Longer than the idle time after which proxies close a connection, so that they do it and not we."""
-
-
-class Server(uvicorn.Server):
-    """Says when it stops, so that streams end before it waits for them."""
-
-    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event) -> None:
-        super().__init__(config)
-        self._stopping = stopping
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._stopping.set()
-        await super().shutdown(sockets)
 
 
 def ref_secrets(settings: Settings) -> RefSecrets:

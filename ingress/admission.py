@@ -32,11 +32,6 @@ NOT_ACCEPTING = Refusal(problems.NOT_ACCEPTING, NOT_ACCEPTING_RETRY_SECONDS)
 BUSY = Refusal(problems.BUSY, BUSY_RETRY_SECONDS)
 
 
-def capacity(in_flight: int, in_flight_max: int) -> Refusal | None:
-    """Whether one more command may wait for Kafka. None: it may."""
-    return None if in_flight < in_flight_max else BUSY
-
-
 def producing(*, takes: bool) -> Refusal | None:
     """Whether a command may be handed to Kafka, which ``takes`` it or not. None: it may."""
     return None if takes else NOT_ACCEPTING

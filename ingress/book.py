@@ -24,7 +24,7 @@ from ingress.answers import (
     row_answer,
 )
 from ingress.body import BookingRequest, read
-from ingress.command import fence, hand_over, refused, require_capacity, require_producing
+from ingress.command import fence, hand_over, overloaded, refused, require_producing
 from ingress.directory import Site
 from ingress.follow import decided_within
 from ingress.operation import IDEMPOTENCY_KEY, PREFER, RETRY_AFTER, STRING, Answer, Operation, parts_of
@@ -50,7 +50,12 @@ _SECONDS: Final = {
 async def book(scope: Scope, receive: Receive, send: Send) -> None:
     """Answers 202; 201 or 409 where the caller waits and the booking is decided meanwhile."""
     started = time.perf_counter()
-    parts, headers, outcome = parts_of(scope), dict(scope["headers"]), "error"
+    parts = parts_of(scope)
+    if (busy := overloaded(parts)) is not None:
+        _SECONDS["none"].observe(time.perf_counter() - started)
+        await busy(scope, receive, send)
+        return
+    headers, outcome = dict(scope["headers"]), "error"
     try:
         accepted = await _accept(parts, headers, receive)
         outcome = "accepted"
@@ -69,7 +74,6 @@ async def book(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def _accept(parts: Parts, headers: Headers, receive: Receive) -> Accepted:
-    require_capacity(parts)
     key = parts.authenticate(headers)
     require_app(key)
     require_scope(key, KeyScope.APPOINTMENTS_WRITE)

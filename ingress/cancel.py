@@ -11,7 +11,7 @@ from starlette.responses import Response
 from ingress import problems
 from ingress.access import require_app, require_scope
 from ingress.answers import POLL_SECONDS, CancelAnswer, json_answer
-from ingress.command import fence, hand_over, require_capacity, require_producing
+from ingress.command import fence, hand_over, overloaded, require_producing
 from ingress.found import own_ref, unknown
 from ingress.links import booking_links
 from ingress.operation import IDEMPOTENCY_KEY, REF, RETRY_AFTER, STRING, Answer, Operation, answering
@@ -24,7 +24,8 @@ from waiting_room.messages import Cancel
 
 
 async def cancel(parts: Parts, request: Request) -> Response:
-    require_capacity(parts)
+    if (busy := overloaded(parts)) is not None:
+        return busy
     headers = dict(request.scope["headers"])
     key = parts.authenticate(headers)
     require_app(key)

@@ -8,9 +8,11 @@ from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 import structlog
+from starlette.responses import Response
 
 from ingress import admission, problems
 from ingress.admission import Refusal
+from ingress.answers import problem_answer
 from ingress.handover import NotHandedOver, OutcomeUnknown
 from ingress.links import booking_links
 from ingress.parts import Parts
@@ -48,14 +50,15 @@ def fence(settings: Settings) -> Fence:
     )
 
 
-def require_capacity(parts: Parts) -> None:
-    """Raises Refused (503, outcome none) while as many commands as may wait for Kafka do.
+def overloaded(parts: Parts) -> Response | None:
+    """The answer (503, outcome none) while as many commands as may wait for Kafka do.
 
-    Asked before anything else: when there is too much to do, refusing has to cost little.
+    Asked for before anything else, and made beforehand: when there is too much to do, refusing has to cost little.
     """
-    handover = parts.handover
-    if (refusal := admission.capacity(handover.in_flight, parts.settings.ingress_in_flight_max)) is not None:
-        raise refused(refusal)
+    if not parts.handover.full:
+        return None
+    _BUSY_REFUSED.inc()
+    return _BUSY
 
 
 def require_producing(parts: Parts, partition: int, booking_ref: str) -> None:
@@ -95,3 +98,9 @@ def _refused(
     if booking_ref is not None:
         more |= {"booking_ref": booking_ref, "links": booking_links(booking_ref)}
     return Refused(kind, detail, headers={"Retry-After": str(retry_after_seconds)}, more={"outcome": outcome, **more})
+
+
+_BUSY_REFUSED: Final = metrics.REFUSED.labels(admission.BUSY.kind.name)
+_BUSY: Final = problem_answer(
+    _refused(admission.BUSY.kind, _DETAIL[admission.BUSY.kind], "none", admission.BUSY.retry_after_seconds, None)
+)

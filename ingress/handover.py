@@ -16,6 +16,7 @@ import structlog
 from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 
+from ingress.in_flight import InFlightLimit
 from ingress.producing import LATE_SECONDS, Producing, Sent
 from waiting_room.kafka import Producer
 from waiting_room.messages import Probe, encode
@@ -44,6 +45,7 @@ class Handover:
         self._settings = settings
         self._producer = Producer(settings)
         self._producing = Producing(time.monotonic())
+        self._limit = InFlightLimit(settings.ingress_in_flight_max)
         self._probe = encode(Probe(sent_by=settings.worker_id))
         self._answer_within_seconds = settings.ingress_answer_within_ms / 1000
         metrics.PRODUCE_IN_FLIGHT.set_function(lambda: self.in_flight)
@@ -52,6 +54,11 @@ class Handover:
     def in_flight(self) -> int:
         """Records that Kafka has not acknowledged."""
         return self._producing.unacknowledged
+
+    @property
+    def full(self) -> bool:
+        """Whether as many records wait for Kafka as may."""
+        return self._producing.unacknowledged >= self._limit.allowed
 
     @property
     def failing(self) -> bool:
@@ -94,6 +101,7 @@ class Handover:
             while not finish.is_set():
                 if starting.done():
                     starting.result()  # an error that is none of Kafka's ends the process
+                self._limit.look()
                 self._producing.look(time.monotonic(), started=self._producer.started)
                 if self._producer.started:
                     await self._probe_suspects()
@@ -130,6 +138,8 @@ class Handover:
             if waiting is not None and not waiting.done():
                 waiting.set_exception(error)
             return
-        self._producing.acknowledged(sent, time.monotonic())
+        now = time.monotonic()
+        self._producing.acknowledged(sent, now)
+        self._limit.acknowledged(now - sent.at_seconds)
         if waiting is not None and not waiting.done():
             waiting.set_result(done.result())

@@ -21,6 +21,7 @@ from ingress.refusal import Refused
 from ingress.remembered import Remembered
 from ingress.requests import Headers
 from ingress.tail import Tail
+from waiting_room import collector
 from waiting_room.domain.booking_ref import RefSecrets
 from waiting_room.kafka import Follower, OnRecord
 from waiting_room.messages import AccessKey, Pulse, Reader, Unreadable
@@ -52,7 +53,12 @@ class Parts:
     @property
     def tasks(self) -> dict[str, Task]:
         """What must run while requests are answered."""
-        return {"follower": self._follow, "handover": self.handover.run, "tail": self.tail.run}
+        return {
+            "follower": self._follow,
+            "collector": self._calm_collector,
+            "handover": self.handover.run,
+            "tail": self.tail.run,
+        }
 
     async def _follow(self, finish: asyncio.Event) -> None:
         following = asyncio.create_task(self.follower.run(), name="follow")
@@ -65,6 +71,17 @@ class Parts:
             for task in (following, finishing):
                 task.cancel()
             await asyncio.gather(following, finishing, return_exceptions=True)
+
+    async def _calm_collector(self, finish: asyncio.Event) -> None:
+        """Once every clinic and key is known."""
+        knowing = asyncio.create_task(self.follower.caught_up.wait(), name="know the directory")
+        finishing = asyncio.create_task(finish.wait(), name="finish collector")
+        try:
+            await asyncio.wait((knowing, finishing), return_when=asyncio.FIRST_COMPLETED)
+            collector.calm()
+            await finishing
+        finally:
+            knowing.cancel()
 
     def authenticate(self, headers: Headers) -> AccessKey:
         """Whose request this is. Raises Refused: 401, or 503 until keys and clinics are known at all."""

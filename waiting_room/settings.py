@@ -86,7 +86,7 @@ class Settings(BaseSettings):
         400,
         ge=1,
         le=100_000,
-        description="Commands that may wait for Kafka at once; the next one is refused.",
+        description="Commands that may wait for Kafka at once, fewer while a queue stands there; the next is refused.",
     )
     ingress_remember_keys: int = Field(
         100_000,

@@ -5,13 +5,13 @@ Exit status: 0 after an orderly stop, 1 when a role died (one log line says whic
 
 from __future__ import annotations
 
-import gc
 from typing import Annotated
 
 import structlog
 import typer
 import uvloop
 
+from waiting_room import collector
 from waiting_room.settings import Settings, load
 from waiting_room.supervise import Task, TaskDied, stop_on_signals, supervise
 from waiting_room.telemetry import logs
@@ -20,8 +20,6 @@ from workers.assemble import Role, task_of
 
 log = structlog.get_logger(__name__)
 ALL = "all"
-GC_THRESHOLD = (20_000, 20, 50)
-"""Batches make many short-lived objects and no cycles: Python's default looks through all of them far too often."""
 
 
 def roles_of(words: list[str]) -> list[Role]:
@@ -44,7 +42,7 @@ def main(
     chosen = roles_of(roles)
     settings = load()
     logs.configure("+".join(chosen), settings.log_level)
-    gc.set_threshold(*GC_THRESHOLD)
+    collector.calm()
     raise typer.Exit(uvloop.run(_run(settings, chosen)))
 
 

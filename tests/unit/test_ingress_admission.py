@@ -27,16 +27,12 @@ def book(**changes: Any) -> admission.Refusal | None:
     return admission.book(**{**values, **changes})
 
 
-def test_nothing_is_handed_over_while_kafka_fails_or_too_much_is_under_way() -> None:
-    assert admission.capacity(9, 10) is None
+def test_nothing_is_handed_over_while_kafka_fails() -> None:
     assert admission.producing(takes=True) is None
-    for refusal, kind in (
-        (admission.capacity(10, 10), problems.BUSY),
-        (admission.producing(takes=False), problems.NOT_ACCEPTING),
-    ):
-        assert refusal is not None
-        assert refusal.kind is kind
-        assert refusal.retry_after_seconds >= 1
+    refusal = admission.producing(takes=False)
+    assert refusal is not None
+    assert refusal.kind is problems.NOT_ACCEPTING
+    assert refusal.retry_after_seconds >= 1
 
 
 def test_a_short_line_is_let_in() -> None:
