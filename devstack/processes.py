@@ -128,10 +128,11 @@ class Process:
             await self.wait()
 
     def freeze(self) -> None:
-        """SIGSTOP: alive for the kernel, deaf to everyone else."""
-        self._running_child()
+        """SIGSTOP: alive for the kernel, deaf to everyone else; returns when the program stands still."""
+        child = self._running_child()
         self._signal_group(signal.SIGSTOP)
         self._frozen = True
+        os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def thaw(self) -> None:
         """Undoes `freeze`; without one, does nothing."""

@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from typing import Final
 
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka.errors import KafkaError
 
-from waiting_room.kafka import REQUEST_TIMEOUT_MS, connection
+from waiting_room.kafka import REQUEST_TIMEOUT_MS, assigned, connection
 from waiting_room.messages import BookingEvent, Reader, Unreadable
 from waiting_room.settings import Settings
 from waiting_room.telemetry import metrics
@@ -122,6 +122,7 @@ class Tail:
 
     async def _read_once(self, finish: asyncio.Event) -> None:
         consumer = AIOKafkaConsumer(
+            BOOKING_EVENTS,
             **connection(self._settings),
             client_id=self._settings.worker_id,
             enable_auto_commit=False,
@@ -143,14 +144,7 @@ class Tail:
 
     async def _from_the_end(self, consumer: AIOKafkaConsumer) -> None:
         """Positions are fixed here, so that nothing published later is missed."""
-        await consumer.topics()
-        numbers = consumer.partitions_for_topic(BOOKING_EVENTS)
-        if not numbers:
-            raise KafkaError(f"no topic {BOOKING_EVENTS}")
-        partitions = [TopicPartition(BOOKING_EVENTS, number) for number in sorted(numbers)]
-        ends = await consumer.end_offsets(partitions)
-        consumer.assign(partitions)
-        for partition, end in ends.items():
+        for partition, end in (await consumer.end_offsets(assigned(consumer, BOOKING_EVENTS))).items():
             consumer.seek(partition, end)
 
     async def _hand_on(self, consumer: AIOKafkaConsumer, finish: asyncio.Event) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-from aiokafka.errors import KafkaError, ProducerClosed
+from aiokafka.errors import KafkaError, ProducerClosed, UnknownTopicOrPartitionError
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import RecordMetadata
 
@@ -220,6 +220,14 @@ async def _abandon(producer: AIOKafkaProducer) -> None:
     producer._message_accumulator.fail_all(ProducerClosed())
 
 
+def assigned(consumer: AIOKafkaConsumer, *topics: str) -> list[TopicPartition]:
+    """Every partition of these topics, which a started consumer without a group reads all. Raises KafkaError."""
+    partitions: list[TopicPartition] = sorted(consumer.assignment())
+    if missing := set(topics) - {where.topic for where in partitions}:
+        raise UnknownTopicOrPartitionError(", ".join(sorted(missing)))
+    return partitions
+
+
 OnRecord = Callable[[str, bytes | None], None]
 
 
@@ -239,6 +247,7 @@ class Follower:
         """Follow until cancelled."""
         while True:
             consumer = AIOKafkaConsumer(
+                *self._tables,
                 **connection(self._settings),
                 client_id=self._settings.worker_id,
                 enable_auto_commit=False,
@@ -266,12 +275,7 @@ class Follower:
         return ends[where]
 
     async def _follow(self, consumer: AIOKafkaConsumer) -> None:
-        partitions = [
-            TopicPartition(topic, number)
-            for topic in self._tables
-            for number in sorted(await self._partitions_of(consumer, topic))
-        ]
-        consumer.assign(partitions)
+        partitions = assigned(consumer, *self._tables)
         await consumer.seek_to_beginning(*partitions)
         ends = await consumer.end_offsets(partitions)
         while True:
@@ -283,10 +287,3 @@ class Follower:
                 positions = [await consumer.position(where) for where in partitions]
                 if all(at >= ends[where] for at, where in zip(positions, partitions, strict=True)):
                     self.caught_up.set()
-
-    async def _partitions_of(self, consumer: AIOKafkaConsumer, topic: str) -> set[int]:
-        while not (found := consumer.partitions_for_topic(topic)):
-            await consumer._client.force_metadata_update()
-            await consumer.topics()
-            await asyncio.sleep(0.2)
-        return set(found)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import UnknownTopicOrPartitionError
 
-from waiting_room.kafka import connection
+from waiting_room.kafka import assigned, connection
 from waiting_room.settings import Settings
 
 
@@ -29,9 +28,7 @@ async def read_whole(
     )
     await consumer.start()
     try:
-        partitions = consumer.assignment()
-        if {where.topic for where in partitions} != set(topics):
-            raise UnknownTopicOrPartitionError(", ".join(sorted(set(topics) - {where.topic for where in partitions})))
+        partitions = assigned(consumer, *topics)
         begins = await consumer.beginning_offsets(partitions)
         ends = await consumer.end_offsets(partitions)
         for where in partitions:
