@@ -16,7 +16,7 @@ from math import sqrt
 import msgspec
 
 from waiting_room.domain.directory import AdapterKind, Clinic
-from waiting_room.messages import ClinicPulse, Pulse
+from waiting_room.messages import ClinicPulse, Pulse, pulse_key
 
 FRESH_SECONDS = 10.0
 """A pulse older than this no longer says how fast a line moves: its worker may be gone."""
@@ -80,12 +80,12 @@ class Lines:
         """A record was appended to booking.requests there."""
         self._ends[partition] = max(self._ends.get(partition, 0), offset + 1)
 
-    def apply(self, worker_id: str, pulse: Pulse | None) -> None:
+    def apply(self, key: str, pulse: Pulse | None) -> None:
         """Take a worker's record. ``None``: the worker has left, what it said remains until others say better."""
         if pulse is None:
-            self._pulses.pop(worker_id, None)
+            self._pulses.pop(key, None)
             return
-        self._pulses[worker_id] = pulse
+        self._pulses[key] = pulse
         for clinic_id, seen in pulse.clinics.items():
             newest = self._newest.get(clinic_id)
             if newest is None or seen.seq >= newest.seq:
@@ -93,7 +93,7 @@ class Lines:
             if seen.limit is not None and seen.call_seconds is not None:
                 self._take_pace(clinic_id, pulse.at, seen, seen.limit, seen.call_seconds)
         for partition, next_offset in pulse.held_offsets.items():
-            self._take_held(worker_id, pulse.at, partition, next_offset)
+            self._take_held(pulse.worker_id, pulse.at, partition, next_offset)
 
     def _take_pace(self, clinic_id: str, at: datetime, seen: ClinicPulse, limit: int, call_seconds: float) -> None:
         known = self._pace.get(clinic_id)
@@ -140,7 +140,7 @@ class Lines:
         if held is None:
             return None
         line = self.line(clinic.clinic_id)
-        pulse = self._pulses.get(held.worker_id)
+        pulse = self._pulses.get(pulse_key(held.worker_id, clinic.clinic_id))
         own = pulse.clinics.get(clinic.clinic_id) if pulse else None
         return max(0, offset - held.next_offset) + (min(line, own.line) if own else line) + 1
 

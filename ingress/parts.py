@@ -54,23 +54,11 @@ class Parts:
     def tasks(self) -> dict[str, Task]:
         """What must run while requests are answered."""
         return {
-            "follower": self._follow,
+            "follower": self.follower.run,
             "collector": self._calm_collector,
             "handover": self.handover.run,
             "tail": self.tail.run,
         }
-
-    async def _follow(self, finish: asyncio.Event) -> None:
-        following = asyncio.create_task(self.follower.run(), name="follow")
-        finishing = asyncio.create_task(finish.wait(), name="finish follower")
-        try:
-            await asyncio.wait((following, finishing), return_when=asyncio.FIRST_COMPLETED)
-            if following.done():
-                following.result()
-        finally:
-            for task in (following, finishing):
-                task.cancel()
-            await asyncio.gather(following, finishing, return_exceptions=True)
 
     async def _calm_collector(self, finish: asyncio.Event) -> None:
         """Once every clinic and key is known."""
@@ -123,10 +111,10 @@ async def wired(settings: Settings, refs: RefSecrets, stopping: asyncio.Event) -
 def _pulses_to(lines: Lines) -> OnRecord:
     read: Reader[Pulse] = Reader(Pulse)
 
-    def apply(worker_id: str, value: bytes | None) -> None:
+    def apply(key: str, value: bytes | None) -> None:
         try:
-            lines.apply(worker_id, None if value is None else read(value))
+            lines.apply(key, None if value is None else read(value))
         except Unreadable as error:
-            log.error("pulse_unreadable", worker_id=worker_id, error=str(error))
+            log.error("pulse_unreadable", key=key, error=str(error))
 
     return apply

@@ -243,8 +243,20 @@ class Follower:
         self._consumer: AIOKafkaConsumer | None = None
         self.caught_up = asyncio.Event()
 
-    async def run(self) -> None:
-        """Follow until cancelled."""
+    async def run(self, finish: asyncio.Event) -> None:
+        """Follow until told to finish. Raises what is none of Kafka's faults."""
+        following = asyncio.create_task(self._run(), name="follow")
+        finishing = asyncio.create_task(finish.wait(), name="finish follower")
+        try:
+            await asyncio.wait((following, finishing), return_when=asyncio.FIRST_COMPLETED)
+            if following.done():
+                following.result()
+        finally:
+            for task in (following, finishing):
+                task.cancel()
+            await asyncio.gather(following, finishing, return_exceptions=True)
+
+    async def _run(self) -> None:
         while True:
             consumer = AIOKafkaConsumer(
                 *self._tables,

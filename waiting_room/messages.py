@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final, Generic, TypeVar, cast
 import msgspec
 
 from waiting_room.domain.appointment import By, ClinicState, EventType, Reason, Stage, Status
+from waiting_room.domain.booking_ref import number_of_clinic
 from waiting_room.domain.directory import Clinic
 
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -55,6 +56,9 @@ class Book(msgspec.Struct, frozen=True, kw_only=True, tag="book"):
     provider_id: str | None = None
     start_at: Moment | None = None
     range: TimeRange | None = None
+    eta_p50: float | None = None
+    eta_p90: float | None = None
+    """What the caller was told: seconds until it is decided, in half and in nine tenths of all cases."""
     v: int = 1
 
 
@@ -121,8 +125,8 @@ class BookingEvent(msgspec.Struct, frozen=True, kw_only=True, tag="event"):
 class ClinicPulse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A clinic's line as one worker last saw it; the one with the highest ``seq`` is the truest.
 
-    ``limit``, ``in_flight``, ``call_seconds`` (mean), ``call_sigma_seconds`` and ``breaker_open`` come from
-    confirm only; hold leaves them out.
+    What follows ``line`` comes from confirm only. ``call_seconds`` is a mean. ``known_limit`` and ``usual_seconds``
+    are what the next run of a worker begins with; ``why``: why the line waits, by ``workers.pacing.view``.
     """
 
     seq: int
@@ -132,10 +136,24 @@ class ClinicPulse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     call_seconds: float | None = None
     call_sigma_seconds: float | None = None
     breaker_open: bool = False
+    known_limit: int | None = None
+    usual_seconds: float | None = None
+    why: str | None = None
+
+
+CLINICS_A_PULSE: Final = 512
+
+
+def pulse_key(worker_id: str, clinic_id: str) -> str:
+    """The key of the record in which this worker speaks of this clinic: each speaks of some hundreds at most, so that
+    a worker with ten thousand clinics repeats only what has changed, and no record grows too large.
+    """
+    chunk = number_of_clinic(clinic_id) // CLINICS_A_PULSE
+    return f"{worker_id}#{chunk}" if chunk else worker_id
 
 
 class Pulse(msgspec.Struct, frozen=True, kw_only=True, tag="pulse"):
-    """What one worker last saw; replaced on change, at most once a second.
+    """What one worker last saw of some clinics (``pulse_key``); replaced on change, at most once a second.
 
     ``held_offsets``: by partition of booking.requests, the next offset this hold worker will read: everything
     before it is in PostgreSQL.

@@ -114,6 +114,18 @@ class Settings(BaseSettings):
         le=604_800,
         description="A booking its clinic has not decided by then is rejected and its seat freed.",
     )
+    hold_deadline_in_outage_seconds: int = Field(
+        86_400,
+        ge=1,
+        le=604_800,
+        description="The same for a booking whose clinic was down meanwhile; never later than its start.",
+    )
+    confirm_wait_target_seconds: float = Field(
+        60.0,
+        gt=0,
+        le=86_400,
+        description="Bookings should wait no longer for their clinic call; scales workers.",
+    )
     confirm_calls_max: int = Field(
         500, ge=1, le=10_000, description="Clinic calls one confirm worker may have in flight."
     )
@@ -121,7 +133,7 @@ class Settings(BaseSettings):
         64,
         ge=1,
         le=100_000,
-        description="Bookings of one clinic a confirm worker keeps in memory before it pauses the partition.",
+        description="Bookings of one clinic a confirm worker keeps in memory; the rest waits in Kafka or PostgreSQL.",
     )
     clinic_call_seconds: float = Field(
         10.0, gt=0, le=120, description="Deadline of one clinic call; a call's lease is longer."
@@ -202,6 +214,8 @@ class Settings(BaseSettings):
     def _consistent(self) -> Settings:
         if self.clinic_lease_seconds <= self.clinic_call_seconds:
             raise ValueError("clinic_lease_seconds must be more than clinic_call_seconds")
+        if self.hold_deadline_in_outage_seconds < self.hold_deadline_seconds:
+            raise ValueError("hold_deadline_in_outage_seconds must not be less than hold_deadline_seconds")
         if self.ingress_answer_within_ms < self.ingress_accept_within_ms:
             raise ValueError("ingress_answer_within_ms must not be less than ingress_accept_within_ms")
         if self.kafka_security_protocol.startswith("SASL") and not (

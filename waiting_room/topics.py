@@ -60,7 +60,13 @@ TOPICS: Final = (
         config={"retention.ms": str(14 * _DAY_MS)},
     ),
     Topic(BOOKING_EVENTS, "clinic_id", partitions=48, config={"retention.ms": str(30 * _DAY_MS)}),
-    Topic(CLINIC_PULSE, "worker_id", partitions=1, config=_COMPACTED),
+    # What a worker has learnt outlives it by some days, its record not for ever: worker ids come and go.
+    Topic(
+        CLINIC_PULSE,
+        "worker_id",
+        partitions=1,
+        config={**_COMPACTED, "cleanup.policy": "compact,delete", "retention.ms": str(7 * _DAY_MS)},
+    ),
     Topic(CLINIC_DIRECTORY, "clinic_id", partitions=1, config=_COMPACTED),
     Topic(ACCESS_KEYS, "key_id", partitions=1, config=_COMPACTED),
     *(

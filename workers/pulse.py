@@ -1,4 +1,4 @@
-"""What a worker tells every ingress about its clinics: one record a worker, on change, at most once a second."""
+"""What a worker tells every ingress and its own kind about its clinics: on change, at most once a second."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from waiting_room.kafka import Producer
-from waiting_room.messages import ClinicPulse, Pulse, encode
+from waiting_room.messages import ClinicPulse, Pulse, encode, pulse_key
+from waiting_room.supervise import pause
 from waiting_room.topics import CLINIC_PULSE
 
 log = structlog.get_logger(__name__)
@@ -19,57 +20,65 @@ REPEAT_SECONDS = 5.0
 
 
 class PulseWriter:
-    """Collects what one worker sees and writes it to ``clinic.pulse`` under the worker's id."""
+    """Collects what one worker sees and writes it to ``clinic.pulse`` under the worker's id, what has changed only."""
 
     def __init__(self, worker_id: str, producer: Producer) -> None:
         self._worker_id = worker_id
         self._producer = producer
-        self._clinics: dict[str, ClinicPulse] = {}
+        self._clinics: dict[str, dict[str, ClinicPulse]] = {worker_id: {}}
         self._held_offsets: dict[int, int] = {}
-        self._changed = False
+        self._changed: set[str] = set()
 
     def saw_clinic(self, clinic_id: str, pulse: ClinicPulse) -> None:
-        self._changed = self._changed or self._clinics.get(clinic_id) != pulse
-        self._clinics[clinic_id] = pulse
+        key = pulse_key(self._worker_id, clinic_id)
+        clinics = self._clinics.setdefault(key, {})
+        if clinics.get(clinic_id) != pulse:
+            clinics[clinic_id] = pulse
+            self._changed.add(key)
 
     def saw_held(self, partition: int, next_offset: int) -> None:
-        self._changed = self._changed or self._held_offsets.get(partition) != next_offset
-        self._held_offsets[partition] = next_offset
+        if self._held_offsets.get(partition) != next_offset:
+            self._held_offsets[partition] = next_offset
+            self._changed.add(self._worker_id)
 
     def forget_partitions(self, partitions: set[int]) -> None:
         """These are another worker's now."""
         for partition in partitions:
-            self._changed = self._held_offsets.pop(partition, None) is not None or self._changed
+            if self._held_offsets.pop(partition, None) is not None:
+                self._changed.add(self._worker_id)
 
     def forget_clinics(self, clinic_ids: set[str]) -> None:
         """These are another worker's now."""
         for clinic_id in clinic_ids:
-            self._changed = self._clinics.pop(clinic_id, None) is not None or self._changed
+            key = pulse_key(self._worker_id, clinic_id)
+            if self._clinics.get(key, {}).pop(clinic_id, None) is not None:
+                self._changed.add(key)
 
     async def run(self, finish: asyncio.Event) -> None:
         """Write until told to finish; the last word is written on the way out. A failed write is tried again."""
         loop = asyncio.get_running_loop()
-        written_at = float("-inf")
+        repeated_at = float("-inf")
         while not finish.is_set():
-            if self._changed or loop.time() - written_at >= REPEAT_SECONDS:
-                await self._write()
-                written_at = loop.time()
-            try:
-                await asyncio.wait_for(finish.wait(), EVERY_SECONDS)
-            except TimeoutError:
-                continue
-        await self._write()
+            repeat = loop.time() - repeated_at >= REPEAT_SECONDS
+            if repeat:
+                repeated_at = loop.time()
+            await self._write(set(self._clinics) if repeat else self._changed)
+            await pause(finish, EVERY_SECONDS)
+        await self._write(set(self._clinics))
 
-    async def _write(self) -> None:
-        self._changed = False
-        pulse = Pulse(
-            worker_id=self._worker_id,
-            at=datetime.now(UTC),
-            clinics=dict(self._clinics),
-            held_offsets=dict(self._held_offsets),
-        )
+    async def _write(self, keys: set[str]) -> None:
+        """A record that is to tell nothing any more still replaces what it told."""
+        self._changed = set()
+        if not keys:
+            return
+        now = datetime.now(UTC)
+        records = [(CLINIC_PULSE, 0, key, encode(self._pulse(key, now))) for key in sorted(keys)]
         try:
-            await self._producer.send(CLINIC_PULSE, 0, self._worker_id, encode(pulse))
+            await self._producer.send_all(records)
         except KafkaError as error:
-            self._changed = True
+            self._changed |= keys
             log.warning("pulse_not_written", error=type(error).__name__)
+
+    def _pulse(self, key: str, now: datetime) -> Pulse:
+        offsets = dict(self._held_offsets) if key == self._worker_id else {}
+        return Pulse(worker_id=self._worker_id, at=now, clinics=dict(self._clinics[key]), held_offsets=offsets)

@@ -102,7 +102,7 @@ class _Watcher:
     async def run(self) -> SendResult:
         """The callers' figures, once nothing waits any more or SETTLE_SECONDS after the rush."""
         follower = Follower(self._stack.settings(), {CLINIC_PULSE: self._on_pulse})
-        following = asyncio.create_task(follower.run())
+        following = asyncio.create_task(follower.run(asyncio.Event()))
         calling = asyncio.create_task(self._call())
         began = time.monotonic()
         try:

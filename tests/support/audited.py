@@ -20,6 +20,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from tests.stack import Kafka
 from tests.support.commands import APP, book, cancel
 from tests.support.database import Database, clone
+from tests.support.holding import DEADLINES
 from tests.support.world import PARTITIONS, ClinicSpec, seed, settings_for, tomorrow
 from waiting_room.audit.log import HOLD_GROUP
 from waiting_room.audit.run import Sources
@@ -196,7 +197,7 @@ async def _hold(owner: asyncpg.Connection[asyncpg.Record], items: list[Appended]
         ],
     )
     async with owner.transaction():
-        await Batch(owner, {}, hold_deadline_seconds=7_200).work(items)
+        await Batch(owner, {}, DEADLINES).work(items)
 
 
 async def _go_on(owner: Connection, refs: dict[str, str], courses: dict[str, tuple[EventType, ...]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 import asyncpg
 
@@ -10,10 +11,11 @@ from tests.support.database import Database
 from tests.support.world import ClinicSpec, seed
 from waiting_room.store.holds import Rules
 from waiting_room.store.pool import Pool
-from workers.hold.batch import Batch, Outcome
+from workers.hold.batch import Batch, Deadlines, Outcome
 from workers.hold.read import Appended
 
 REST = "http://127.0.0.1:9/clinics"
+DEADLINES = Deadlines(timedelta(hours=2), timedelta(days=1))
 
 
 class Hold:
@@ -25,7 +27,7 @@ class Hold:
 
     async def __call__(self, items: Sequence[Appended], *, unprocessable: bool = False) -> Outcome:
         async with self.pool.acquire() as conn, conn.transaction():
-            return await Batch(conn, self.rules, 3_600).work(items, unprocessable=unprocessable)
+            return await Batch(conn, self.rules, DEADLINES).work(items, unprocessable=unprocessable)
 
 
 def clinic_of(item: Appended) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from workers.pacing.disposition import FINISHED, Action, Disposition
-from workers.pacing.lanes import Lanes, LaneView
+from workers.pacing.lanes import Lanes
 from workers.pacing.limit import FixedLimit
 from workers.pacing.offsets import Partition
+from workers.pacing.view import LaneView, Why
 from workers.pacing.work import Rank, Ring, Verdict, Work
 
 NORMAL: Partition = ("clinic.confirmations", 0)
@@ -142,7 +143,7 @@ def test_a_full_lane_pauses_its_partition_until_it_is_half_empty() -> None:
     assert world.lanes.pauses == {NORMAL}
     waiting = []
     while started := world.start():
-        waiting.append((world.lanes.views()["A"].waiting, bool(world.lanes.pauses)))
+        waiting.append((world.lanes.views(world.now)["A"].waiting, bool(world.lanes.pauses)))
         world.end(started[0])
     assert waiting == [(4, True), (3, True), (2, False), (1, False), (0, False)]
 
@@ -164,7 +165,9 @@ def test_while_the_breaker_is_open_nothing_is_spent() -> None:
     world.ring("1", "2", "3", "4", "5")
     for work in world.start():
         world.end(work, Verdict.FAILED, Disposition(Action.RETRY, 0.0))
-    assert world.lanes.views() == {"A": LaneView(limit=5, in_flight=0, waiting=5, breaker_open=True)}
+    assert world.lanes.views(world.now) == {
+        "A": LaneView(limit=5, in_flight=0, waiting=5, breaker_open=True, why=Why.BREAKER)
+    }
     assert world.start() == []
     assert world.lanes.wake_at() == 1.0
     world.now = 1.0
@@ -191,7 +194,7 @@ def test_what_has_started_when_it_is_revoked_goes_on_but_is_not_tried_again() ->
     assert world.start() == []
     world.end(work, Verdict.FAILED, Disposition(Action.RETRY, 0.0))
     assert world.start() == []
-    assert world.lanes.views() == {}
+    assert world.lanes.views(world.now) == {}
     assert world.lanes.offsets.committable() == {}
 
 
@@ -244,3 +247,17 @@ def test_a_record_that_leads_to_no_work_is_passed_over_in_its_turn() -> None:
     assert world.lanes.offsets.committable() == {}
     world.end(world.start()[0])
     assert world.lanes.offsets.committable() == {NORMAL: 2}
+
+
+def test_what_comes_back_at_the_moment_a_slot_is_given_goes_first() -> None:
+    """Its alarm has not been looked at yet: the worker's budget was what it waited for."""
+    world = World(limit=1, calls_max=1)
+    world.ring("0", "1", clinic="B")
+    (first,) = world.start()
+    world.ring("0", clinic="C")
+    world.lanes.finished(first, world.now, Disposition(Action.ASIDE, 0.5))
+    (elsewhere,) = world.start()
+    world.now = 0.5
+    assert world.start() == []
+    world.end(elsewhere)
+    assert world.start_refs() == ["0"]

@@ -73,7 +73,7 @@ class Pacing(RuleBasedStateMachine):
             self.running.append(work)
 
     def check_order(self, started: Work) -> None:
-        for other in self.lanes._works.values():
+        for other in self.lanes._roster.works.values():
             if other.clinic_id == started.clinic_id and other.rank is started.rank and other.where is Where.WAITING:
                 assert other.turn > started.turn, "overtook a booking that waits in its place"
 
@@ -173,20 +173,20 @@ class Pacing(RuleBasedStateMachine):
         if not hasattr(self, "lanes"):
             return
         assert self.lanes.started == len(self.running) <= self.calls_max
-        for clinic_id, view in self.lanes.views().items():
+        for clinic_id, view in self.lanes.views(self.now).items():
             elsewhere = [w for w in self.works(clinic_id) if w.where is Where.ELSEWHERE]
             calling = [w for w in self.running if w.clinic_id == clinic_id]
             assert view.in_flight == len(elsewhere) + len(calling)
             assert len(calling) == 0 or view.in_flight <= LIMITS[clinic_id]
 
     def works(self, clinic_id: str) -> list[Work]:
-        return [work for work in self.lanes._works.values() if work.clinic_id == clinic_id]
+        return [work for work in self.lanes._roster.works.values() if work.clinic_id == clinic_id]
 
     @invariant()
     def never_idle_while_work_and_capacity_exist(self) -> None:
         if not hasattr(self, "lanes") or self.lanes.started >= self.calls_max:
             return
-        for clinic_id, lane in self.lanes._lanes.items():
+        for clinic_id, lane in self.lanes._roster.lanes.items():
             if lane.in_flight >= LIMITS[clinic_id] or not lane.breaker.allows(self.now):
                 continue
             for rank in Rank:
@@ -199,7 +199,7 @@ class Pacing(RuleBasedStateMachine):
     def a_clinic_that_is_down_is_tried_again(self) -> None:
         if not hasattr(self, "lanes"):
             return
-        for clinic_id, lane in self.lanes._lanes.items():
+        for clinic_id, lane in self.lanes._roster.lanes.items():
             if lane.breaker.open and lane.breaker.probe_at is None:
                 assert [work for work in self.running if work.clinic_id == clinic_id and work.probe]
 
@@ -207,7 +207,7 @@ class Pacing(RuleBasedStateMachine):
     def an_alarm_is_set_for_what_waits_for_time(self) -> None:
         if not hasattr(self, "lanes") or self.lanes.started:
             return
-        if [work for work in self.lanes._works.values() if work.where is not Where.STARTED]:
+        if [work for work in self.lanes._roster.works.values() if work.where is not Where.STARTED]:
             assert self.lanes.wake_at() is not None
 
     @invariant()
@@ -216,7 +216,7 @@ class Pacing(RuleBasedStateMachine):
             return
         for partition in self.ours:
             assert self.lanes.offsets.gap(partition) <= GAP_MAX + READ_AT_ONCE
-        for lane in self.lanes._lanes.values():
+        for lane in self.lanes._roster.lanes.values():
             for rank in Rank:
                 # what had been read when it was full, what comes back, and what a ring has moved to another rank
                 assert lane.waiting[rank] <= 2 * (LANE_MAX + READ_AT_ONCE) + LIMITS[lane.clinic_id]
@@ -241,7 +241,7 @@ class Pacing(RuleBasedStateMachine):
         self.commit()
         assert all(log.committed == len(log.records) for log in self.logs.values())
         assert not self.lanes.pauses
-        assert not self.lanes._works
+        assert not self.lanes._roster.works
 
 
 Pacing.TestCase.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)

@@ -218,6 +218,6 @@ class TestTurns:
 
 def test_a_limit_is_at_least_one() -> None:
     limit = FixedLimit(0)
-    assert limit.allowed == 1
+    assert limit.allowed(0.0) == 1
     limit.declare(3)
-    assert limit.allowed == 3
+    assert limit.allowed(0.0) == 3

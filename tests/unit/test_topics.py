@@ -38,7 +38,13 @@ def test_only_the_broker_says_when_a_command_was_appended() -> None:
 
 def test_what_is_rebuilt_from_its_topic_is_never_deleted_there() -> None:
     compacted = {topic.name for topic in TOPICS if topic.config.get("cleanup.policy") == "compact"}
-    assert compacted == {topics.CLINIC_PULSE, topics.CLINIC_DIRECTORY, topics.ACCESS_KEYS}
+    assert compacted == {topics.CLINIC_DIRECTORY, topics.ACCESS_KEYS}
+
+
+def test_what_workers_said_is_kept_for_days_although_they_come_and_go() -> None:
+    pulse = BY_NAME[topics.CLINIC_PULSE].config
+    assert pulse["cleanup.policy"] == "compact,delete"
+    assert int(pulse["retention.ms"]) == 7 * 86_400_000
 
 
 def test_confirmations_outlive_requests_and_dead_letters_outlive_all() -> None:

@@ -42,6 +42,14 @@ def clinic_id_of_number(number: int) -> str:
     return base32(number, CLINIC_CHARACTERS)
 
 
+def number_of_clinic(clinic_id: str) -> int:
+    """The reverse of ``clinic_id_of_number``. Raises KeyError if it is not a clinic id."""
+    number = 0
+    for character in clinic_id:
+        number = number << 5 | _VALUE[character]
+    return number
+
+
 def is_clinic_id(text: str) -> bool:
     """Whether ``text`` is a clinic id: 4 Crockford characters in upper case."""
     return len(text) == CLINIC_CHARACTERS and all(character in _VALUE for character in text)

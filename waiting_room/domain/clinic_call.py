@@ -41,6 +41,9 @@ class ClinicSystem:
     """Longer than the clinic's longest processing of one call."""
     honours_idempotency: bool
     has_lookup: bool
+    partition: int = 0
+    shared: bool = False
+    """Whether other clinics have the same partition."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,17 @@ async def load_systems(conn: Connection, clinic_ids: Iterable[str]) -> dict[str,
     }
 
 
+async def lines_in(conn: Connection, partitions: Iterable[int]) -> list[tuple[str, int]]:
+    """(clinic_id, partition) of the clinics of these partitions for which there is a call to make."""
+    return [(row["clinic_id"], row["partition"]) for row in await conn.fetch(_SQL["lines_in"], list(partitions))]
+
+
+async def take(conn: Connection, clinic_id: str, known: Sequence[str], wanted: int) -> list[tuple[str, bool]]:
+    """(booking_ref, to be withdrawn) of up to ``wanted`` bookings with a call due and not ``known``, as they go."""
+    rows = await conn.fetch(_SQL["take"], clinic_id, known, wanted)
+    return [(row["booking_ref"], row["withdrawing"]) for row in rows]
+
+
 async def claim(
     conn: Connection, asked: Mapping[Key, str], systems: Mapping[str, ClinicSystem], lease_seconds: float
 ) -> tuple[dict[Key, Claimed], Lines]:

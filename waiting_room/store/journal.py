@@ -26,7 +26,7 @@ _record = msgspec.json.Encoder()
 _NEW_COLUMNS = (
     "clinic_id", "booking_ref", "app_id", "ticket", "status", "stage", "clinic_state", "reason", "by", "row_version",
     "body_hash", "provider_id", "seat", "service_type", "start_at", "end_at", "patient_id", "patient", "accepted_at",
-    "held_at", "decided_at", "hold_until", "next_attempt_at",
+    "held_at", "decided_at", "hold_until", "decide_by", "next_attempt_at", "eta_p50", "eta_p90",
 )  # fmt: skip
 _EVENT_COLUMNS = ("clinic_id", "seq", "booking_ref", "event", "at", "record")
 
@@ -63,6 +63,9 @@ class Booking:
     held_at: datetime | None = None
     decided_at: datetime | None = None
     hold_until: datetime | None = None
+    decide_by: datetime | None = None
+    eta_p50: float | None = None
+    eta_p90: float | None = None
     next_attempt_at: datetime | None = None
     attempts: int = 0
     clinic_booking_id: str | None = None
@@ -210,7 +213,8 @@ def _new_values(b: Booking) -> tuple[Any, ...]:
     return (
         b.clinic_id, b.booking_ref, b.app_id, b.ticket, state.status, state.stage, state.clinic_state, state.reason,
         state.by, b.row_version, b.body_hash, b.provider_id, b.seat, b.service_type, b.start_at, b.end_at,
-        b.patient_id, b.patient, b.accepted_at, b.held_at, b.decided_at, b.hold_until, b.next_attempt_at,
+        b.patient_id, b.patient, b.accepted_at, b.held_at, b.decided_at, b.hold_until, b.decide_by, b.next_attempt_at,
+        b.eta_p50, b.eta_p90,
     )  # fmt: skip
 
 

@@ -30,6 +30,16 @@ CALLS_IN_FLIGHT = Gauge("waiting_room_calls_in_flight", "Clinic calls under way 
 LANE_WAITING = Gauge("waiting_room_lane_waiting", "Bookings waiting in this worker's lanes.")
 PARTITIONS_PAUSED = Gauge("waiting_room_partitions_paused", "Partitions paused because a lane is full.")
 BREAKERS_OPEN = Gauge("waiting_room_breakers_open", "Clinics that are taken to be down.")
+LINES_WAITING = Gauge(
+    "waiting_room_lines_waiting",
+    "Clinics whose line waits, by why: worker, clinic, breaker or parked.",
+    ["why"],
+)
+BOOKINGS_WAITING = Gauge("waiting_room_bookings_waiting", "Undecided bookings of those clinics.", ["why"])
+CALLS_NEEDED = Gauge(
+    "waiting_room_confirm_calls_needed", "Calls at once that this worker's clinics need to meet the wait target."
+)
+CALLS_MAX = Gauge("waiting_room_confirm_calls_max", "Calls at once that this worker carries.")
 RETRIES = Counter("waiting_room_retries_total", "Clinic calls that will be made again.", ["kind"])
 
 # relay, webhooks, sweep

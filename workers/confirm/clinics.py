@@ -41,6 +41,11 @@ class Clinics:
         if self.systems:
             await self._read(set(self.systems))
 
+    def shares(self, clinic_id: str) -> bool:
+        """Whether this clinic, if it is known, has its partition with others."""
+        system = self.systems.get(clinic_id)
+        return system is not None and system.shared
+
     def gateway(self, clinic_id: str) -> Gateway:
         """The way to a known clinic. Raises ValueError if its system has no address."""
         gateway = self._gateways.get(clinic_id)

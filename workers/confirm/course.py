@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import structlog
 
@@ -19,12 +20,16 @@ from workers.confirm.ledger import Ledger
 from workers.confirm.report import Report
 from workers.pacing.disposition import FINISHED, Action, Disposition, dispose
 from workers.pacing.lanes import Lanes
+from workers.pacing.tokens import Tokens
 from workers.pacing.work import Work
 
 log = structlog.get_logger(__name__)
 PutAside = Callable[[Work, str], Awaitable[None]]
 LONGEST_ASIDE_SECONDS = 60.0
 """What steps aside for longer leaves the lane; PostgreSQL keeps it and sweep rings for it again."""
+WITHOUT_TOKENS_SECONDS = 60.0
+"""Until what would be put aside is tried again, while there is reason to believe that the fault is not its own."""
+
 ELSEWHERE_SECONDS = 2.0
 """How often to ask whether another worker's call is over: most are, long before their leases end."""
 
@@ -47,6 +52,7 @@ class Course:
         lease_seconds: float,
         call_seconds: float,
     ) -> None:
+        self._tokens = Tokens()
         self._lanes = lanes
         self._ledger = ledger
         self._clinics = clinics
@@ -68,7 +74,10 @@ class Course:
             detail = str(error) if isinstance(error, CannotBeStored) else type(error).__name__
             log.error("fault", booking_ref=work.booking_ref, detail=detail, faults=work.faults, exc_info=error)
             if disposition.action is Action.DEAD_LETTER:
-                await self._put_aside(work, detail)
+                if self._tokens.spend():
+                    await self._put_aside(work, detail)
+                else:
+                    disposition = Disposition(Action.ASIDE, WITHOUT_TOKENS_SECONDS)
         self._lanes.finished(work, time.monotonic(), disposition)
 
     async def _run(self, work: Work) -> Disposition:
@@ -97,26 +106,33 @@ class Course:
             retry_after_seconds=answered.retry_after_seconds,
         )
         self._slot_freed()
-        disposition = self._disposed(work, claim, answered)
+        answered, disposition = self._disposed(work, claim, answered)
         outcome = Outcome(work.key, claim.attempt, answered.answer, disposition.after_seconds)
         recorded = await self._ledger.record(outcome)
         self._report.call_ended(claim, answered, recorded)
+        if recorded.decided:
+            self._tokens.earn()
         if disposition.action is Action.DEAD_LETTER:
             await self._put_aside(work, f"{answered.outcome}: {answered.detail}")
         return _next(disposition, recorded)
 
-    def _disposed(self, work: Work, claim: Claim, answered: Answered) -> Disposition:
+    def _disposed(self, work: Work, claim: Claim, answered: Answered) -> tuple[Answered, Disposition]:
+        """What becomes of it. One that would be dead-lettered while nothing succeeds counts as not called at all."""
         if not isinstance(answered.answer, Failed):
-            return Disposition(Action.ASIDE)
-        return dispose(
+            return answered, Disposition(Action.ASIDE)
+        disposition = dispose(
             answered.answer.failure,
             claim.kind,
             tries=work.tries,
             faults=work.faults,
             attempt=claim.attempt,
             jitter=_jitter(),
+            crowded=work.crowded,
             retry_after_seconds=answered.retry_after_seconds,
         )
+        if disposition.action is Action.DEAD_LETTER and not self._tokens.spend():
+            return replace(answered, answer=Failed(Failure.NOT_SENT)), Disposition(Action.PARK, WITHOUT_TOKENS_SECONDS)
+        return answered, disposition
 
 
 def _next(disposition: Disposition, recorded: Recorded) -> Disposition:

@@ -18,6 +18,7 @@ from waiting_room.telemetry.health import say_ready
 from waiting_room.topics import CLINIC_CONFIRMATIONS, CLINIC_CONFIRMATIONS_PRIORITY
 from workers.confirm.clinics import Clinics
 from workers.confirm.doorbell import ring_of
+from workers.confirm.filling import Filling
 from workers.confirm.runner import Runner
 from workers.pacing.lanes import Lanes
 from workers.pacing.offsets import Partition
@@ -34,9 +35,12 @@ AGAIN_SECONDS = 0.5
 class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
     """One member of the group ``confirm``. The range assignor gives it a clinic's partition of both topics."""
 
-    def __init__(self, settings: Settings, lanes: Lanes, clinics: Clinics, producer: Producer) -> None:
+    def __init__(
+        self, settings: Settings, lanes: Lanes, clinics: Clinics, filling: Filling, producer: Producer
+    ) -> None:
         self._lanes = lanes
         self._clinics = clinics
+        self._filling = filling
         self._producer = producer
         # A long absence of PostgreSQL is waited out here; heartbeats go on beside it.
         self._consumer = group_consumer(settings, GROUP, max_poll_interval_ms=3_600_000)
@@ -114,6 +118,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
         if revoked:
             await self.commit()
         self._assignments += 1
+        self._filling.revoked({where.partition for where in revoked})
         self._lanes.revoked([tuple(where) for where in revoked], time.monotonic())
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
@@ -122,6 +127,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
         Nothing here may wait: the consumer could hand out records before the lanes know their partitions.
         """
         self._lanes.assigned([tuple(where) for where in assigned])
+        self._filling.assigned({where.partition for where in assigned})
         self._paused = frozenset()
         self.apply_pauses()
         say_ready(GROUP)

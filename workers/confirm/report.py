@@ -14,13 +14,20 @@ from waiting_room.store.calls import Claim, Lines, Recorded
 from waiting_room.store.journal import Booking
 from waiting_room.telemetry import metrics
 from workers.confirm.call import Answered
+from workers.pacing.adaptive import AdaptiveLimit
 from workers.pacing.lanes import Lanes
+from workers.pacing.limit import Limit
+from workers.pacing.need import calls_needed
+from workers.pacing.view import LaneView, Why
 from workers.pacing.work import Verdict
 from workers.pulse import PulseWriter
 
 log = structlog.get_logger(__name__)
 _WEIGHT = 0.1
 """Of the newest call in a clinic's running mean and variance."""
+
+UNKNOWN_CALL_SECONDS = 2.0
+"""What a call is taken to last at a clinic that has not answered one yet."""
 
 
 @dataclass(slots=True)
@@ -39,8 +46,10 @@ class _Pace:
 class Report:
     """Told of every call; ``pulse`` writes what it collects."""
 
-    def __init__(self, pulse: PulseWriter) -> None:
+    def __init__(self, pulse: PulseWriter, *, calls_max: int, wait_target_seconds: float) -> None:
         self._pulse = pulse
+        self._wait_target_seconds = wait_target_seconds
+        metrics.CALLS_MAX.set(calls_max)
         self._lines: Lines = {}
         self._paces: dict[str, _Pace] = {}
         self._told: set[str] = set()
@@ -96,27 +105,48 @@ class Report:
             waited = (booking.decided_at - booking.accepted_at).total_seconds()
             metrics.DECIDE_SECONDS.labels(booking.known_state.status).observe(max(waited, 0.0))
 
-    def look(self, lanes: Lanes, paused: int) -> None:
-        """Take the lanes' state into gauges and pulses."""
-        views = lanes.views()
+    def look(self, lanes: Lanes, paused: int, now: float) -> dict[str, LaneView]:
+        """Take the lanes' state into gauges and pulses; the views of all lanes."""
+        views, limits = lanes.views(now), lanes.limits()
+        lines, bookings, needed = dict.fromkeys(Why, 0), dict.fromkeys(Why, 0), 0
         for clinic_id, view in views.items():
             seq, line = self._lines.get(clinic_id, (0, 0))
             pace = self._paces.get(clinic_id)
-            self._pulse.saw_clinic(
-                clinic_id,
-                ClinicPulse(
-                    seq=seq,
-                    line=line,
-                    limit=view.limit,
-                    in_flight=view.in_flight,
-                    call_seconds=None if pace is None else round(pace.mean, 3),
-                    call_sigma_seconds=None if pace is None else round(math.sqrt(pace.variance), 3),
-                    breaker_open=view.breaker_open,
-                ),
+            self._pulse.saw_clinic(clinic_id, _pulse(view, limits[clinic_id], pace, seq, line))
+            if view.why is not None:
+                lines[view.why] += 1
+                bookings[view.why] += max(line, view.waiting)
+            needed += calls_needed(
+                line=max(line, view.waiting + view.in_flight),
+                call_seconds=UNKNOWN_CALL_SECONDS if pace is None else pace.mean,
+                limit=view.limit,
+                breaker_open=view.breaker_open,
+                wait_target_seconds=self._wait_target_seconds,
             )
         self._pulse.forget_clinics(self._told - views.keys())
         self._told = set(views)
+        for why in Why:
+            metrics.LINES_WAITING.labels(why).set(lines[why])
+            metrics.BOOKINGS_WAITING.labels(why).set(bookings[why])
+        metrics.CALLS_NEEDED.set(needed)
         metrics.CALLS_IN_FLIGHT.set(lanes.started)
         metrics.LANE_WAITING.set(sum(view.waiting for view in views.values()))
         metrics.BREAKERS_OPEN.set(sum(view.breaker_open for view in views.values()))
         metrics.PARTITIONS_PAUSED.set(paused)
+        return views
+
+
+def _pulse(view: LaneView, limit: Limit, pace: _Pace | None, seq: int, line: int) -> ClinicPulse:
+    memory = limit.memory if isinstance(limit, AdaptiveLimit) else None
+    return ClinicPulse(
+        seq=seq,
+        line=line,
+        limit=view.limit,
+        in_flight=view.in_flight,
+        call_seconds=None if pace is None else round(pace.mean, 3),
+        call_sigma_seconds=None if pace is None else round(math.sqrt(pace.variance), 3),
+        breaker_open=view.breaker_open,
+        known_limit=None if memory is None else memory.limit,
+        usual_seconds=None if memory is None else round(memory.seconds, 3),
+        why=view.why,
+    )

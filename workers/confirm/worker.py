@@ -5,27 +5,36 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from typing import cast
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any, cast
 
 from aiokafka import ConsumerRecord
 
 from clinic_adapter.transport import Transport, open_transport
-from waiting_room.kafka import Producer
+from waiting_room.kafka import Follower, Producer
 from waiting_room.settings import Settings
 from waiting_room.store.pool import Pool, create_pool
 from waiting_room.supervise import pause, supervise
+from waiting_room.topics import CLINIC_PULSE
 from workers.confirm.clinics import Clinics
 from workers.confirm.course import Course
+from workers.confirm.filling import Filling
 from workers.confirm.intake import Intake
 from workers.confirm.ledger import Ledger
+from workers.confirm.memory import Memory
+from workers.confirm.outages import Outages
 from workers.confirm.report import Report
 from workers.confirm.runner import Runner
+from workers.pacing.adaptive import AdaptiveLimit
 from workers.pacing.lanes import Lanes
-from workers.pacing.limit import FixedLimit, Limit
+from workers.pacing.limit import Limit
 from workers.pacing.work import Work
 from workers.pulse import PulseWriter
 
 LOOK_EVERY_SECONDS, REFRESH_EVERY_SECONDS = 0.5, 30.0
+REMEMBER_SECONDS = 10.0
+"""What earlier runs have learnt is worth so much waiting: without it every clinic is searched anew."""
 DRAIN_SHARE = 0.8
 """Of the time for shutting down: the rest is for storing, committing and leaving."""
 GAP_MAX = 2_000
@@ -42,10 +51,22 @@ async def run(settings: Settings, finish: asyncio.Event) -> None:
             calls_max=settings.confirm_calls_max, call_seconds=settings.clinic_call_seconds
         ) as transport:
             pulse = PulseWriter(settings.worker_id, producer)
-            worker = ConfirmWorker(settings, pool, transport, producer, pulse)
+            memory = Memory()
+            follower = Follower(settings, {CLINIC_PULSE: memory.apply})
+            worker = ConfirmWorker(settings, pool, transport, producer, pulse, memory)
+
+            async def loop(finish: asyncio.Event) -> None:
+                await _within(REMEMBER_SECONDS, follower.caught_up.wait())
+                await worker.loop(finish)
+
             await supervise(
                 finish,
-                {"confirm loop": worker.loop, "confirm upkeep": worker.upkeep, "pulse": pulse.run},
+                {
+                    "confirm loop": loop,
+                    "confirm upkeep": worker.upkeep,
+                    "pulse": pulse.run,
+                    "memory": follower.run,
+                },
                 shutdown_seconds=settings.shutdown_seconds,
             )
     finally:
@@ -57,18 +78,33 @@ class ConfirmWorker:
     """One run of the role: what it claims is this run's alone."""
 
     def __init__(
-        self, settings: Settings, pool: Pool, transport: Transport, producer: Producer, pulse: PulseWriter
+        self,
+        settings: Settings,
+        pool: Pool,
+        transport: Transport,
+        producer: Producer,
+        pulse: PulseWriter,
+        memory: Memory,
     ) -> None:
+        self._memory = memory
         self._drain_seconds = settings.shutdown_seconds * DRAIN_SHARE
         self._clinics = Clinics(pool, transport)
-        self._report = Report(pulse)
+        self._report = Report(
+            pulse,
+            calls_max=settings.confirm_calls_max,
+            wait_target_seconds=settings.confirm_wait_target_seconds,
+        )
+        self._outages = Outages(pool)
+        self._down: set[str] = set()
         self.lanes = Lanes(
             calls_max=settings.confirm_calls_max,
             lane_max=settings.confirm_lane_max,
             gap_max=GAP_MAX,
             make_limit=self._limit,
+            shared=self._clinics.shares,
         )
-        self._intake = Intake(settings, self.lanes, self._clinics, producer)
+        self._filling = Filling(pool, self.lanes, self._clinics, lambda: self._runner.look_again())
+        self._intake = Intake(settings, self.lanes, self._clinics, self._filling, producer)
         ledger = Ledger(
             pool,
             self._clinics.systems,
@@ -86,7 +122,7 @@ class ConfirmWorker:
             lease_seconds=settings.clinic_lease_seconds,
             call_seconds=settings.clinic_call_seconds,
         )
-        self._runner = Runner(self.lanes, course.run, self._intake.apply_pauses)
+        self._runner = Runner(self.lanes, course.run, self._after_a_round)
 
     async def loop(self, finish: asyncio.Event) -> None:
         """Read and call until told to finish, then drain, commit and leave."""
@@ -95,6 +131,7 @@ class ConfirmWorker:
             await self._intake.read(self._runner, finish)
             await self._runner.drain(self._drain_seconds)
         finally:
+            await self._filling.stop()
             await self._runner.stop()
             await self._intake.stop()
 
@@ -104,18 +141,37 @@ class ConfirmWorker:
         while not finish.is_set():
             await pause(finish, LOOK_EVERY_SECONDS)
             await self._intake.commit()
-            self._report.look(self.lanes, self._intake.paused)
+            await self._filling.adopt()
             now = time.monotonic()
+            await self._look_around(now)
             if now - refreshed_at >= REFRESH_EVERY_SECONDS:
                 refreshed_at = now
-                await self._clinics.refresh()
-                for clinic_id, system in self._clinics.systems.items():
-                    self.lanes.declare(clinic_id, system.declared_concurrency, now)
-                self._runner.look_again()
+                await self._refresh(now)
+
+    async def _look_around(self, now: float) -> None:
+        views = self._report.look(self.lanes, self._intake.paused, now)
+        down = {clinic_id for clinic_id, view in views.items() if view.breaker_open}
+        await self._outages.look(down, gone=self._down - views.keys())
+        self._down = down
+
+    async def _refresh(self, now: float) -> None:
+        await self._clinics.refresh()
+        for clinic_id, system in self._clinics.systems.items():
+            self.lanes.declare(clinic_id, system.declared_concurrency, now)
+        self._runner.look_again()
+
+    def _after_a_round(self) -> None:
+        self._intake.apply_pauses()
+        self._filling.look()
 
     def _limit(self, clinic_id: str) -> Limit:
-        return FixedLimit(self._clinics.systems[clinic_id].declared_concurrency)
+        return AdaptiveLimit(self._clinics.systems[clinic_id].declared_concurrency, self._memory.of(clinic_id))
 
     async def _put_aside(self, work: Work, reason: str) -> None:
         for ring in work.rings:
             await self._intake.put_aside(cast(ConsumerRecord, ring.record), reason)
+
+
+async def _within(seconds: float, event: Coroutine[Any, Any, Any]) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(event, seconds)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import msgspec
 
@@ -40,13 +41,20 @@ class Outcome:
     """By clinic: (seq, line) after the batch."""
 
 
+class Deadlines(NamedTuple):
+    """From when it is held, how long a booking may wait for its clinic: usually, and where the clinic is down."""
+
+    usual: timedelta
+    in_outage: timedelta
+
+
 class Batch:
     """Works one batch off on one connection, inside the caller's transaction."""
 
-    def __init__(self, conn: Connection, rules: dict[str, Rules], hold_deadline_seconds: int) -> None:
+    def __init__(self, conn: Connection, rules: dict[str, Rules], deadlines: Deadlines) -> None:
         self._conn = conn
         self._rules = rules
-        self._hold_deadline = timedelta(seconds=hold_deadline_seconds)
+        self._deadlines = deadlines
         self._known: dict[tuple[str, str], Booking] = {}
         self._claims: dict[tuple[str, str], Claim] = {}
         self._taken = Taken()
@@ -167,6 +175,8 @@ class Batch:
             app_id=command.app_id,
             accepted_at=command.accepted_at,
             body_hash=command.body_hash,
+            eta_p50=command.eta_p50,
+            eta_p90=command.eta_p90,
         )
         plan = plans[command.booking_ref]
         if plan is not Reason.UNPROCESSABLE:  # else what was asked for may be what cannot be stored
@@ -193,7 +203,8 @@ class Batch:
         booking.provider_id, booking.seat = candidate.provider_id, seat.seat
         booking.start_at, booking.end_at = candidate.start_at, candidate.end_at
         booking.held_at = now
-        booking.hold_until = min(now + self._hold_deadline, candidate.start_at)
+        booking.hold_until = min(now + self._deadlines.usual, candidate.start_at)
+        booking.decide_by = min(now + self._deadlines.in_outage, candidate.start_at)
         booking.ticket = self._journal.next_ticket(booking.clinic_id)
         self._claims[booking.key] = Claim(
             booking.clinic_id,

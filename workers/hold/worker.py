@@ -27,7 +27,7 @@ from waiting_room.store.pool import Pool, create_pool
 from waiting_room.supervise import supervise
 from waiting_room.telemetry import metrics
 from waiting_room.topics import BOOKING_REQUESTS, CLINIC_CONFIRMATIONS, CLINIC_CONFIRMATIONS_PRIORITY
-from workers.hold.batch import Batch, Outcome
+from workers.hold.batch import Batch, Deadlines, Outcome
 from workers.hold.poll import Poll
 from workers.hold.read import Appended, command_of
 from workers.hold.rebalance import StartFromTheLower
@@ -71,6 +71,10 @@ class HoldWorker:
         self._producer = producer
         self._pulse = pulse
         self._rules: dict[str, holds.Rules] = {}
+        self._deadlines = Deadlines(
+            timedelta(seconds=settings.hold_deadline_seconds),
+            timedelta(seconds=settings.hold_deadline_in_outage_seconds),
+        )
 
     async def loop(self, finish: asyncio.Event) -> None:
         """Poll, hold, ring, commit. Raises what no retry can mend."""
@@ -119,7 +123,7 @@ class HoldWorker:
 
     async def _transact(self, items: Sequence[Appended], *, unprocessable: bool = False) -> Outcome:
         async with self._pool.acquire() as conn, conn.transaction():
-            batch = Batch(conn, self._rules, self._settings.hold_deadline_seconds)
+            batch = Batch(conn, self._rules, self._deadlines)
             return await batch.work(items, unprocessable=unprocessable)
 
     async def _refuse(self, refusal: Refused[Appended]) -> None:

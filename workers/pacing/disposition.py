@@ -4,6 +4,7 @@
     not_sent         retry in lane, spends nothing          step aside, spends nothing
     unavailable      retry in lane; spent: park             step aside; spent: park
     overloaded       retry in lane; spent: park             step aside; spent: park
+      crowded        retry in lane soon, spends nothing   step aside; spent: park
     outcome_unknown  look up; spent: park                   step aside; spent: park
     refused          reject                                 park: a person must look
     cannot_look_up   -                                      park: a person must look
@@ -59,6 +60,7 @@ class Budget:
 
     tries: int = 5
     faults: int = 5
+    crowded_pause_seconds: float = 0.1
     first_pause_seconds: float = 0.5
     longest_pause_seconds: float = 8.0
     first_park_seconds: float = 15.0
@@ -74,6 +76,7 @@ def dispose(
     faults: int,
     attempt: int,
     jitter: float,
+    crowded: bool = False,
     retry_after_seconds: float | None = None,
     budget: Budget = Budget(),
 ) -> Disposition:
@@ -81,7 +84,9 @@ def dispose(
 
     ``tries`` and ``faults`` count this failure; ``attempt`` is the booking's claim number, which parking backs off
     by. ``jitter`` is a draw from [0, 1): pauses are shortened by up to a half, so that what failed together does not
-    come back together. What the clinic said in ``retry_after_seconds`` is never shortened.
+    come back together. What the clinic said in ``retry_after_seconds`` is never shortened, but where it was
+    ``crowded`` by others of ours: it takes fewer at once than we thought, the limit has learnt it, and what is to be
+    waited for is one of those.
     """
     share = 1.0 - jitter / 2
 
@@ -97,6 +102,8 @@ def dispose(
     match failure:
         case Failure.NOT_SENT:
             return Disposition(Action.RETRY if confirming else Action.ASIDE, pause(1))
+        case Failure.OVERLOADED if crowded and confirming:
+            return Disposition(Action.RETRY, budget.crowded_pause_seconds * share)
         case Failure.UNAVAILABLE | Failure.OVERLOADED | Failure.OUTCOME_UNKNOWN if tries >= budget.tries:
             return park()
         case Failure.UNAVAILABLE | Failure.OVERLOADED:

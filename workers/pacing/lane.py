@@ -13,6 +13,7 @@ from heapq import heappop, heappush
 from workers.pacing.breaker import Breaker
 from workers.pacing.limit import Limit
 from workers.pacing.offsets import Partition
+from workers.pacing.overflow import Overflow
 from workers.pacing.work import Rank, Where, Work
 
 
@@ -30,7 +31,8 @@ class Lane:
         self.works = 0
         """Works it is responsible for: those that wait, and those that are started."""
         self.sources: dict[Partition, Rank] = {}
-        """Where its rings came from."""
+        """Where its rings come from."""
+        self.overflow = Overflow()
         self._fresh: dict[Rank, deque[Work]] = {rank: deque() for rank in Rank}
         self._returned: dict[Rank, list[Work]] = {rank: [] for rank in Rank}  # ascending turns, all before fresh ones
         self._aside: list[tuple[float, int, Work]] = []
@@ -69,13 +71,14 @@ class Lane:
         self.waiting[work.rank] -= 1
 
     def start(self, now: float) -> Work:
-        """The next work starts and takes a slot. Only after ``ready`` said yes."""
+        """The next work starts and takes a slot. Only after ``ready`` said yes, be it at an earlier moment."""
+        self._bring_back(now)
         rank = next(rank for rank in Rank if self._due(rank, now))
         returned = self._returned[rank]
         work = returned.pop(0) if returned else self._fresh[rank].popleft()
         self.waiting[rank] -= 1
         self.in_flight += 1
-        work.where, work.has_slot = Where.STARTED, True
+        work.where, work.has_slot, work.in_flight = Where.STARTED, True, self.in_flight
         work.probe = self.breaker.started()
         self.limit.on_start(now, self.in_flight)
         return work
@@ -83,21 +86,36 @@ class Lane:
     def ready(self, now: float) -> bool:
         """Whether a work may start now."""
         self._bring_back(now)
-        free = self.in_flight < self.limit.allowed and self.breaker.allows(now)
-        return free and any(self._due(rank, now) for rank in Rank)
+        free = self.in_flight < self.limit.allowed(now) and self.breaker.allows(now)
+        return free and self.has_due(now)
 
     def wake_at(self, now: float) -> float | None:
         """When to ask ``ready`` again if nothing happens until then; None: never. Call it when not ready."""
         moments = [self._aside[0][0]] if self._aside else []
-        if self.in_flight < self.limit.allowed:
-            allowed_at = 0.0
+        more_at = self.limit.wake_at(now)
+        if self.in_flight < self.limit.allowed(now) or more_at is not None:
+            allowed_at = 0.0 if more_at is None or self.in_flight < self.limit.allowed(now) else more_at
             if self.breaker.open:
                 probe_at = self.breaker.probe_at
                 if probe_at is None:
                     return min(moments, default=None)
-                allowed_at = probe_at
+                allowed_at = max(allowed_at, probe_at)
             moments.extend(max(head.not_before, allowed_at) for head in map(self._head, Rank) if head is not None)
         return min(moments, default=None)
+
+    @property
+    def waiting_all(self) -> int:
+        """Works of any rank that are not started."""
+        return sum(self.waiting.values())
+
+    def has_due(self, now: float) -> bool:
+        """Whether a work waits for nothing but its clinic."""
+        return any(self._due(rank, now) for rank in Rank)
+
+    def refs(self) -> tuple[str, ...]:
+        """Of all that wait, aside or not."""
+        lined_up = (work for rank in Rank for works in (self._returned[rank], self._fresh[rank]) for work in works)
+        return tuple(work.booking_ref for work in (*lined_up, *(work for _, _, work in self._aside)))
 
     def _head(self, rank: Rank) -> Work | None:
         returned, fresh = self._returned[rank], self._fresh[rank]

@@ -43,6 +43,11 @@ class Pauses:
         for partition in partitions:
             self._full_lanes.pop(partition, None)
 
+    def forget_lane(self, clinic_id: str) -> None:
+        """It is not ours any more, although its partition is."""
+        for partition in list(self._full_lanes):
+            self._unblock(partition, clinic_id)
+
     def _unblock(self, partition: Partition, clinic_id: str) -> None:
         blocking = self._full_lanes.get(partition)
         if blocking is not None:

@@ -16,6 +16,9 @@ class Turns:
         self._by_in_flight: list[dict[str, Lane]] = []
         self._filed_under: dict[str, int] = {}
 
+    def __contains__(self, lane: Lane) -> bool:
+        return lane.clinic_id in self._filed_under
+
     def add(self, lane: Lane) -> None:
         """This lane could start a call, with ``lane.in_flight`` under way."""
         if self._filed_under.get(lane.clinic_id) == lane.in_flight:

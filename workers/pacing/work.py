@@ -53,12 +53,18 @@ class Work:
     turn: int
     """Its place: lower goes first within a rank."""
     rings: list[Ring]
-    """Finished together when it is."""
+    """Finished together when it is; none where the work was taken from the database."""
+    taken: bool = False
+    """From the database: kept for as long as its clinic's partition is ours, with or without rings."""
     rung_again: list[Ring] = field(default_factory=list)
     """Came while it was started: there may be new work that the call under way does not do."""
     where: Where = Where.WAITING
     not_before: float = 0.0
     has_slot: bool = False
+    in_flight: int = 0
+    """Calls of its clinic when it started, itself included."""
+    crowded: bool = False
+    """Whether others of ours were under way at its clinic when its last call ended."""
     probe: bool = False
     tries: int = 0
     faults: int = 0
@@ -74,6 +80,11 @@ class Work:
     @property
     def booking_ref(self) -> str:
         return self.ring.booking_ref
+
+    @property
+    def ours(self) -> bool:
+        """Whether it is left to do here."""
+        return bool(self.rings) or self.taken
 
     @property
     def rank(self) -> Rank:

@@ -14,6 +14,7 @@ from waiting_room.store.pool import Pool
 from waiting_room.supervise import pause
 from waiting_room.telemetry.health import say_ready
 from workers.sweep.expire import BATCH_MAX, expire
+from workers.sweep.extend import extend
 from workers.sweep.ring import ROUND_MAX, ring
 
 log = structlog.get_logger(__name__)
@@ -40,7 +41,8 @@ class Sweep:
             await pause(finish, self._settings.sweep_every_seconds)
 
     async def round(self) -> None:
-        """Expire first: what has run out needs no ringing. Raises KafkaError and database errors."""
+        """Extend before expiring, and expire before ringing. Raises KafkaError and database errors."""
+        await extend(self._pool)
         while expired := await expire(self._pool):
             log.info("holds_expired", bookings=expired)
             if expired < BATCH_MAX:

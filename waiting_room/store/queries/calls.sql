@@ -1,14 +1,58 @@
 -- load_systems --
 SELECT
-    clinic_id,
-    adapter,
-    endpoint,
-    declared_concurrency,
-    settle_seconds,
-    honours_idempotency,
-    has_lookup
-FROM clinics
-WHERE clinic_id = any($1::text[]);
+    c.clinic_id,
+    c.adapter,
+    c.endpoint,
+    c.declared_concurrency,
+    c.settle_seconds,
+    c.honours_idempotency,
+    c.has_lookup,
+    c.partition,
+    (
+        SELECT count(*) > 1
+        FROM clinics AS o
+        WHERE o.partition = c.partition
+    ) AS shared
+FROM clinics AS c
+WHERE c.clinic_id = any($1::text[]);
+
+-- lines_in --
+-- Clinics of these partitions that something waits for, or that something is to be taken back from.
+SELECT
+    c.clinic_id,
+    c.partition
+FROM clinics AS c
+INNER JOIN clinic_counters AS n ON c.clinic_id = n.clinic_id
+WHERE
+    c.partition = any($1::integer[]) AND c.adapter <> 'builtin'
+    AND (
+        n.line > 0
+        OR EXISTS (
+            SELECT a.booking_ref
+            FROM appointments AS a
+            WHERE a.clinic_id = c.clinic_id AND a.clinic_state IN ('calling', 'unknown', 'withdrawing')
+        )
+    )
+ORDER BY c.clinic_id;
+
+-- take --
+-- What a lane lines up next: withdrawals first, they free seats, then by ticket. A booking whose call is another
+-- worker's is among them: it takes one of the clinic's slots.
+SELECT
+    a.booking_ref,
+    a.clinic_state = 'withdrawing' AS withdrawing
+FROM appointments AS a
+WHERE
+    a.clinic_id = $1
+    AND (
+        (a.status = 'pending' AND a.clinic_state = 'none' AND a.stage <> 'accepted')
+        OR a.clinic_state IN ('calling', 'withdrawing')
+        OR (a.clinic_state = 'unknown' AND a.next_attempt_at IS NOT NULL)
+    )
+    AND (a.next_attempt_at IS NULL OR a.next_attempt_at <= now() OR a.clinic_state = 'calling')
+    AND a.booking_ref <> all($2::text[])
+ORDER BY (a.clinic_state = 'withdrawing') DESC, a.ticket
+LIMIT $3;
 
 -- load_attempts --
 -- Called with the clinics' counter rows locked: no attempt of theirs begins or ends meanwhile.

@@ -67,6 +67,9 @@ SELECT
     a.held_at,
     a.decided_at,
     a.hold_until,
+    a.decide_by,
+    a.eta_p50,
+    a.eta_p90,
     a.next_attempt_at,
     a.attempts,
     a.clinic_booking_id

@@ -1,0 +1,44 @@
+"""What becomes of a line that is longer than its lane where the partition is shared with other clinics.
+
+Pausing the partition would hold up the neighbours. So what does not fit is passed over: it stays held in PostgreSQL,
+the offset moves on, and the lane is filled up again from there, in the order of the tickets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Refill:
+    """Up to ``wanted`` bookings of this clinic that are due and not among ``known``, lowest ticket first."""
+
+    clinic_id: str
+    wanted: int
+    known: tuple[str, ...]
+
+
+class Overflow:
+    """One lane's. While it is ``on`` nothing is lined up but from PostgreSQL: whatever is rung for comes later."""
+
+    def __init__(self) -> None:
+        self.on = False
+        self.filling = False
+        self._passed_over = False
+
+    def pass_over(self) -> None:
+        """A booking was rung for and not lined up. It is in PostgreSQL: rings follow commits."""
+        self.on = self._passed_over = True
+
+    def fill(self) -> None:
+        """PostgreSQL is asked now."""
+        self.filling, self._passed_over = True, False
+
+    def filled(self, *, complete: bool) -> None:
+        """``complete``: it had no more. What was passed over since it was asked may not have been among that."""
+        self.filling = False
+        self.on = not complete or self._passed_over
+
+    def failed(self) -> None:
+        """It could not be asked."""
+        self.filling = False
