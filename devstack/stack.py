@@ -74,7 +74,7 @@ class Stack:
             "postgres": roles.dsn_of(self.owner_dsn, "audit", self.secrets.role_password),
             "metrics_urls": metrics_urls,
             "clinics": self.world.clinics,
-            "clinics_url": _url(self._clinics_port),
+            "clinics_url": self.clinics_url,
             "receiver_url": _url(self._receiver_port),
             "pid": os.getpid(),
         }
@@ -86,7 +86,7 @@ class Stack:
         await asyncio.gather(self._start_kafka(), self._start_postgres())
         self.progress(f"Kafka and PostgreSQL are up ({time.monotonic() - started:.1f} s)")
         self._clinics_port, self._receiver_port = free_port(), free_port()
-        self.world = build(self.shape, _url(self._clinics_port), _url(self._receiver_port))
+        self.world = build(self.shape, self.clinics_url, _url(self._receiver_port))
         keys = await self._fill()
         self.progress(f"schema, topics and {self.shape.clinics} clinics are in place")
         return keys
@@ -195,19 +195,26 @@ class Stack:
         finally:
             await producer.stop()
 
+    @property
+    def clinics_url(self) -> str:
+        """Where the simulated clinics are, or will be."""
+        return _url(self._clinics_port)
+
+    def clinic_simulator(self) -> Process:
+        """The simulated clinics of this stack's world, not started. Call ``start_servers`` before."""
+        data = self.folder / "data"
+        spec = data / "clinics.json"
+        spec.write_bytes(self.world.behaviours)
+        options = ["--spec", str(spec), "--seed", str(self.shape.seed), "--record", str(data / "clinics.record")]
+        return roles.simulator("clinics", self._clinics_port, options, self.logs)
+
     async def _start_programs(self) -> dict[str, str]:
         data = self.folder / "data"
-        spec, hooks = data / "clinics.json", data / "webhook-secrets.json"
-        spec.write_bytes(self.world.behaviours)
+        hooks = data / "webhook-secrets.json"
         hooks.write_bytes(self.world.webhook_secrets)
         hooks.chmod(0o600)
         simulated = [
-            roles.simulator(
-                "clinics",
-                self._clinics_port,
-                ["--spec", str(spec), "--seed", str(self.shape.seed), "--record", str(data / "clinics.record")],
-                self.logs,
-            ),
+            self.clinic_simulator(),
             roles.simulator("receiver", self._receiver_port, ["--secrets", str(hooks)], self.logs),
         ]
         env = self.env()

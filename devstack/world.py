@@ -17,6 +17,7 @@ APP = "demo-app"
 SERVICES = {"consultation": 30, "vaccination": 15}
 OPENING = [{"weekday": day, "opens": "07:00", "closes": "19:00", "slot_minutes": 15} for day in range(1, 8)]
 TIMEZONE = "Europe/Berlin"
+HIDDEN_DECLARED = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,11 @@ class Shape:
     down_for_seconds: float = 30.0
     call_seconds: float | None = None
     """Mean of a clinic call; None is the simulator's own 1-3 s."""
+    hidden: bool = False
+    """Clinics declare far more than they take, which is 1 to 8 calls; every other one turns away what is more, the
+    others only get slower."""
+    time_scale: float = 1.0
+    """Multiplies every duration of the simulated clinics."""
     faulty: bool = False
     """Every clinic now and then fails, drops the connection after booking, or books after the caller gave up."""
     webhooks: bool = True
@@ -62,7 +68,7 @@ def build(shape: Shape, clinics_url: str, receiver_url: str) -> World:
     entries, behaviours, listed, hook_secrets = [], {}, [], {}
     for number in range(1, shape.clinics + 1):
         clinic_id = clinic_id_of_number(number)
-        capacity = chance.randint(4, 8)
+        capacity = 1 + (number - 1) % 16 // 2 if shape.hidden else chance.randint(4, 8)
         kind = _kind(number, shape)
         endpoint = None if shape.builtin_clinics else f"{clinics_url}/clinics/{clinic_id}"
         providers = [f"{clinic_id}-{position}" for position in range(1, shape.providers + 1)]
@@ -77,8 +83,8 @@ def build(shape: Shape, clinics_url: str, receiver_url: str) -> World:
                 "timezone": TIMEZONE,
                 "adapter": "builtin" if endpoint is None else "rest",
                 "endpoint": endpoint,
-                "declared_concurrency": capacity,
-                "settle_seconds": 3.0,
+                "declared_concurrency": HIDDEN_DECLARED if shape.hidden else capacity,
+                "settle_seconds": 31.0 * shape.time_scale if shape.hidden else 3.0,
                 "partition": (number - 1) % shape.partitions,
                 "providers": [
                     {
@@ -93,6 +99,8 @@ def build(shape: Shape, clinics_url: str, receiver_url: str) -> World:
             }
         )
         behaviours[clinic_id] = _behaviour(kind, capacity, shape)
+        if shape.hidden:
+            behaviours[clinic_id] |= {"processing_limit": 30.0, "overload": "slow" if number % 2 else "reject"}
         listed.append(
             {
                 "id": clinic_id,
@@ -100,6 +108,7 @@ def build(shape: Shape, clinics_url: str, receiver_url: str) -> World:
                 "service_types": sorted(SERVICES),
                 "simulator_url": endpoint,
                 "kind": kind,
+                "capacity": capacity,
             }
         )
     file = {
@@ -131,6 +140,8 @@ def _kind(number: int, shape: Shape) -> str:
 
 def _behaviour(kind: str, capacity: int, shape: Shape) -> dict[str, Any]:
     behaviour: dict[str, Any] = {"capacity": capacity, "instant": shape.instant_clinics, "processing_limit": 2.5}
+    if shape.time_scale != 1.0:
+        behaviour["time_scale"] = shape.time_scale
     if shape.call_seconds is not None:
         behaviour |= {"latency_mean": shape.call_seconds, "latency_min": min(0.05, shape.call_seconds)}
     if shape.faulty:

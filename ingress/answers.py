@@ -11,11 +11,11 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from starlette.responses import Response
 
-from ingress.line import Eta
 from ingress.links import BookingLinks, booking_links
 from ingress.refusal import MEDIA_TYPE, Alternative, Refused
 from ingress.remembered import Accepted
 from waiting_room.domain.appointment import By, EventType, Reason, Stage, Status
+from waiting_room.domain.eta import Eta
 from waiting_room.store.bookings import BookingRow
 
 encode: Final = msgspec.json.Encoder().encode

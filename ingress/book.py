@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from ingress import admission, problems
 from ingress.access import require_app, require_scope
+from ingress.admission import Refusal
 from ingress.answers import (
     NEXT_STEP,
     BookingAnswer,
@@ -100,7 +101,8 @@ async def _produce(
     accepted_at, accept_by, accept_by_ms = fence(parts.settings)
     start_at, range_ = when(request, site, accepted_at, parts.settings.book_ahead_max_days)
     require_producing(parts, clinic.partition, ref)
-    _require_room(parts, site, ref, request.service_type)
+    place_before = _require_room(parts, site, ref, request.service_type)
+    eta = parts.lines.eta(clinic, place_before, accepted_at)
     patient = request.patient
     command = Book(
         booking_ref=ref,
@@ -115,30 +117,40 @@ async def _produce(
         provider_id=request.provider_id or None,
         start_at=start_at,
         range=range_,
+        eta_p50=eta.p50 if eta else None,
+        eta_p90=eta.p90 if eta else None,
     )
     offset = await hand_over(parts, clinic.partition, command, accept_by_ms)
     parts.lines.saw_appended(clinic.partition, offset)
-    place = parts.lines.place(clinic, offset)
-    return Accepted(ref, accepted_at, place, parts.lines.eta(clinic, place, accepted_at))
+    return Accepted(ref, accepted_at, parts.lines.place(clinic, offset), eta)
 
 
-def _require_room(parts: Parts, site: Site, ref: str, service_type: str) -> None:
-    """Raises Refused (429) where the clinic or its partition is too far behind."""
+def _require_room(parts: Parts, site: Site, ref: str, service_type: str) -> int:
+    """The place the booking would get. Raises Refused (429) where the clinic or its partition is too far behind."""
     lines, clinic = parts.lines, site.clinic
+    unheld = lines.unheld(clinic.partition)
+    refusal = admission.backlog(
+        unheld=unheld, unheld_max=parts.settings.unheld_max, held=lines.held(clinic.partition)
+    ) or admission.bookable(free=lines.bookable(clinic.clinic_id), ahead=unheld)
     place = lines.next_place(clinic)
-    refusal = admission.book(
-        unheld=lines.unheld(clinic.partition),
-        unheld_max=parts.settings.unheld_max,
-        held=lines.held(clinic.partition),
+    if refusal is not None:
+        raise refused(refusal, ref, other_clinics=_shorter(parts, site, service_type, place))
+    now, promises = time.monotonic(), parts.promises
+    is_due = promises.is_due(clinic.clinic_id, ref, now)
+    too_long = admission.line(
         place=place,
+        promised=promises.standing(clinic.clinic_id, now),
+        is_due=is_due,
         pace=lines.pace(clinic.clinic_id),
         wait_ceiling_seconds=clinic.wait_ceiling_seconds,
     )
-    if refusal is None:
-        return
-    if refusal.kind is problems.LINE_TOO_LONG:
+    if too_long is not None:
+        come_back_in = promises.give(clinic.clinic_id, ref, now, **too_long._asdict())
+        refusal = Refusal(problems.LINE_TOO_LONG, come_back_in)
         raise refused(refusal, ref, other_clinics=_shorter(parts, site, service_type, place))
-    raise refused(refusal, ref)
+    if is_due:
+        promises.kept(clinic.clinic_id, ref)
+    return place
 
 
 def _shorter(parts: Parts, site: Site, service_type: str, place: int) -> tuple[OtherClinic, ...]:
@@ -234,6 +246,7 @@ BOOK: Final = Operation(
         problems.KEY_REUSED,
         problems.NOT_BOOKED,
         problems.LINE_TOO_LONG,
+        problems.NOTHING_FREE,
         problems.BACKLOG,
         problems.BUSY,
         problems.NOT_ACCEPTING,

@@ -12,12 +12,12 @@ from starlette.responses import Response
 from ingress import problems
 from ingress.answers import json_answer
 from ingress.directory import Site
-from ingress.line import Eta
 from ingress.operation import STRING, Answer, Operation, Parameter, answering
 from ingress.pages import PAGE_PARAMETERS, cursor_of, limit_of, next_page
 from ingress.parts import Parts
 from ingress.refusal import Refused
 from waiting_room.domain.directory import ClinicStatus, Hours, Provider, ServiceType
+from waiting_room.domain.eta import Eta
 
 CLINICS: Final = "/v1/clinics"
 ClockTime = Annotated[str, msgspec.Meta(pattern=r"^\d{2}:\d{2}$")]

@@ -30,6 +30,7 @@ _DETAIL: Final[Mapping[ProblemType, str]] = {
     problems.BUSY: "As many requests as this ingress takes are waiting for Kafka.",
     problems.BACKLOG: "More was accepted for this clinic's partition than could be held yet.",
     problems.LINE_TOO_LONG: "The wait at this clinic is longer than it allows.",
+    problems.NOTHING_FREE: "All of this clinic's times are spoken for, as far ahead as bookings are taken.",
 }
 
 

@@ -12,12 +12,12 @@ from ingress import problems
 from ingress.access import require_scope
 from ingress.answers import BookingAnswer, accepted_answer, json_answer, poll_after_seconds, row_answer
 from ingress.found import State, find, own_ref
-from ingress.line import Eta
 from ingress.operation import REF, RETRY_AFTER, STRING, Answer, Operation, answering
 from ingress.parts import Parts
 from ingress.remembered import Accepted
 from waiting_room.access import Scope
 from waiting_room.domain.appointment import Status
+from waiting_room.domain.eta import Eta
 from waiting_room.messages import AccessKey
 
 

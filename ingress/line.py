@@ -11,11 +11,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from math import sqrt
-
-import msgspec
 
 from waiting_room.domain.directory import AdapterKind, Clinic
+from waiting_room.domain.eta import Eta, Pace
 from waiting_room.messages import ClinicPulse, Pulse, pulse_key
 
 FRESH_SECONDS = 10.0
@@ -24,36 +22,17 @@ FRESH_SECONDS = 10.0
 BUILTIN_P50_SECONDS, BUILTIN_P90_SECONDS, BUILTIN_PER_SECOND = 0.2, 1.0, 2_000.0
 """Where the platform keeps the calendar hold decides at once: DESIGN promises p99 < 1 s and 5,000 holds a second."""
 
-NORMAL_P90 = 1.2816
-"""The standard normal distribution's 90% quantile."""
-
-
-class Eta(msgspec.Struct, frozen=True, gc=False):
-    """Seconds from now until the booking is decided: in half of all cases within p50, in nine of ten within p90."""
-
-    p50: float
-    p90: float
+SMOOTHING = 0.3
+"""Of the newest pulse in the limit that an ETA reckons with: while a limit is searched it jumps, an ETA should not."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
-    """How fast a clinic's line moves: ``limit`` calls side by side, each of this many seconds."""
+class Known:
+    """A clinic's pace as some confirm worker last told it."""
 
     at: datetime
-    limit: int
-    call_seconds: float
-    call_sigma_seconds: float
+    pace: Pace
     breaker_open: bool
-
-    def wait(self, place: int) -> tuple[float, float]:
-        """Mean and standard deviation, in seconds, until the booking at ``place`` (1: next) is decided.
-
-        ``place - limit`` calls must end before its own begins. A pool of c servers ends k calls after k * mean / c
-        on average with a variance of k * (sigma / c)**2 (renewal theory: c independent renewal processes).
-        """
-        before = max(0, place - self.limit)
-        mean = before * self.call_seconds / self.limit + self.call_seconds
-        return mean, self.call_sigma_seconds * sqrt(before / self.limit**2 + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +46,15 @@ class Held:
 
 
 class Lines:
-    """What ``clinic.pulse`` says, merged."""
+    """What ``clinic.pulse`` says, merged. ``longest_seconds``: by then every booking is decided, one way or other."""
 
-    def __init__(self) -> None:
+    def __init__(self, longest_seconds: float = 7_200.0) -> None:
+        self._longest_seconds = longest_seconds
         self._pulses: dict[str, Pulse] = {}
         self._newest: dict[str, ClinicPulse] = {}
-        self._pace: dict[str, Pace] = {}
+        self._known: dict[str, Known] = {}
         self._held: dict[int, Held] = {}
+        self._bookable: dict[str, int] = {}
         self._ends: dict[int, int] = {}
 
     def saw_appended(self, partition: int, offset: int) -> None:
@@ -90,16 +71,22 @@ class Lines:
             newest = self._newest.get(clinic_id)
             if newest is None or seen.seq >= newest.seq:
                 self._newest[clinic_id] = seen
+            if seen.bookable is not None:
+                self._bookable[clinic_id] = seen.bookable
             if seen.limit is not None and seen.call_seconds is not None:
                 self._take_pace(clinic_id, pulse.at, seen, seen.limit, seen.call_seconds)
         for partition, next_offset in pulse.held_offsets.items():
             self._take_held(pulse.worker_id, pulse.at, partition, next_offset)
 
     def _take_pace(self, clinic_id: str, at: datetime, seen: ClinicPulse, limit: int, call_seconds: float) -> None:
-        known = self._pace.get(clinic_id)
-        if known is None or at >= known.at:
-            sigma = call_seconds if seen.call_sigma_seconds is None else seen.call_sigma_seconds
-            self._pace[clinic_id] = Pace(at, max(1, limit), call_seconds, sigma, seen.breaker_open)
+        known = self._known.get(clinic_id)
+        if known is not None and at < known.at:
+            return
+        smoothed = float(max(1, limit))
+        if known is not None and not _stale(known.at, at):
+            smoothed = known.pace.limit + SMOOTHING * (smoothed - known.pace.limit)
+        sigma = call_seconds if seen.call_sigma_seconds is None else seen.call_sigma_seconds
+        self._known[clinic_id] = Known(at, Pace(smoothed, call_seconds, sigma), seen.breaker_open)
 
     def _take_held(self, worker_id: str, at: datetime, partition: int, next_offset: int) -> None:
         known = self._held.get(partition)
@@ -119,6 +106,10 @@ class Lines:
         """Undecided bookings that are held; 0 where no worker has reported the clinic."""
         newest = self._newest.get(clinic_id)
         return newest.line if newest else 0
+
+    def bookable(self, clinic_id: str) -> int | None:
+        """Starts with a free seat, at the most, as hold last counted them; None if it has not."""
+        return self._bookable.get(clinic_id)
 
     def held(self, partition: int) -> Held | None:
         """How far this partition is held; None if no hold worker has said."""
@@ -150,7 +141,8 @@ class Lines:
 
     def pace(self, clinic_id: str) -> Pace | None:
         """The newest pace known, fresh or not."""
-        return self._pace.get(clinic_id)
+        known = self._known.get(clinic_id)
+        return known.pace if known else None
 
     def eta(self, clinic: Clinic, place: int | None, now: datetime) -> Eta | None:
         """When the booking at ``place`` will be decided; None while nobody can honestly say."""
@@ -161,17 +153,12 @@ class Lines:
             if held is None or _stale(held.at, now):
                 return None
             queue = place / BUILTIN_PER_SECOND
-            return _eta(BUILTIN_P50_SECONDS + queue, BUILTIN_P90_SECONDS + queue)
-        pace = self._pace.get(clinic.clinic_id)
-        if pace is None or pace.breaker_open or _stale(pace.at, now):
+            return Eta(round(BUILTIN_P50_SECONDS + queue, 1), round(BUILTIN_P90_SECONDS + queue, 1))
+        known = self._known.get(clinic.clinic_id)
+        if known is None or known.breaker_open or _stale(known.at, now):
             return None
-        mean, sigma = pace.wait(place)
-        return _eta(mean, mean + NORMAL_P90 * sigma)
+        return known.pace.eta(place, self._longest_seconds)
 
 
 def _stale(at: datetime, now: datetime) -> bool:
     return (now - at).total_seconds() > FRESH_SECONDS
-
-
-def _eta(p50: float, p90: float) -> Eta:
-    return Eta(round(p50, 1), round(p90, 1))

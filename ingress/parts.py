@@ -16,6 +16,7 @@ from ingress.alternatives import Alternatives
 from ingress.directory import Directory
 from ingress.handover import Handover
 from ingress.line import Lines
+from ingress.promises import Promises
 from ingress.reads import Reads
 from ingress.refusal import Refused
 from ingress.remembered import Remembered
@@ -41,6 +42,7 @@ class Parts:
     keys: Keys
     directory: Directory
     lines: Lines
+    promises: Promises
     follower: Follower
     handover: Handover
     remembered: Remembered
@@ -86,7 +88,7 @@ class Parts:
 @asynccontextmanager
 async def wired(settings: Settings, refs: RefSecrets, stopping: asyncio.Event) -> AsyncIterator[Parts]:
     """Everything wired; nothing is waited for, neither Kafka nor PostgreSQL has to be there."""
-    keys, directory, lines = Keys(), Directory(), Lines()
+    keys, directory, lines = Keys(), Directory(), Lines(settings.hold_deadline_seconds)
     reads = await Reads.open(settings)
     tables = {CLINIC_DIRECTORY: directory.apply, ACCESS_KEYS: keys.apply, CLINIC_PULSE: _pulses_to(lines)}
     try:
@@ -96,6 +98,7 @@ async def wired(settings: Settings, refs: RefSecrets, stopping: asyncio.Event) -
             keys=keys,
             directory=directory,
             lines=lines,
+            promises=Promises(),
             follower=Follower(settings, tables),
             handover=Handover(settings),
             remembered=Remembered(settings.ingress_remember_keys),

@@ -109,6 +109,12 @@ LINE_TOO_LONG: Final = ProblemType(
     "The clinic's line is too long",
     "Try another clinic, or send the same request with the same key again after `Retry-After`.",
 )
+NOTHING_FREE: Final = ProblemType(
+    "nothing-free",
+    429,
+    "The clinic has no free time left",
+    "Try another clinic; times come free when others cancel, so ask again later.",
+)
 BACKLOG: Final = ProblemType("backlog", 429, "More was accepted than could be processed yet", _AGAIN)
 BUSY: Final = ProblemType("busy", 503, "Too many requests at once", _AGAIN)
 NOT_ACCEPTING: Final = ProblemType("not-accepting", 503, "Nothing can be accepted right now", _AGAIN)

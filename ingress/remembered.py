@@ -16,8 +16,8 @@ from typing import TypeVar, cast
 import msgspec
 
 from ingress import problems
-from ingress.line import Eta
 from ingress.refusal import Refused, wrong_header
+from waiting_room.domain.eta import Eta
 
 _KEY_PART = slice(5, 19)
 """The part of a canonical booking_ref that is derived from (app, key) alone: the same at every clinic."""

@@ -125,12 +125,14 @@ class BookingEvent(msgspec.Struct, frozen=True, kw_only=True, tag="event"):
 class ClinicPulse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A clinic's line as one worker last saw it; the one with the highest ``seq`` is the truest.
 
-    What follows ``line`` comes from confirm only. ``call_seconds`` is a mean. ``known_limit`` and ``usual_seconds``
+    What follows ``bookable`` comes from confirm only. ``call_seconds`` is a mean. ``known_limit`` and ``usual_seconds``
     are what the next run of a worker begins with; ``why``: why the line waits, by ``workers.pacing.view``.
     """
 
     seq: int
     line: int
+    bookable: int | None = None
+    """From hold: starts with a free seat, as far ahead as bookings are taken; never less than the truth."""
     limit: int | None = None
     in_flight: int | None = None
     call_seconds: float | None = None

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import time
-from datetime import UTC, datetime, timedelta
+from collections import Counter
 
 import asyncpg
 
 from devstack import roles
 from devstack.stack import RUN, Stack
-from devstack.world import APP, SERVICES, Shape
+from devstack.world import Shape
 from loadtest.bench import cpu
+from loadtest.bench.fill import append, held
 from loadtest.bench.report import Result
-from waiting_room.domain.booking_ref import RefSecrets, key_hash
-from waiting_room.kafka import Producer
-from waiting_room.messages import Book, Patient, TimeRange, encode
-from waiting_room.topics import BOOKING_REQUESTS
 
 BOOKINGS = 40_000
 CLINICS = 500
 TARGET = 5_000
-_CHUNK = 2_000
 
 
 async def measure(seed: int) -> Result:
@@ -31,13 +26,13 @@ async def measure(seed: int) -> Result:
     stack = Stack(Shape(clinics=CLINICS, partitions=512, webhooks=False, seed=seed), RUN / "bench-hold")
     try:
         await stack.start_servers()
-        await _fill(stack, seed)
+        await append(stack, _spread(stack, seed), seed)
         hold, _ = roles.worker("hold", stack.env(), stack.owner_dsn, stack.secrets, stack.logs)
         connection = await asyncpg.connect(stack.owner_dsn)
         try:
             await hold.start()
             before = {**cpu.of_stack(stack), "hold": cpu.of(hold.pid)}
-            await _drained(connection)
+            await held(connection, BOOKINGS)
             spent = cpu.spent(before, {**cpu.of_stack(stack), "hold": cpu.of(hold.pid)})
             row = await connection.fetchrow(_RATE, BOOKINGS // 10)
         finally:
@@ -77,43 +72,6 @@ FROM (
 """
 
 
-async def _fill(stack: Stack, seed: int) -> None:
+def _spread(stack: Stack, seed: int) -> Counter[str]:
     chance = random.Random(seed)
-    refs = RefSecrets(stack.secrets.ref_secret.encode())
-    clinics = [(clinic["id"], clinic["provider_ids"], number) for number, clinic in enumerate(stack.world.clinics)]
-    now = datetime.now(UTC)
-    first = datetime(now.year, now.month, now.day, tzinfo=UTC) + timedelta(days=1)
-    producer = Producer(stack.settings())
-    await producer.start()
-    try:
-        records = []
-        for number in range(BOOKINGS):
-            clinic_id, providers, partition = chance.choice(clinics)
-            key = f"{seed}-{number}"
-            day = first + timedelta(days=chance.randrange(7))
-            command = Book(
-                booking_ref=refs.derive(clinic_id, APP, key),
-                clinic_id=clinic_id,
-                app_id=APP,
-                key_hash=key_hash(APP, key),
-                body_hash=key_hash("body", key),
-                provider_id=chance.choice(providers),
-                service_type=chance.choice(sorted(SERVICES)),
-                patient=Patient(id=f"patient-{number}"),
-                range=TimeRange(day, day + timedelta(days=1)),
-                accepted_at=now,
-                accept_by=now + timedelta(hours=1),
-            )
-            records.append((BOOKING_REQUESTS, partition % stack.shape.partitions, clinic_id, encode(command)))
-            if len(records) == _CHUNK:
-                await producer.send_all(records)
-                records.clear()
-        await producer.send_all(records)
-    finally:
-        await producer.stop()
-
-
-async def _drained(connection: asyncpg.Connection[asyncpg.Record]) -> None:
-    async with asyncio.timeout(180):
-        while await connection.fetchval("SELECT count(*) FROM appointments") < BOOKINGS:
-            await asyncio.sleep(0.5)
+    return Counter(chance.choice(stack.world.clinics)["id"] for _ in range(BOOKINGS))

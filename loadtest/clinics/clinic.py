@@ -44,6 +44,7 @@ class Stats(msgspec.Struct):
     busy_seconds: float
     open_seconds: float
     mean_latency_seconds: float | None
+    finished: int
     bookings_made: int
     repeats: int
     superseded: int
@@ -130,6 +131,7 @@ class Clinic:
             busy_seconds=self._busy_seconds,
             open_seconds=self._open_seconds,
             mean_latency_seconds=self._finished_seconds / self._finished if self._finished else None,
+            finished=self._finished,
             bookings_made=len(self.books),
             repeats=self._repeats,
             superseded=self._superseded,

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from random import Random
-from statistics import mean, stdev
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingress.line import FRESH_SECONDS, Lines, Pace
+from ingress.line import FRESH_SECONDS, Lines
 from waiting_room.domain.directory import AdapterKind, Clinic, ClinicStatus
 from waiting_room.messages import ClinicPulse, Pulse
 
@@ -140,6 +137,26 @@ def test_the_newest_pace_counts_whoever_told_it() -> None:
     assert pace.limit == 8
 
 
+def test_a_limit_that_is_searched_does_not_make_the_eta_jump() -> None:
+    later = [
+        confirm(1, 0, NOW + timedelta(seconds=n), limit=limit) for n, limit in enumerate((4, 8, 16, 5, 5, 5, 5, 5))
+    ]
+    lines, seen = Lines(), []
+    for pulse in later:
+        lines.apply(pulse.worker_id, pulse)
+        pace = lines.pace("0001")
+        assert pace is not None
+        seen.append(pace.limit)
+    assert seen[0] == 4
+    assert max(seen) < 9
+    assert abs(seen[-1] - 5) < 1
+    long_after = confirm(1, 0, NOW + timedelta(hours=1), limit=2)
+    lines.apply(long_after.worker_id, long_after)
+    pace = lines.pace("0001")
+    assert pace is not None
+    assert pace.limit == 2
+
+
 def test_at_a_builtin_clinic_hold_decides() -> None:
     builtin = clinic(AdapterKind.BUILTIN)
     eta = lines_of(hold(1, 0, 0)).eta(builtin, 1, NOW)
@@ -163,20 +180,3 @@ def test_eta_is_a_range_that_grows_with_place(place: int, limit: int, call: floa
     assert 0 <= eta.p50 <= eta.p90
     assert eta.p50 <= behind.p50
     assert eta.p90 <= behind.p90
-
-
-@pytest.mark.parametrize(("place", "limit"), [(1, 4), (4, 4), (5, 4), (40, 4), (40, 1), (200, 8)])
-def test_waits_are_those_of_a_simulated_clinic(place: int, limit: int) -> None:
-    """A pool of ``limit`` calls side by side, each of 1 to 3 s, worked off in order."""
-    random = Random(place * 1_000 + limit)
-    waits = []
-    for _ in range(2_000):
-        free_at = [0.0] * limit
-        for _ in range(place):
-            first = min(range(limit), key=free_at.__getitem__)
-            free_at[first] += random.uniform(1, 3)
-            decided_at = free_at[first]
-        waits.append(decided_at)
-    expected, sigma = Pace(NOW, limit, 2.0, (4 / 12) ** 0.5, breaker_open=False).wait(place)
-    assert mean(waits) == pytest.approx(expected, rel=0.1, abs=1.0)
-    assert stdev(waits) == pytest.approx(sigma, rel=0.35, abs=0.25)

@@ -131,6 +131,12 @@ async def claim_seats(conn: Connection, claims: Sequence[Claim]) -> None:
     )
 
 
+async def claims_ahead(conn: Connection, clinic_ids: Sequence[str]) -> tuple[datetime, dict[str, int]]:
+    """(now, claims from today on by clinic, where there are any)."""
+    rows = await conn.fetch(_SQL["claims_ahead"], clinic_ids)
+    return rows[-1]["now"], {row["clinic_id"]: row["claims"] for row in rows if row["clinic_id"] is not None}
+
+
 async def consumed(conn: Connection, topic: str, partitions: Iterable[int]) -> dict[int, int]:
     """By partition, the next offset that is not yet in the database."""
     rows = await conn.fetch(_SQL["consumed"], topic, list(partitions))

@@ -26,6 +26,14 @@ CLINIC_CALL = Histogram(
     "waiting_room_clinic_call_seconds", "One call at a clinic's system.", ["kind", "outcome"], buckets=_WAIT
 )
 DECIDE_SECONDS = Histogram("waiting_room_decide_seconds", "Accepted until decided.", ["status"], buckets=_WAIT)
+ETA_OUTCOMES = Counter(
+    "waiting_room_eta_outcomes_total", "Bookings decided, by whether within the p90 told at accept.", ["outcome"]
+)
+ETA_ERROR = Histogram(
+    "waiting_room_eta_error_ratio",
+    "How far the p50 told at accept was from the outcome, over that p50.",
+    buckets=(0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 2, 5),
+)
 CALLS_IN_FLIGHT = Gauge("waiting_room_calls_in_flight", "Clinic calls under way in this worker.")
 LANE_WAITING = Gauge("waiting_room_lane_waiting", "Bookings waiting in this worker's lanes.")
 PARTITIONS_PAUSED = Gauge("waiting_room_partitions_paused", "Partitions paused because a lane is full.")

@@ -9,24 +9,21 @@ from dataclasses import replace
 
 import structlog
 
-from waiting_room.domain.appointment import ClinicState
 from waiting_room.domain.clinic_call import CallKind, Failed
 from waiting_room.domain.failures import Failure
-from waiting_room.store.calls import Claim, Finished, Later, Outcome, Recorded
+from waiting_room.store.calls import Claim, Finished, Later, Outcome
 from workers.confirm.batcher import CannotBeStored
 from workers.confirm.call import Answered, Lease, make
 from workers.confirm.clinics import Clinics
 from workers.confirm.ledger import Ledger
 from workers.confirm.report import Report
-from workers.pacing.disposition import FINISHED, Action, Disposition, dispose
+from workers.pacing.disposition import FINISHED, LONGEST_ASIDE_SECONDS, Action, Disposition, after_record, dispose
 from workers.pacing.lanes import Lanes
 from workers.pacing.tokens import Tokens
 from workers.pacing.work import Work
 
 log = structlog.get_logger(__name__)
 PutAside = Callable[[Work, str], Awaitable[None]]
-LONGEST_ASIDE_SECONDS = 60.0
-"""What steps aside for longer leaves the lane; PostgreSQL keeps it and sweep rings for it again."""
 WITHOUT_TOKENS_SECONDS = 60.0
 """Until what would be put aside is tried again, while there is reason to believe that the fault is not its own."""
 
@@ -81,6 +78,7 @@ class Course:
         self._lanes.finished(work, time.monotonic(), disposition)
 
     async def _run(self, work: Work) -> Disposition:
+        started = time.monotonic()
         lease = Lease(self._lease_seconds, self._call_seconds)
         claimed = await self._ledger.claim(work.key)
         match claimed:
@@ -93,9 +91,9 @@ class Course:
                 self._report.expired(expired)
                 return Disposition(Action.PARK if seconds > LONGEST_ASIDE_SECONDS else Action.ASIDE, seconds)
             case Claim():
-                return await self._call(work, claimed, lease)
+                return await self._call(work, claimed, lease, started)
 
-    async def _call(self, work: Work, claim: Claim, lease: Lease) -> Disposition:
+    async def _call(self, work: Work, claim: Claim, lease: Lease, started: float) -> Disposition:
         self._report.call_starts(claim)
         answered = await make(claim, self._clinics.gateway(work.clinic_id), lease)
         self._lanes.answered(
@@ -105,16 +103,17 @@ class Course:
             seconds=answered.seconds if claim.kind is CallKind.CONFIRM else None,
             retry_after_seconds=answered.retry_after_seconds,
         )
+        slot_seconds = time.monotonic() - started
         self._slot_freed()
         answered, disposition = self._disposed(work, claim, answered)
         outcome = Outcome(work.key, claim.attempt, answered.answer, disposition.after_seconds)
         recorded = await self._ledger.record(outcome)
-        self._report.call_ended(claim, answered, recorded)
+        self._report.call_ended(claim, answered, recorded, slot_seconds)
         if recorded.decided:
             self._tokens.earn()
         if disposition.action is Action.DEAD_LETTER:
             await self._put_aside(work, f"{answered.outcome}: {answered.detail}")
-        return _next(disposition, recorded)
+        return after_record(disposition, recorded.again_seconds, recorded.booking.known_state.clinic_state)
 
     def _disposed(self, work: Work, claim: Claim, answered: Answered) -> tuple[Answered, Disposition]:
         """What becomes of it. One that would be dead-lettered while nothing succeeds counts as not called at all."""
@@ -133,18 +132,6 @@ class Course:
         if disposition.action is Action.DEAD_LETTER and not self._tokens.spend():
             return replace(answered, answer=Failed(Failure.NOT_SENT)), Disposition(Action.PARK, WITHOUT_TOKENS_SECONDS)
         return answered, disposition
-
-
-def _next(disposition: Disposition, recorded: Recorded) -> Disposition:
-    """What the table says, as far as the booking's new state leaves anything to do."""
-    again = recorded.again_seconds
-    if again is None or disposition.action is Action.DEAD_LETTER:
-        return FINISHED
-    if disposition.action is Action.PARK:
-        return Disposition(Action.PARK, again)
-    if recorded.booking.known_state.clinic_state is ClinicState.NONE:
-        return Disposition(Action.RETRY, again)
-    return Disposition(Action.PARK if again > LONGEST_ASIDE_SECONDS else Action.ASIDE, again)
 
 
 def _jitter() -> float:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import structlog
@@ -18,29 +16,14 @@ from workers.pacing.adaptive import AdaptiveLimit
 from workers.pacing.lanes import Lanes
 from workers.pacing.limit import Limit
 from workers.pacing.need import calls_needed
+from workers.pacing.pace import RunningPace
 from workers.pacing.view import LaneView, Why
 from workers.pacing.work import Verdict
 from workers.pulse import PulseWriter
 
 log = structlog.get_logger(__name__)
-_WEIGHT = 0.1
-"""Of the newest call in a clinic's running mean and variance."""
-
 UNKNOWN_CALL_SECONDS = 2.0
 """What a call is taken to last at a clinic that has not answered one yet."""
-
-
-@dataclass(slots=True)
-class _Pace:
-    """Exponentially weighted mean and variance of a clinic's confirming calls, in seconds."""
-
-    mean: float
-    variance: float = 0.0
-
-    def add(self, seconds: float) -> None:
-        off = seconds - self.mean
-        self.mean += _WEIGHT * off
-        self.variance = (1 - _WEIGHT) * (self.variance + _WEIGHT * off * off)
 
 
 class Report:
@@ -51,7 +34,7 @@ class Report:
         self._wait_target_seconds = wait_target_seconds
         metrics.CALLS_MAX.set(calls_max)
         self._lines: Lines = {}
-        self._paces: dict[str, _Pace] = {}
+        self._paces: dict[str, RunningPace] = {}
         self._told: set[str] = set()
 
     def saw_lines(self, lines: Lines) -> None:
@@ -65,18 +48,14 @@ class Report:
         if claim.kind is CallKind.CONFIRM and claim.attempt == 1 and claim.booking.held_at:
             metrics.CONFIRM_WAIT.observe(max((datetime.now(UTC) - claim.booking.held_at).total_seconds(), 0.0))
 
-    def call_ended(self, claim: Claim, answered: Answered, recorded: Recorded) -> None:
-        """Its outcome is stored."""
+    def call_ended(self, claim: Claim, answered: Answered, recorded: Recorded, slot_seconds: float) -> None:
+        """Its outcome is stored. ``slot_seconds``: how long it took one of the clinic's slots, claim included."""
         booking, state = recorded.booking, recorded.booking.known_state
         metrics.CLINIC_CALL.labels(claim.kind, answered.outcome).observe(answered.seconds)
         if recorded.again_seconds is not None:
             metrics.RETRIES.labels(claim.kind).inc()
         if claim.kind is CallKind.CONFIRM and answered.verdict is Verdict.ANSWERED:
-            pace = self._paces.get(booking.clinic_id)
-            if pace is None:
-                self._paces[booking.clinic_id] = _Pace(answered.seconds)
-            else:
-                pace.add(answered.seconds)
+            self._paces.setdefault(booking.clinic_id, RunningPace()).add(slot_seconds)
         if recorded.decided:
             self._decided(booking)
         log.info(
@@ -102,8 +81,11 @@ class Report:
 
     def _decided(self, booking: Booking) -> None:
         if booking.decided_at:
-            waited = (booking.decided_at - booking.accepted_at).total_seconds()
-            metrics.DECIDE_SECONDS.labels(booking.known_state.status).observe(max(waited, 0.0))
+            waited = max((booking.decided_at - booking.accepted_at).total_seconds(), 0.0)
+            metrics.DECIDE_SECONDS.labels(booking.known_state.status).observe(waited)
+            if booking.eta_p50 is not None and booking.eta_p90 is not None:
+                metrics.ETA_OUTCOMES.labels("within" if waited <= booking.eta_p90 else "later").inc()
+                metrics.ETA_ERROR.observe(abs(waited - booking.eta_p50) / max(booking.eta_p50, 1.0))
 
     def look(self, lanes: Lanes, paused: int, now: float) -> dict[str, LaneView]:
         """Take the lanes' state into gauges and pulses; the views of all lanes."""
@@ -118,7 +100,7 @@ class Report:
                 bookings[view.why] += max(line, view.waiting)
             needed += calls_needed(
                 line=max(line, view.waiting + view.in_flight),
-                call_seconds=UNKNOWN_CALL_SECONDS if pace is None else pace.mean,
+                call_seconds=(pace.mean if pace else None) or UNKNOWN_CALL_SECONDS,
                 limit=view.limit,
                 breaker_open=view.breaker_open,
                 wait_target_seconds=self._wait_target_seconds,
@@ -136,15 +118,15 @@ class Report:
         return views
 
 
-def _pulse(view: LaneView, limit: Limit, pace: _Pace | None, seq: int, line: int) -> ClinicPulse:
+def _pulse(view: LaneView, limit: Limit, pace: RunningPace | None, seq: int, line: int) -> ClinicPulse:
     memory = limit.memory if isinstance(limit, AdaptiveLimit) else None
     return ClinicPulse(
         seq=seq,
         line=line,
         limit=view.limit,
         in_flight=view.in_flight,
-        call_seconds=None if pace is None else round(pace.mean, 3),
-        call_sigma_seconds=None if pace is None else round(math.sqrt(pace.variance), 3),
+        call_seconds=None if pace is None or pace.mean is None else round(pace.mean, 3),
+        call_sigma_seconds=None if pace is None else round(pace.sigma, 3),
         breaker_open=view.breaker_open,
         known_limit=None if memory is None else memory.limit,
         usual_seconds=None if memory is None else round(memory.seconds, 3),

@@ -7,6 +7,7 @@ not reached is read again, and found done.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -28,6 +29,7 @@ from waiting_room.supervise import supervise
 from waiting_room.telemetry import metrics
 from waiting_room.topics import BOOKING_REQUESTS, CLINIC_CONFIRMATIONS, CLINIC_CONFIRMATIONS_PRIORITY
 from workers.hold.batch import Batch, Deadlines, Outcome
+from workers.hold.free_starts import FreeStarts
 from workers.hold.poll import Poll
 from workers.hold.read import Appended, command_of
 from workers.hold.rebalance import StartFromTheLower
@@ -46,7 +48,9 @@ async def run(settings: Settings, finish: asyncio.Event) -> None:
         pulse = PulseWriter(settings.worker_id, producer)
         worker = HoldWorker(settings, pool, producer, pulse)
         await supervise(
-            finish, {"hold loop": worker.loop, "pulse": pulse.run}, shutdown_seconds=settings.shutdown_seconds
+            finish,
+            {"hold loop": worker.loop, "pulse": pulse.run, "free starts": worker.free_starts.run},
+            shutdown_seconds=settings.shutdown_seconds,
         )
 
 
@@ -71,6 +75,7 @@ class HoldWorker:
         self._producer = producer
         self._pulse = pulse
         self._rules: dict[str, holds.Rules] = {}
+        self.free_starts = FreeStarts(pool, self._rules, settings.book_ahead_max_days)
         self._deadlines = Deadlines(
             timedelta(seconds=settings.hold_deadline_seconds),
             timedelta(seconds=settings.hold_deadline_in_outage_seconds),
@@ -176,8 +181,10 @@ class HoldWorker:
         ]
 
     def _report(self, outcome: Outcome) -> None:
+        held = Counter(booking.clinic_id for booking in outcome.due)
         for clinic_id, (seq, line) in outcome.lines.items():
-            self._pulse.saw_clinic(clinic_id, ClinicPulse(seq=seq, line=line))
+            bookable = self.free_starts.held(clinic_id, held[clinic_id])
+            self._pulse.saw_clinic(clinic_id, ClinicPulse(seq=seq, line=line, bookable=bookable))
         metrics.HELD.labels("held").inc(len(outcome.due))
         for booking in outcome.decided:
             metrics.HELD.labels(booking.known_state.status).inc()

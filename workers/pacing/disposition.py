@@ -20,6 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from waiting_room.domain.appointment import ClinicState
 from waiting_room.domain.clinic_call import CallKind
 from waiting_room.domain.failures import Failure
 
@@ -49,6 +50,9 @@ class Disposition:
         """Whether the booking leaves its lane."""
         return self.action not in _STAYS
 
+
+LONGEST_ASIDE_SECONDS = 60.0
+"""What steps aside for longer leaves the lane; PostgreSQL keeps it and sweep rings for it again."""
 
 _STAYS = frozenset({Action.RETRY, Action.ASIDE, Action.ELSEWHERE})
 FINISHED = Disposition(Action.FINISH)
@@ -120,3 +124,14 @@ def dispose(
             return Disposition(Action.DEAD_LETTER)
         case Failure.FAULT:
             return Disposition(Action.ASIDE, pause(max(faults, 1)))
+
+
+def after_record(disposition: Disposition, again_seconds: float | None, clinic_state: ClinicState) -> Disposition:
+    """What the table says, as far as the booking's new state leaves anything to do: in ``again_seconds``, or never."""
+    if again_seconds is None or disposition.action is Action.DEAD_LETTER:
+        return FINISHED
+    if disposition.action is Action.PARK:
+        return Disposition(Action.PARK, again_seconds)
+    if clinic_state is ClinicState.NONE:
+        return Disposition(Action.RETRY, again_seconds)
+    return Disposition(Action.PARK if again_seconds > LONGEST_ASIDE_SECONDS else Action.ASIDE, again_seconds)

@@ -274,6 +274,11 @@ class Lanes:
         waits = self._roster.agenda.waits_for_a_turn
         return {clinic_id: view_of(lane, now, for_worker=waits(lane)) for clinic_id, lane in self._roster.lanes.items()}
 
+    def is_down(self, clinic_id: str) -> bool:
+        """Whether this clinic is taken to be down, by a lane that there is."""
+        lane = self._roster.lanes.get(clinic_id)
+        return lane is not None and lane.breaker.open
+
     def limits(self) -> dict[str, Limit]:
         """Of every lane there is, by clinic."""
         return {clinic_id: lane.limit for clinic_id, lane in self._roster.lanes.items()}

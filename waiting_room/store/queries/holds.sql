@@ -82,6 +82,21 @@ WHERE clinic_id = any($1::text[]) AND status = 'pending' AND clinic_state = 'non
 ORDER BY hold_until
 LIMIT 500;
 
+-- claims_ahead --
+-- Claims that still take something, by clinic.
+SELECT
+    s.clinic_id,
+    count(*) AS claims,
+    now() AS now
+FROM seat_claims AS s
+WHERE s.clinic_id = any($1::text[]) AND s.day >= current_date
+GROUP BY s.clinic_id
+UNION ALL
+SELECT
+    NULL AS clinic_id,
+    0 AS claims,
+    now() AS now;
+
 -- consumed --
 SELECT
     partition,

@@ -1,0 +1,259 @@
+"""One confirm worker in virtual time: the product's lanes, and around them what its async code does, as events.
+
+A worker that has crashed does nothing any more; what it had under way at clinics goes on there. A frozen one does
+everything late: whatever is due for it waits until it is thawed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from loadtest.clinics.clinic import Clinic
+from loadtest.clinics.course import Course, Fate
+from loadtest.simulate.calls import ROUND_TRIP_SECONDS, Heard, act, heard_of
+from loadtest.simulate.store import Granted, Later
+from waiting_room.domain.clinic_call import Answer, CallKind, Failed
+from waiting_room.domain.failures import Failure
+from workers.pacing.adaptive import AdaptiveLimit
+from workers.pacing.disposition import FINISHED, Action, Disposition, after_record, dispose
+from workers.pacing.lanes import Lanes
+from workers.pacing.offsets import Partition
+from workers.pacing.work import Rank, Ring, Verdict, Work
+
+if TYPE_CHECKING:
+    from loadtest.simulate.world import World
+
+READ_AFTER_SECONDS, READ_AT_ONCE = 0.05, 500
+
+
+class Worker:
+    """``name`` is unique for this run of it, as its claims' names are."""
+
+    def __init__(self, world: World, name: str, calls_max: int) -> None:
+        self.name = name
+        self.alive = True
+        self.partitions: set[int] = set()
+        self.calls_max = calls_max
+        self._world = world
+        self._frozen_until = 0.0
+        self._claims = 0
+        self._reads_at: float | None = None
+        self._wakes_at: float | None = None
+        self.lanes = Lanes(
+            calls_max=calls_max,
+            lane_max=world.lane_max,
+            gap_max=2_000,
+            make_limit=self._limit,
+            shared=world.shared.__contains__,
+        )
+
+    # What happens to it
+
+    def crash(self) -> None:
+        self.alive = False
+
+    def freeze(self, seconds: float) -> None:
+        self._frozen_until = max(self._frozen_until, self._world.clock.now + seconds)
+
+    @property
+    def frozen(self) -> bool:
+        return self._world.clock.now < self._frozen_until
+
+    def assign(self, partitions: set[int]) -> None:
+        """These and no others are ours. Everything is revoked first, as an eager rebalance does."""
+        self.then(self._assign, partitions)
+
+    def _assign(self, partitions: set[int]) -> None:
+        now = self._world.clock.now
+        if self.partitions:
+            self.commit()
+            self.lanes.revoked([(topic, each) for each in self.partitions for topic in self._world.topics], now)
+        self.partitions = set(partitions)
+        assigned: list[Partition] = [(topic, each) for each in sorted(partitions) for topic in self._world.topics]
+        self.lanes.assigned(assigned)
+        for partition in assigned:
+            self._world.logs[partition].position[self.name] = self._world.logs[partition].committed
+        for clinic_id in self._world.lines_in(partitions):
+            self.lanes.adopt(clinic_id, (self._world.topics[1], self._world.partition_of[clinic_id]), now)
+        self.look_soon()
+        self.pump()
+
+    def commit(self) -> None:
+        """Unless another has them by now: the broker would refuse."""
+        if not self.alive or self.frozen:
+            return
+        for partition, offset in self.lanes.offsets.committable().items():
+            if self._world.owner_of(partition[1]) is self:
+                self._world.logs[partition].committed = max(self._world.logs[partition].committed, offset)
+                self.lanes.offsets.committed({partition: offset})
+
+    # What it does
+
+    def then(self, run: Callable[..., None], *args: Any) -> None:
+        """Now, or as soon as it is thawed; never after a crash."""
+        self.later(0.0, run, *args)
+
+    def later(self, seconds: float, run: Callable[..., None], *args: Any) -> None:
+        self._world.clock.after(seconds, self._run, run, args)
+
+    def _run(self, run: Callable[..., None], args: tuple[Any, ...]) -> None:
+        if not self.alive:
+            return
+        if self.frozen:
+            self._world.clock.after(self._frozen_until - self._world.clock.now, self._run, run, args)
+        else:
+            run(*args)
+
+    def look_soon(self) -> None:
+        """There is something to read."""
+        at = self._world.clock.now + READ_AFTER_SECONDS
+        if self._reads_at is None or self._reads_at > at:
+            self._reads_at = at
+            self.later(READ_AFTER_SECONDS, self._read)
+
+    def _read(self) -> None:
+        self._reads_at = None
+        now, left, more = self._world.clock.now, READ_AT_ONCE, False
+        for partition in sorted((topic, each) for each in self.partitions for topic in self._world.topics):
+            if partition in self.lanes.pauses:
+                continue
+            log = self._world.logs[partition]
+            at = log.position[self.name]
+            records = log.records[at : at + left]
+            for offset, (clinic_id, ref) in enumerate(records, at):
+                rank = Rank.PRIORITY if partition[0] == self._world.topics[0] else Rank.NORMAL
+                self.lanes.offer(Ring(clinic_id, ref, rank, partition, offset), now)
+            log.position[self.name] = at + len(records)
+            left -= len(records)
+            more = more or at + len(records) < len(log.records)
+            if left <= 0:
+                break
+        if more:
+            self.look_soon()
+        self.pump()
+
+    def pump(self) -> None:
+        """Start what may start, fill what wants to be filled, and come back when a lane's time has come."""
+        now, was_paused = self._world.clock.now, self.lanes.pauses
+        for work in self.lanes.next(now):
+            self._world.observe_start(self, work)
+            self._start(work)
+        for refill in self.lanes.refills():
+            self.later(ROUND_TRIP_SECONDS, self._refill, refill)
+        if was_paused - self.lanes.pauses or any(
+            self._world.logs[partition].position[self.name] < len(self._world.logs[partition].records)
+            for partition in was_paused
+        ):
+            self.look_soon()
+        wake_at = self.lanes.wake_at()
+        if wake_at is not None and (self._wakes_at is None or not now < self._wakes_at <= wake_at):
+            self._wakes_at = wake_at
+            self.later(wake_at - now, self.pump)
+
+    def _refill(self, refill: Any) -> None:
+        found = self._world.store.take(refill.clinic_id, refill.known, refill.wanted, self._world.clock.at)
+        ranked = [(ref, Rank.PRIORITY if withdrawing else Rank.NORMAL) for ref, withdrawing in found]
+        self.lanes.refilled(refill, ranked, self._world.clock.now)
+        self.pump()
+
+    def _start(self, work: Work) -> None:
+        send_by = self._world.clock.now + self._world.lease_seconds - self._world.call_seconds
+        self._claims += 1
+        claimant = f"{self.name}/{self._claims}"
+        self._world.clock.after(ROUND_TRIP_SECONDS / 2, self._claim, work, claimant, send_by)
+
+    def _claim(self, work: Work, claimant: str, send_by: float) -> None:
+        """In PostgreSQL: it is done whatever becomes of the worker meanwhile."""
+        if not self.alive:
+            return
+        world = self._world
+        claimed = world.store.claim(
+            work.key, claimant, world.systems[work.clinic_id], world.lease_seconds, world.clock.now, world.clock.at
+        )
+        self.later(ROUND_TRIP_SECONDS / 2, self._claimed, work, claimed, send_by)
+
+    def _claimed(self, work: Work, claimed: Granted | Later | None, send_by: float) -> None:
+        match claimed:
+            case None:
+                self._finish(work, FINISHED)
+            case Later(seconds=seconds, elsewhere=True):
+                self._finish(work, Disposition(Action.ELSEWHERE, min(seconds, 2.0)))
+            case Later(seconds=seconds):
+                self._finish(work, Disposition(Action.PARK if seconds > 60.0 else Action.ASIDE, seconds))
+            case Granted():
+                if self._world.clock.now > send_by:
+                    self._heard(work, claimed, Heard(Failed(Failure.NOT_SENT), Verdict.NOT_ASKED, 0.0))
+                else:
+                    self._call(work, claimed)
+
+    def _call(self, work: Work, granted: Granted) -> None:
+        world = self._world
+        clinic, now = world.clinics[work.clinic_id], world.clock.now
+        world.observe_call(self, work, granted)
+        if granted.kind is CallKind.CONFIRM:
+            course = clinic.arrive(now)
+        else:  # asking and taking back cost a clinic little
+            course = clinic.arrive(now)._replace(after_seconds=ROUND_TRIP_SECONDS)
+        seconds, heard = heard_of(course, world.call_seconds)
+        if course.fate is Fate.HUNG:
+            world.clock.after(world.call_seconds, lambda: clinic.leave(course, world.clock.now))
+        elif course.admitted:
+            world.clock.after(course.after_seconds, self._at_clinic, clinic, course, work, granted, heard)
+        if heard is not None or seconds >= world.call_seconds:
+            timed_out = Heard(Failed(Failure.OUTCOME_UNKNOWN), Verdict.FAILED, world.call_seconds)
+            self.later(seconds, self._heard, work, granted, heard or timed_out)
+
+    def _at_clinic(self, clinic: Clinic, course: Course, work: Work, granted: Granted, heard: Heard | None) -> None:
+        """The clinic has done it, whether or not anybody still listens."""
+        if course.after_seconds > 0:
+            clinic.leave(course, self._world.clock.now)
+        answer = act(clinic, course, work.booking_ref, granted.kind, self._world.clock.at)
+        if heard is None and course.after_seconds < self._world.call_seconds and course.fate is not Fate.LATE:
+            self.later(ROUND_TRIP_SECONDS / 2, self._heard, work, granted, answer)
+
+    def _heard(self, work: Work, granted: Granted, heard: Heard) -> None:
+        now = self._world.clock.now
+        self.lanes.answered(
+            work,
+            now,
+            heard.verdict,
+            seconds=heard.seconds if granted.kind is CallKind.CONFIRM else None,
+            retry_after_seconds=heard.retry_after_seconds,
+        )
+        disposition = Disposition(Action.ASIDE)
+        if isinstance(heard.answer, Failed):
+            disposition = dispose(
+                heard.answer.failure,
+                granted.kind,
+                tries=work.tries,
+                faults=work.faults,
+                attempt=granted.attempt,
+                jitter=self._world.chance.random(),
+                crowded=work.crowded,
+                retry_after_seconds=heard.retry_after_seconds,
+            )
+        self._world.clock.after(ROUND_TRIP_SECONDS / 2, self._record, work, granted, heard.answer, disposition)
+        self.pump()
+
+    def _record(self, work: Work, granted: Granted, answer: Answer, disposition: Disposition) -> None:
+        """In PostgreSQL."""
+        if not self.alive:
+            return
+        world = self._world
+        again = world.store.record(
+            work.key, granted.attempt, answer, world.systems[work.clinic_id], disposition.after_seconds,
+            world.clock.now, world.clock.at,
+        )  # fmt: skip
+        state = world.store.bookings[work.key].state.clinic_state
+        self.later(ROUND_TRIP_SECONDS / 2, self._finish, work, after_record(disposition, again, state))
+
+    def _finish(self, work: Work, disposition: Disposition) -> None:
+        if disposition.action is Action.PARK:
+            self._world.store.park(work.key, self._world.clock.at + timedelta(seconds=disposition.after_seconds))
+        self.lanes.finished(work, self._world.clock.now, disposition)
+        self.pump()
+
+    def _limit(self, clinic_id: str) -> AdaptiveLimit:
+        return AdaptiveLimit(self._world.systems[clinic_id].declared_concurrency, self._world.memory.get(clinic_id))
