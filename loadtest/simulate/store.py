@@ -221,4 +221,9 @@ class Store:
         return booking.key[1] in self.waiting.get(booking.key[0], {})
 
     def _forget(self, booking: Booking) -> None:
-        self.waiting.get(booking.key[0], {}).pop(booking.key[1], None)
+        clinic_id, ref = booking.key
+        waiting = self.waiting.get(clinic_id)
+        if waiting is not None:
+            waiting.pop(ref, None)
+            if not waiting:
+                del self.waiting[clinic_id]

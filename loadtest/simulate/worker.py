@@ -20,7 +20,8 @@ from workers.pacing.adaptive import AdaptiveLimit
 from workers.pacing.disposition import FINISHED, Action, Disposition, after_record, dispose
 from workers.pacing.lanes import Lanes
 from workers.pacing.offsets import Partition
-from workers.pacing.work import Rank, Ring, Verdict, Work
+from workers.pacing.pace import RunningPace
+from workers.pacing.work import Key, Rank, Ring, Verdict, Work
 
 if TYPE_CHECKING:
     from loadtest.simulate.world import World
@@ -38,6 +39,9 @@ class Worker:
         self.calls_max = calls_max
         self._world = world
         self._frozen_until = 0.0
+        self.paces: dict[str, RunningPace] = {}
+        self._slot_taken: dict[Key, float] = {}
+        self._unread: set[Partition] = set()
         self._claims = 0
         self._reads_at: float | None = None
         self._wakes_at: float | None = None
@@ -77,7 +81,8 @@ class Worker:
             self._world.logs[partition].position[self.name] = self._world.logs[partition].committed
         for clinic_id in self._world.lines_in(partitions):
             self.lanes.adopt(clinic_id, (self._world.topics[1], self._world.partition_of[clinic_id]), now)
-        self.look_soon()
+        self._unread = set(assigned)
+        self._look_soon()
         self.pump()
 
     def commit(self) -> None:
@@ -106,8 +111,12 @@ class Worker:
         else:
             run(*args)
 
-    def look_soon(self) -> None:
+    def news(self, partition: Partition) -> None:
         """There is something to read."""
+        self._unread.add(partition)
+        self._look_soon()
+
+    def _look_soon(self) -> None:
         at = self._world.clock.now + READ_AFTER_SECONDS
         if self._reads_at is None or self._reads_at > at:
             self._reads_at = at
@@ -115,10 +124,8 @@ class Worker:
 
     def _read(self) -> None:
         self._reads_at = None
-        now, left, more = self._world.clock.now, READ_AT_ONCE, False
-        for partition in sorted((topic, each) for each in self.partitions for topic in self._world.topics):
-            if partition in self.lanes.pauses:
-                continue
+        now, left = self._world.clock.now, READ_AT_ONCE
+        for partition in sorted(self._unread - self.lanes.pauses):
             log = self._world.logs[partition]
             at = log.position[self.name]
             records = log.records[at : at + left]
@@ -127,26 +134,22 @@ class Worker:
                 self.lanes.offer(Ring(clinic_id, ref, rank, partition, offset), now)
             log.position[self.name] = at + len(records)
             left -= len(records)
-            more = more or at + len(records) < len(log.records)
+            if at + len(records) == len(log.records):
+                self._unread.discard(partition)
             if left <= 0:
                 break
-        if more:
-            self.look_soon()
         self.pump()
 
     def pump(self) -> None:
         """Start what may start, fill what wants to be filled, and come back when a lane's time has come."""
-        now, was_paused = self._world.clock.now, self.lanes.pauses
+        now = self._world.clock.now
         for work in self.lanes.next(now):
             self._world.observe_start(self, work)
             self._start(work)
         for refill in self.lanes.refills():
             self.later(ROUND_TRIP_SECONDS, self._refill, refill)
-        if was_paused - self.lanes.pauses or any(
-            self._world.logs[partition].position[self.name] < len(self._world.logs[partition].records)
-            for partition in was_paused
-        ):
-            self.look_soon()
+        if self._unread - self.lanes.pauses:
+            self._look_soon()
         wake_at = self.lanes.wake_at()
         if wake_at is not None and (self._wakes_at is None or not now < self._wakes_at <= wake_at):
             self._wakes_at = wake_at
@@ -160,6 +163,7 @@ class Worker:
 
     def _start(self, work: Work) -> None:
         send_by = self._world.clock.now + self._world.lease_seconds - self._world.call_seconds
+        self._slot_taken[work.key] = self._world.clock.now
         self._claims += 1
         claimant = f"{self.name}/{self._claims}"
         self._world.clock.after(ROUND_TRIP_SECONDS / 2, self._claim, work, claimant, send_by)
@@ -192,10 +196,9 @@ class Worker:
         world = self._world
         clinic, now = world.clinics[work.clinic_id], world.clock.now
         world.observe_call(self, work, granted)
-        if granted.kind is CallKind.CONFIRM:
-            course = clinic.arrive(now)
-        else:  # asking and taking back cost a clinic little
-            course = clinic.arrive(now)._replace(after_seconds=ROUND_TRIP_SECONDS)
+        course = clinic.arrive(now)
+        if granted.kind is not CallKind.CONFIRM and course.fate is Fate.OK:  # these cost a clinic little
+            course = course._replace(after_seconds=ROUND_TRIP_SECONDS)
         seconds, heard = heard_of(course, world.call_seconds)
         if course.fate is Fate.HUNG:
             world.clock.after(world.call_seconds, lambda: clinic.leave(course, world.clock.now))
@@ -215,6 +218,8 @@ class Worker:
 
     def _heard(self, work: Work, granted: Granted, heard: Heard) -> None:
         now = self._world.clock.now
+        if granted.kind is CallKind.CONFIRM and heard.verdict is Verdict.ANSWERED:
+            self.paces.setdefault(work.clinic_id, RunningPace()).add(now - self._slot_taken[work.key])
         self.lanes.answered(
             work,
             now,
@@ -252,6 +257,7 @@ class Worker:
     def _finish(self, work: Work, disposition: Disposition) -> None:
         if disposition.action is Action.PARK:
             self._world.store.park(work.key, self._world.clock.at + timedelta(seconds=disposition.after_seconds))
+        self._slot_taken.pop(work.key, None)
         self.lanes.finished(work, self._world.clock.now, disposition)
         self.pump()
 

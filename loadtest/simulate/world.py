@@ -20,7 +20,7 @@ from waiting_room.domain.appointment import ClinicState
 from waiting_room.domain.clinic_call import ClinicSystem
 from waiting_room.domain.directory import AdapterKind
 from waiting_room.topics import CLINIC_CONFIRMATIONS, CLINIC_CONFIRMATIONS_PRIORITY
-from workers.pacing.adaptive import Remembered
+from workers.pacing.adaptive import AdaptiveLimit, Remembered
 from workers.pacing.offsets import Partition
 from workers.pacing.work import Work
 
@@ -30,7 +30,7 @@ HOLD_SECONDS = 0.08
 SESSION_SECONDS = 10.0
 """After this silence a worker's partitions go to the others."""
 
-SWEEP_SECONDS, COMMIT_SECONDS = 1.0, 0.5
+SWEEP_SECONDS = 1.0
 
 
 @dataclass(slots=True)
@@ -55,6 +55,7 @@ class Rules:
     deadline_in_outage_seconds: float = 86_400.0
     declared_concurrency: int = 64
     settle_seconds: float = 31.0
+    commit_seconds: float = 0.5
 
 
 class World:
@@ -97,8 +98,9 @@ class World:
         self.calls = 0
         self._owners: list[Worker | None] = [None] * rules.partitions
         self._named = 0
+        self._unheld: dict[str, int] = {}
         self.clock.after(SWEEP_SECONDS, self._sweep)
-        self.clock.after(COMMIT_SECONDS, self._commit)
+        self.clock.after(self.rules.commit_seconds, self._commit)
 
     # Workers
 
@@ -132,6 +134,15 @@ class World:
             self.clock.after(SESSION_SECONDS, self._gone, worker)
             self.clock.after(seconds, self._back, worker)
 
+    def learnt(self) -> dict[str, Remembered]:
+        """What this world's workers leave to the next one's."""
+        found = dict(self.memory)
+        for worker in self.workers:
+            for clinic_id, limit in worker.lanes.limits().items():
+                if isinstance(limit, AdaptiveLimit) and limit.memory is not None:
+                    found[clinic_id] = limit.memory
+        return found
+
     def owner_of(self, partition: int) -> Worker | None:
         return self._owners[partition]
 
@@ -163,6 +174,7 @@ class World:
 
     def book(self, key: tuple[str, str], *, eta: tuple[float, float] | None = None) -> None:
         """Accepted now, held and rung for a moment later."""
+        self._unheld[key[0]] = self._unheld.get(key[0], 0) + 1
         self.clock.after(HOLD_SECONDS, self._hold, key, self.clock.now, eta)
 
     def cancel(self, key: tuple[str, str]) -> None:
@@ -170,6 +182,7 @@ class World:
         self.clock.after(HOLD_SECONDS, self._cancel, key)
 
     def _hold(self, key: tuple[str, str], accepted: float, eta: tuple[float, float] | None) -> None:
+        self._unheld[key[0]] -= 1
         booking = self.store.hold(
             key,
             accepted,
@@ -192,9 +205,10 @@ class World:
             withdrawing = booking.state.clinic_state is ClinicState.WITHDRAWING
             clinic_id = booking.key[0]
             partition = self.partition_of[clinic_id]
-            self.logs[self.topics[0 if withdrawing else 1], partition].records.append(booking.key)
+            log = self.topics[0 if withdrawing else 1], partition
+            self.logs[log].records.append(booking.key)
             if (owner := self._owners[partition]) is not None:
-                owner.look_soon()
+                owner.news(log)
 
     def lines_in(self, partitions: set[int]) -> list[str]:
         """As ``waiting_room.store.calls.lines_in``, of clinics that share their partition."""
@@ -203,6 +217,10 @@ class World:
             for clinic_id, waiting in self.store.waiting.items()
             if waiting and clinic_id in self.shared and self.partition_of[clinic_id] in partitions
         ]
+
+    def line(self, clinic_id: str) -> int:
+        """Accepted and undecided bookings of a clinic."""
+        return self.store.lines.get(clinic_id, 0) + self._unheld.get(clinic_id, 0)
 
     def settled(self) -> bool:
         """Whether no booking has a call left to make."""
@@ -213,18 +231,19 @@ class World:
     def _sweep(self) -> None:
         at = self.clock.at
         for clinic_id in list(self.store.waiting):
-            self.store.expire(clinic_id, self.clock.now, at, down=self._is_down(clinic_id))
+            self.store.expire(clinic_id, self.clock.now, at, down=self.is_down(clinic_id))
         self.ring(self.store.unheard(at))
         self.clock.after(SWEEP_SECONDS, self._sweep)
 
-    def _is_down(self, clinic_id: str) -> bool:
+    def is_down(self, clinic_id: str) -> bool:
+        """Whether its worker takes it to be down."""
         owner = self._owners[self.partition_of[clinic_id]]
         return owner is not None and owner.lanes.is_down(clinic_id)
 
     def _commit(self) -> None:
         for worker in self.workers:
             worker.commit()
-        self.clock.after(COMMIT_SECONDS, self._commit)
+        self.clock.after(self.rules.commit_seconds, self._commit)
 
     # For those who watch
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime
+
 from aiokafka import ConsumerRecord
 
-from waiting_room.messages import Confirmation, Probe, Reader, Unreadable
+from waiting_room.messages import Confirmation, Probe, Reader, Unreadable, encode
 from waiting_room.topics import CLINIC_CONFIRMATIONS_PRIORITY
 from workers.pacing.work import Rank, Ring
 
@@ -27,4 +30,26 @@ def ring_of(record: ConsumerRecord) -> Ring | None:
         partition=(record.topic, record.partition),
         offset=record.offset,
         record=record,
+    )
+
+
+def record_of(ring: Ring) -> ConsumerRecord:
+    """A doorbell for a booking that was found in PostgreSQL: sent back from the dead letters it rings again."""
+    topic, partition = ring.partition
+    doorbell = Confirmation(
+        booking_ref=ring.booking_ref, clinic_id=ring.clinic_id, revision=1, ticket=0, held_at=datetime.now(UTC)
+    )
+    value, key = encode(doorbell), ring.clinic_id.encode()
+    return ConsumerRecord(
+        topic=topic,
+        partition=partition,
+        offset=ring.offset,
+        timestamp=int(time.time() * 1_000),
+        timestamp_type=0,
+        key=key,
+        value=value,
+        checksum=None,
+        serialized_key_size=len(key),
+        serialized_value_size=len(value),
+        headers=(),
     )

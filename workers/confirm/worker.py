@@ -19,6 +19,7 @@ from waiting_room.supervise import pause, supervise
 from waiting_room.topics import CLINIC_PULSE
 from workers.confirm.clinics import Clinics
 from workers.confirm.course import Course
+from workers.confirm.doorbell import record_of
 from workers.confirm.filling import Filling
 from workers.confirm.intake import Intake
 from workers.confirm.ledger import Ledger
@@ -168,8 +169,10 @@ class ConfirmWorker:
         return AdaptiveLimit(self._clinics.systems[clinic_id].declared_concurrency, self._memory.of(clinic_id))
 
     async def _put_aside(self, work: Work, reason: str) -> None:
-        for ring in work.rings:
-            await self._intake.put_aside(cast(ConsumerRecord, ring.record), reason)
+        """Its records; where none stands for it, the one it was rung for by, or one as hold would write it."""
+        rings = work.rings or [work.ring]
+        for ring in rings:
+            await self._intake.put_aside(cast(ConsumerRecord, ring.record or record_of(ring)), reason)
 
 
 async def _within(seconds: float, event: Coroutine[Any, Any, Any]) -> None:

@@ -57,6 +57,8 @@ class AdaptiveLimit:
         self._limit = 1
         self._climbed = 1
         """Calls at once that have gone well since the last silence; above them one more at a time."""
+        self._only_silence = False
+        """Whether nothing but failures says that something is too many."""
         self._step: int | None = None
         self._round, self._done = 1, 0
         self._calm = FIRST_CALM
@@ -131,6 +133,7 @@ class AdaptiveLimit:
         if in_flight <= self._fine and not self._is_serious():
             return
         known = self._fine
+        self._only_silence = False
         self._too_many = min(in_flight, self._too_many or in_flight)
         self._fine = min(self._fine, self._too_many - 1)
         self._climbed = min(self._climbed, self._too_many - 1)
@@ -143,10 +146,15 @@ class AdaptiveLimit:
         """See Limit. Above what is known to go well, silence counts as too many; elsewhere the breaker sees to it."""
         if in_flight > self._fine:
             self.on_overload(now, in_flight, None)
+            self._only_silence = True
 
     def on_recovery(self, now: float) -> None:
-        """See Limit."""
+        """See Limit. What was taken for too many calls was the outage."""
         self._climbed = 1
+        if self._only_silence:
+            self._only_silence = False
+            self._too_many = None
+            self._go(self._fine, self._fine)
 
     @property
     def _next_climb(self) -> float:

@@ -30,6 +30,8 @@ class Lane:
         """Works that are not started, aside or not."""
         self.works = 0
         """Works it is responsible for: those that wait, and those that are started."""
+        self.started: set[str] = set()
+        """booking_refs of works that are started and not finished."""
         self.sources: dict[Partition, Rank] = {}
         """Where its rings come from."""
         self.overflow = Overflow()
@@ -78,6 +80,7 @@ class Lane:
         work = returned.pop(0) if returned else self._fresh[rank].popleft()
         self.waiting[rank] -= 1
         self.in_flight += 1
+        self.started.add(work.booking_ref)
         work.where, work.has_slot, work.in_flight = Where.STARTED, True, self.in_flight
         work.probe = self.breaker.started()
         self.limit.on_start(now, self.in_flight)
@@ -113,9 +116,9 @@ class Lane:
         return any(self._due(rank, now) for rank in Rank)
 
     def refs(self) -> tuple[str, ...]:
-        """Of all that wait, aside or not."""
+        """Of all works there are."""
         lined_up = (work for rank in Rank for works in (self._returned[rank], self._fresh[rank]) for work in works)
-        return tuple(work.booking_ref for work in (*lined_up, *(work for _, _, work in self._aside)))
+        return (*(work.booking_ref for work in (*lined_up, *(work for _, _, work in self._aside))), *self.started)
 
     def _head(self, rank: Rank) -> Work | None:
         returned, fresh = self._returned[rank], self._fresh[rank]

@@ -18,7 +18,7 @@ from workers.pacing.disposition import Action, Disposition
 from workers.pacing.lane import Lane
 from workers.pacing.limit import Limit
 from workers.pacing.offsets import Partition
-from workers.pacing.overflow import Refill
+from workers.pacing.overflow import Overflow, Refill
 from workers.pacing.roster import Roster
 from workers.pacing.view import LaneView, view_of
 from workers.pacing.work import Rank, Ring, Verdict, Where, Work
@@ -74,6 +74,7 @@ class Lanes:
         for lane in left.values():
             for partition in gone:
                 lane.sources.pop(partition, None)
+            lane.overflow = Overflow()
         for work in list(self._roster.works.values()):
             if (lane_left := left.get(work.clinic_id)) is None:
                 continue
@@ -94,6 +95,7 @@ class Lanes:
         if lane is None:
             return
         lane.sources.clear()
+        lane.overflow = Overflow()
         for work in [work for work in self._roster.works.values() if work.clinic_id == clinic_id]:
             self._roster.finish_rings(work)
             for ring in work.rung_again:
@@ -115,23 +117,28 @@ class Lanes:
     def offer(self, ring: Ring, now: float) -> None:
         """A record was read. Of a partition that is not ours, or read before: ignored.
 
-        A booking that waits already is not lined up twice; one that is under way is looked at again afterwards.
+        A booking that waits already is not lined up twice; one that is under way is looked at again afterwards. Where
+        the clinic shares its partition the record counts as finished at once: a line that cannot move must not keep
+        the neighbours' offsets from moving, and whoever owns the partition next finds the line in PostgreSQL.
         """
         if not self.offsets.started(ring.partition, ring.offset):
             return
+        shared = self._roster.shared(ring.clinic_id)
+        if shared:
+            self.offsets.finished(ring.partition, ring.offset)
         lane = self._roster.lane(ring.clinic_id)
         lane.sources[ring.partition] = ring.rank
         work = self._roster.works.get(ring.key)
         if work is None:
-            if self._roster.overflows(lane, ring.rank):
+            if shared and (lane.overflow.on or lane.waiting[ring.rank] >= self._roster.lane_max):
                 lane.overflow.pass_over()
-                self.offsets.finished(ring.partition, ring.offset)
             else:
-                self._roster.line_up(lane, ring)
+                self._roster.line_up(lane, ring, taken=shared)
         elif work.where is Where.STARTED:
             work.rung_again.append(ring)
         else:
-            work.rings.append(ring)
+            if not shared:
+                work.rings.append(ring)
             if ring.rank < work.rank and work.where is Where.WAITING:
                 lane.remove(work)
                 work.ring, work.turn = ring, self._roster.next_turn()
@@ -148,30 +155,32 @@ class Lanes:
         found = []
         for clinic_id in self._roster.to_fill:
             lane = self._roster.lanes[clinic_id]
-            lane.overflow.fill()
-            started = (key[1] for key, work in self._roster.works.items() if key[0] == clinic_id and work.has_slot)
-            found.append(Refill(clinic_id, self._roster.lane_max - lane.waiting_all, (*lane.refs(), *started)))
+            refill = Refill(clinic_id, self._roster.lane_max - lane.waiting_all, lane.refs())
+            lane.overflow.ask(refill)
+            found.append(refill)
         self._roster.to_fill.clear()
         return found
 
     def refilled(self, refill: Refill, bookings: Iterable[tuple[str, Rank]], now: float) -> None:
-        """What was found: (booking_ref, rank) in the order in which they go, at most as many as were wanted."""
+        """What was found: (booking_ref, rank) in the order in which they go, at most as many as were wanted.
+
+        Asked before the clinic went to another worker, and perhaps came back, it is not the answer any more.
+        """
         lane = self._roster.lanes.get(refill.clinic_id)
-        if lane is None or not lane.overflow.filling:
-            return  # it went to another worker meanwhile, and perhaps came back
+        if lane is None or lane.overflow.asked is not refill:
+            return
         found = list(bookings)
         lane.overflow.filled(complete=len(found) < refill.wanted)
-        home = next(iter(lane.sources), None)
+        home = next(iter(lane.sources))
         for booking_ref, rank in found:
-            if home is not None and (refill.clinic_id, booking_ref) not in self._roster.works:
-                ring = Ring(refill.clinic_id, booking_ref, rank, home, -1)
-                self._roster.line_up(lane, ring, taken=True)
+            if (refill.clinic_id, booking_ref) not in self._roster.works:
+                self._roster.line_up(lane, Ring(refill.clinic_id, booking_ref, rank, home, -1), taken=True)
         self._roster.settle(lane, now)
 
     def refill_failed(self, refill: Refill, now: float) -> None:
         """It could not be read: it is asked for again."""
         lane = self._roster.lanes.get(refill.clinic_id)
-        if lane is not None and lane.overflow.filling:
+        if lane is not None and lane.overflow.asked is refill:
             lane.overflow.failed()
             self._roster.settle(lane, now)
 
@@ -234,6 +243,7 @@ class Lanes:
         Without ``answered`` before, no call was made; only then can it be ELSEWHERE: its slot goes on being taken.
         """
         lane = self._roster.lanes[work.clinic_id]
+        lane.started.discard(work.booking_ref)
         if work.has_slot:
             self._free(work, lane)
             lane.breaker.said_nothing(probe=work.probe)
@@ -278,6 +288,11 @@ class Lanes:
         """Whether this clinic is taken to be down, by a lane that there is."""
         lane = self._roster.lanes.get(clinic_id)
         return lane is not None and lane.breaker.open
+
+    def limit_of(self, clinic_id: str) -> Limit | None:
+        """Of this clinic, if it has a lane."""
+        lane = self._roster.lanes.get(clinic_id)
+        return None if lane is None else lane.limit
 
     def limits(self) -> dict[str, Limit]:
         """Of every lane there is, by clinic."""

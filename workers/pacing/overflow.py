@@ -1,7 +1,8 @@
 """What becomes of a line that is longer than its lane where the partition is shared with other clinics.
 
-Pausing the partition would hold up the neighbours. So what does not fit is passed over: it stays held in PostgreSQL,
-the offset moves on, and the lane is filled up again from there, in the order of the tickets.
+Pausing the partition would hold up the neighbours, and so would an offset that cannot move on because the line does
+not. So doorbells of such a clinic are done with when they are read: the line is in PostgreSQL. What does not fit into
+the lane is passed over, and the lane is filled up again from there, in the order of the tickets.
 """
 
 from __future__ import annotations
@@ -23,22 +24,23 @@ class Overflow:
 
     def __init__(self) -> None:
         self.on = False
-        self.filling = False
+        self.asked: Refill | None = None
+        """What PostgreSQL is being asked for."""
         self._passed_over = False
 
     def pass_over(self) -> None:
         """A booking was rung for and not lined up. It is in PostgreSQL: rings follow commits."""
         self.on = self._passed_over = True
 
-    def fill(self) -> None:
+    def ask(self, refill: Refill) -> None:
         """PostgreSQL is asked now."""
-        self.filling, self._passed_over = True, False
+        self.asked, self._passed_over = refill, False
 
     def filled(self, *, complete: bool) -> None:
         """``complete``: it had no more. What was passed over since it was asked may not have been among that."""
-        self.filling = False
+        self.asked = None
         self.on = not complete or self._passed_over
 
     def failed(self) -> None:
         """It could not be asked."""
-        self.filling = False
+        self.asked = None

@@ -10,7 +10,7 @@ from workers.pacing.lane import Lane
 from workers.pacing.limit import Limit
 from workers.pacing.offsets import Offsets
 from workers.pacing.pauses import Pauses
-from workers.pacing.work import Key, Rank, Ring, Work
+from workers.pacing.work import Key, Ring, Work
 
 
 class Roster:
@@ -34,7 +34,7 @@ class Roster:
         self.lane_max = lane_max
         self._make_limit = make_limit
         self._make_breaker = make_breaker
-        self._shared = shared
+        self.shared = shared
         self._last_turn = 0
 
     def lane(self, clinic_id: str) -> Lane:
@@ -44,12 +44,8 @@ class Roster:
             lane = self.lanes[clinic_id] = Lane(clinic_id, self._make_limit(clinic_id), self._make_breaker())
         return lane
 
-    def overflows(self, lane: Lane, rank: Rank) -> bool:
-        """Whether what comes now stays in PostgreSQL."""
-        return lane.overflow.on or (lane.waiting[rank] >= self.lane_max and self._shared(lane.clinic_id))
-
     def line_up(self, lane: Lane, ring: Ring, *, taken: bool = False) -> None:
-        """A new work, behind all others of its rank. ``taken``: from PostgreSQL, where no record stands for it."""
+        """A new work, behind all others of its rank. ``taken``: no record stands for it, only its row in PostgreSQL."""
         work = Work(ring, self.next_turn(), [] if taken else [ring], taken=taken)
         self.works[work.key] = work
         lane.works += 1
@@ -80,8 +76,8 @@ class Roster:
             self.to_fill.pop(lane.clinic_id, None)
             del self.lanes[lane.clinic_id]
             return
-        self.pauses.look_at(lane)
+        self.pauses.look_at(lane, overflows=self.shared(lane.clinic_id))
         overflow = lane.overflow
-        if overflow.on and not overflow.filling and lane.waiting_all <= self.lane_max // 2 and lane.sources:
+        if overflow.on and overflow.asked is None and lane.waiting_all <= self.lane_max // 2 and lane.sources:
             self.to_fill[lane.clinic_id] = None
         self.agenda.look_at(lane, now)

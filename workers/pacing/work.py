@@ -53,9 +53,9 @@ class Work:
     turn: int
     """Its place: lower goes first within a rank."""
     rings: list[Ring]
-    """Finished together when it is; none where the work was taken from the database."""
+    """Finished together when it is."""
     taken: bool = False
-    """From the database: kept for as long as its clinic's partition is ours, with or without rings."""
+    """Its row in PostgreSQL stands for it: it is kept for as long as its clinic's partition is ours."""
     rung_again: list[Ring] = field(default_factory=list)
     """Came while it was started: there may be new work that the call under way does not do."""
     where: Where = Where.WAITING
