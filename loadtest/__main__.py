@@ -15,6 +15,7 @@ COMMANDS = {
     "kill-loop": "loadtest.chaos:kill_loop",
     "receiver": "loadtest.receiver:receiver",
     "send": "loadtest.plan:send_plan",
+    "simulate": "loadtest.simulate.command:simulate",
 }
 
 

@@ -16,7 +16,7 @@ class Clock:
 
     def __init__(self) -> None:
         self.now = 0.0
-        self._due: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
+        self._due: list[tuple[float, int, Callable[..., object], tuple[Any, ...]]] = []
         self._number = 0
 
     @property
@@ -24,7 +24,7 @@ class Clock:
         """The moment as PostgreSQL would tell it."""
         return MIDNIGHT + timedelta(seconds=self.now)
 
-    def after(self, seconds: float, run: Callable[..., None], *args: Any) -> None:
+    def after(self, seconds: float, run: Callable[..., object], *args: Any) -> None:
         """Run this in so many seconds; of what is due at one moment, what was asked for first goes first."""
         self._number += 1
         heappush(self._due, (self.now + max(seconds, 0.0), self._number, run, args))

@@ -89,7 +89,9 @@ class Store:
         if booking is None or booking.state.status not in appointment.WANTS_SEAT:
             return None
         self._apply(booking, [Change(EventType.CANCELLED, Reason.PATIENT)], now)
-        if booking.state.clinic_state is not ClinicState.NONE:
+        if booking.state.clinic_state is ClinicState.NONE:
+            self._forget(booking)
+        else:
             self.waiting.setdefault(key[0], {})[key[1]] = booking
         return booking
 
@@ -186,6 +188,12 @@ class Store:
         state = booking.state
         if state.clinic_state is ClinicState.CALLING:
             return True
+        if (
+            state.clinic_state is ClinicState.UNKNOWN
+            and state.status is Status.PENDING
+            and booking.next_attempt_at is None
+        ):
+            return False  # nothing can be learnt; its deadline settles it
         return booking.next_attempt_at is None or booking.next_attempt_at <= at
 
     def _case(self, booking: Booking) -> Case:
@@ -221,6 +229,8 @@ class Store:
         return booking.key[1] in self.waiting.get(booking.key[0], {})
 
     def _forget(self, booking: Booking) -> None:
+        if booking.state.status is Status.PENDING:
+            return  # no call is left to make, but its time will run out
         clinic_id, ref = booking.key
         waiting = self.waiting.get(clinic_id)
         if waiting is not None:

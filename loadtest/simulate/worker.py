@@ -39,6 +39,7 @@ class Worker:
         self.calls_max = calls_max
         self._world = world
         self._frozen_until = 0.0
+        self._generation = 0
         self.paces: dict[str, RunningPace] = {}
         self._slot_taken: dict[Key, float] = {}
         self._unread: set[Partition] = set()
@@ -66,10 +67,15 @@ class Worker:
         return self._world.clock.now < self._frozen_until
 
     def assign(self, partitions: set[int]) -> None:
-        """These and no others are ours. Everything is revoked first, as an eager rebalance does."""
-        self.then(self._assign, partitions)
+        """These and no others are ours. Everything is revoked first, as an eager rebalance does; a worker that was
+        away for several rebalances learns of the last one.
+        """
+        self._generation += 1
+        self.then(self._assign, partitions, self._generation)
 
-    def _assign(self, partitions: set[int]) -> None:
+    def _assign(self, partitions: set[int], generation: int) -> None:
+        if generation != self._generation:
+            return
         now = self._world.clock.now
         if self.partitions:
             self.commit()
@@ -96,14 +102,14 @@ class Worker:
 
     # What it does
 
-    def then(self, run: Callable[..., None], *args: Any) -> None:
+    def then(self, run: Callable[..., object], *args: Any) -> None:
         """Now, or as soon as it is thawed; never after a crash."""
         self.later(0.0, run, *args)
 
-    def later(self, seconds: float, run: Callable[..., None], *args: Any) -> None:
+    def later(self, seconds: float, run: Callable[..., object], *args: Any) -> None:
         self._world.clock.after(seconds, self._run, run, args)
 
-    def _run(self, run: Callable[..., None], args: tuple[Any, ...]) -> None:
+    def _run(self, run: Callable[..., object], args: tuple[Any, ...]) -> None:
         if not self.alive:
             return
         if self.frozen:
@@ -113,8 +119,9 @@ class Worker:
 
     def news(self, partition: Partition) -> None:
         """There is something to read."""
-        self._unread.add(partition)
-        self._look_soon()
+        if partition[1] in self.partitions:
+            self._unread.add(partition)
+            self._look_soon()
 
     def _look_soon(self) -> None:
         at = self._world.clock.now + READ_AFTER_SECONDS
