@@ -139,6 +139,11 @@ class Lines:
         """The place that the next booking of this clinic would get, as far as anybody can tell."""
         return self.place(clinic, self._ends.get(clinic.partition, 0)) or self.line(clinic.clinic_id) + 1
 
+    def is_down(self, clinic: Clinic) -> bool:
+        """Whether its breaker was open when confirm last spoke of it."""
+        known = self._known.get(clinic.clinic_id)
+        return known is not None and known.breaker_open
+
     def pace(self, clinic_id: str) -> Pace | None:
         """The newest pace known, fresh or not."""
         known = self._known.get(clinic_id)

@@ -103,7 +103,7 @@ async def wired(settings: Settings, refs: RefSecrets, stopping: asyncio.Event) -
             handover=Handover(settings),
             remembered=Remembered(settings.ingress_remember_keys),
             reads=reads,
-            alternatives=Alternatives(reads, directory),
+            alternatives=Alternatives(reads, directory, lines),
             tail=Tail(settings),
             stopping=stopping,
         )

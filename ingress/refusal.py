@@ -38,6 +38,7 @@ class OtherClinic(msgspec.Struct, frozen=True, kw_only=True):
 class Alternative(msgspec.Struct, frozen=True):
     """A time that was free a moment ago; nobody keeps it for you."""
 
+    clinic_id: str
     provider_id: str
     start_at: datetime
 

@@ -29,10 +29,11 @@ async def plant(
     since: datetime | None = None,
     hold_until: datetime | None = None,
     next_attempt_at: datetime | None = None,
+    reason: Reason | None = None,
 ) -> Booking:
     """The ``number``-th booking of this clinic after ``events``, its seat claimed as long as it keeps one.
 
-    ``since``: when it was held and, if it is, decided.
+    ``since``: when it was held and, if it is, decided; ``reason``: why it was rejected.
     """
     async with conn.transaction():
         journal = await Journal.open(conn, [spec.clinic_id])
@@ -40,9 +41,8 @@ async def plant(
         booking.next_attempt_at = next_attempt_at
         for event in events:
             cancelled = event is EventType.CANCELLED
-            journal.record(
-                booking, event, reason=Reason.PATIENT if cancelled else None, by=By.PATIENT if cancelled else None
-            )
+            why = reason if event is EventType.REJECTED else Reason.PATIENT if cancelled else None
+            journal.record(booking, event, reason=why, by=By.PATIENT if cancelled else None)
         if since is not None and booking.decided_at is not None:
             booking.decided_at = since
         await journal.write()
