@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 FOLDER = Path(__file__).parents[2] / ".run" / "bench"
+WIDTH = 140
+"""Where there is no terminal to ask."""
 
 
 class Result(msgspec.Struct, kw_only=True):
@@ -62,7 +65,7 @@ def show(result: Result, on: dict[str, Any]) -> Path:
         table.add_row(name, f"{value:.4g}" if isinstance(value, float) else str(value))
     for note in result.notes:
         table.add_row("note", note)
-    Console().print(table, highlight=False)
+    Console(width=None if sys.stdout.isatty() else WIDTH).print(table, highlight=False)
     FOLDER.mkdir(parents=True, exist_ok=True)
     path = FOLDER / f"{result.name}.json"
     whole = {**msgspec.to_builtins(result), "machine": on, "measured_at": datetime.now(UTC).isoformat()}
