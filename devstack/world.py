@@ -22,7 +22,7 @@ HIDDEN_DECLARED = 64
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """How large a world, and what goes wrong in it. ``slow`` and ``down`` are numbers of clinics."""
+    """How large a world, and what goes wrong in it. ``slow``, ``down`` and ``hanging`` are numbers of clinics."""
 
     clinics: int = 20
     providers: int = 3
@@ -33,6 +33,9 @@ class Shape:
     down: int = 1
     down_from_seconds: float = 10.0
     down_for_seconds: float = 30.0
+    hanging: int = 0
+    """These never answer anything."""
+    slow_factor: float = 4.0
     call_seconds: float | None = None
     """Mean of a clinic call; None is the simulator's own 1-3 s."""
     hidden: bool = False
@@ -135,7 +138,9 @@ def build(shape: Shape, clinics_url: str, receiver_url: str) -> World:
 def _kind(number: int, shape: Shape) -> str:
     if number <= shape.slow:
         return "slow"
-    return "down" if number <= shape.slow + shape.down else "healthy"
+    if number <= shape.slow + shape.down:
+        return "down"
+    return "hanging" if number <= shape.slow + shape.down + shape.hanging else "healthy"
 
 
 def _behaviour(kind: str, capacity: int, shape: Shape) -> dict[str, Any]:
@@ -147,10 +152,12 @@ def _behaviour(kind: str, capacity: int, shape: Shape) -> dict[str, Any]:
     if shape.faulty:
         behaviour |= {"error_rate": 0.03, "drop_rate": 0.04, "late_rate": 0.02, "late_after": 2.0, "hang_rate": 0.01}
     if kind == "slow":
-        behaviour["slow_factor"] = 4.0
+        behaviour["slow_factor"] = shape.slow_factor
     if kind == "down":
         to_second = shape.down_from_seconds + shape.down_for_seconds
         behaviour["outages"] = [{"from_second": shape.down_from_seconds, "to_second": to_second, "kind": "503"}]
+    if kind == "hanging":
+        behaviour["down"] = "hang"
     return behaviour
 
 

@@ -165,5 +165,5 @@ class _Reader:
     async def _commit(self) -> None:
         offsets = self._lanes.offsets.committable()
         if offsets:
-            await self._consumer.commit({self._where: offset for offset in offsets.values()})
+            await self._consumer.commit({self._where: offsets[self._partition]})
             self._lanes.offsets.committed(offsets)
