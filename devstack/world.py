@@ -46,6 +46,8 @@ class Shape:
     faulty: bool = False
     """Every clinic now and then fails, drops the connection after booking, or books after the caller gave up."""
     webhooks: bool = True
+    wait_ceiling_seconds: int | None = None
+    """Of every clinic; None is the product's own half hour."""
     seed: int = 1
 
     @classmethod
@@ -99,6 +101,7 @@ def build(shape: Shape, clinics_url: str, receiver_url: str) -> World:
                     for provider_id in providers
                 ],
                 "webhooks": webhooks,
+                **({} if shape.wait_ceiling_seconds is None else {"wait_ceiling_seconds": shape.wait_ceiling_seconds}),
             }
         )
         behaviours[clinic_id] = _behaviour(kind, capacity, shape)

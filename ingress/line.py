@@ -86,7 +86,8 @@ class Lines:
         if known is not None and not _stale(known.at, at):
             smoothed = known.pace.limit + SMOOTHING * (smoothed - known.pace.limit)
         sigma = call_seconds if seen.call_sigma_seconds is None else seen.call_sigma_seconds
-        self._known[clinic_id] = Known(at, Pace(smoothed, call_seconds, sigma), seen.breaker_open)
+        pace = Pace(smoothed, call_seconds, sigma, seen.decide_seconds, seen.decide_sigma_seconds or 0.0)
+        self._known[clinic_id] = Known(at, pace, seen.breaker_open)
 
     def _take_held(self, worker_id: str, at: datetime, partition: int, next_offset: int) -> None:
         known = self._held.get(partition)

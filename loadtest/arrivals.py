@@ -58,7 +58,22 @@ class MondaySpike(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="
         return self.base_rate + (self.peak_rate - self.base_rate) * share
 
 
-Profile = Constant | Poisson | MondaySpike
+class Surge(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="surge"):
+    """Poisson at `rate`, `times` as much from `begins_after` on for `lasts_seconds`, then as before."""
+
+    rate: Rate
+    times: Annotated[float, Meta(ge=1)]
+    begins_after: Seconds
+    lasts_seconds: Seconds
+    seconds: Seconds
+
+    def rate_at(self, offset: float) -> float:
+        """Requests a second at this many seconds from the start."""
+        surges = self.begins_after <= offset < self.begins_after + self.lasts_seconds
+        return self.rate * self.times if surges else self.rate
+
+
+Profile = Constant | Poisson | MondaySpike | Surge
 
 
 def offsets(profile: Profile, seed: int) -> Iterator[float]:
@@ -70,7 +85,9 @@ def offsets(profile: Profile, seed: int) -> Iterator[float]:
         case Poisson(rate, seconds):
             return _poisson(rate, seconds, Random(seed))
         case MondaySpike():
-            return _thinned(profile, Random(seed))
+            return _thinned(profile, profile.peak_rate, Random(seed))
+        case Surge():
+            return _thinned(profile, profile.rate * profile.times, Random(seed))
 
 
 def _poisson(rate: float, seconds: float, random: Random) -> Iterator[float]:
@@ -80,8 +97,8 @@ def _poisson(rate: float, seconds: float, random: Random) -> Iterator[float]:
         due += random.expovariate(rate)
 
 
-def _thinned(spike: MondaySpike, random: Random) -> Iterator[float]:
+def _thinned(profile: MondaySpike | Surge, peak_rate: float, random: Random) -> Iterator[float]:
     """Arrivals at the peak rate, each kept with the share its moment asks for (Lewis and Shedler, 1979)."""
-    for due in _poisson(spike.peak_rate, spike.seconds, random):
-        if random.random() * spike.peak_rate < spike.rate_at(due):
+    for due in _poisson(peak_rate, profile.seconds, random):
+        if random.random() * peak_rate < profile.rate_at(due):
             yield due

@@ -2,6 +2,7 @@
 
 import gc
 import sys
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -23,7 +24,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What to send. Give `rate` and `seconds` (evenly spaced) or an arrival `profile`.
 
     `clinics` is the file that lists what can be booked. `timeout_seconds` counts from each request's due
-    time.
+    time. Who is refused with a `Retry-After` comes back then, up to `returns` times.
     """
 
     url: str
@@ -37,6 +38,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     repeat_share: Share = 0.0
     timeout_seconds: Annotated[float, Meta(gt=0)] = 30.0
     max_connections: Annotated[int, Meta(ge=1)] = 2000
+    returns: Annotated[int, Meta(ge=0)] = 0
 
     def __post_init__(self) -> None:
         if (self.profile is None) == (self.rate is None or self.seconds is None):
@@ -70,6 +72,20 @@ def send_plan(
     print(_encoder.encode(result).decode())
 
 
+class _Returns:
+    """When a caller comes back: when it was told to."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._times: Counter[str] = Counter()
+
+    def __call__(self, row: LedgerRow) -> float | None:
+        if row.status not in (429, 503) or row.retry_after is None or self._times[row.idempotency_key] >= self._most:
+            return None
+        self._times[row.idempotency_key] += 1
+        return row.retry_after
+
+
 async def _send(plan: Plan, stack: Stack, rows: list[LedgerRow]) -> SendResult:
     mix = mix_from(datetime.now(UTC), contested_share=plan.contested_share, repeat_share=plan.repeat_share)
     return await send(
@@ -77,6 +93,7 @@ async def _send(plan: Plan, stack: Stack, rows: list[LedgerRow]) -> SendResult:
         offsets(plan.arrivals, plan.seed),
         bookings(stack, plan.app_key, mix, plan.seed),
         on_row=rows.append,
+        again=_Returns(plan.returns) if plan.returns else None,
         timeout_seconds=plan.timeout_seconds,
         max_connections=plan.max_connections,
     )

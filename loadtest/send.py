@@ -6,6 +6,7 @@ own (`python -m loadtest send`).
 """
 
 import asyncio
+import heapq
 import math
 import time
 from collections import deque
@@ -53,6 +54,7 @@ async def send(
     requests: Iterator[Request],
     *,
     on_row: Callable[[LedgerRow], None] | None = None,
+    again: Callable[[LedgerRow], float | None] | None = None,
     timeout_seconds: float = 30.0,
     max_connections: int = 2000,
 ) -> SendResult:
@@ -60,13 +62,14 @@ async def send(
 
     The shorter of offsets and requests ends it. Requests are asked for at most 50 ms before they are due.
     `timeout_seconds` is counted from the due time. `on_row` is called with each request's ledger row within
-    100 ms of its end, in the order of ends. Raises ValueError if `url` is not
-    http://host[:port], and what `due_offsets`, `requests` or `on_row` raise: that ends the run.
+    100 ms of its end, in the order of ends; `again` after it: the request goes once more so many seconds
+    after it ended, at least 0.2, or is done with (None). Raises ValueError if `url` is not
+    http://host[:port], and what any of the callables raises: that ends the run.
     """
     parts = urlsplit(url)
     if parts.scheme != "http" or not parts.hostname:
         raise ValueError(f"not an http:// address: {url!r}")
-    run = _Run(parts.hostname, parts.port or 80, iter(due_offsets), requests, on_row, max_connections)
+    run = _Run(parts.hostname, parts.port or 80, iter(due_offsets), requests, on_row, again, max_connections)
     return await run.run(timeout_seconds)
 
 
@@ -93,12 +96,16 @@ class _Run:
         due_offsets: Iterator[float],
         requests: Iterator[Request],
         on_row: Callable[[LedgerRow], None] | None,
+        again: Callable[[LedgerRow], float | None] | None,
         max_connections: int,
     ) -> None:
         self._host = f"{host}:{port}".encode()
         self._due_offsets = due_offsets
         self._requests = requests
         self._on_row = on_row
+        self._again = again
+        self._returning: list[tuple[float, int, Request]] = []
+        self._alarm: asyncio.Handle | None = None
         self._pool = Pool(host, port, max_connections, self._on_done)
         self._ready: deque[_Sending] = deque()
         self._ended: list[_Ended] = []
@@ -106,6 +113,7 @@ class _Run:
         self._loop = asyncio.get_running_loop()
         self._finished: asyncio.Future[None] = self._loop.create_future()
         self._outstanding = 0
+        self._returned = 0
         self._begun = time.monotonic() + _LEAD_SECONDS
         self._begun_at = datetime.now(UTC) + timedelta(seconds=_LEAD_SECONDS)
         self._next_unready: float | None = self._advance()
@@ -135,6 +143,7 @@ class _Run:
 
     def _stop_sending(self) -> None:
         self._ready.clear()
+        self._returning.clear()
         self._next_unready = None
 
     def _send_due(self) -> None:
@@ -147,15 +156,15 @@ class _Run:
         except Exception as error:
             self._fail(error)
             return
-        next_due = self._ready[0].due if self._ready else self._next_unready
+        next_due = self._ready[0].due if self._ready else self._next_due()
         if next_due is None:
             self._finish_if_idle()
             return
         delay = next_due - time.monotonic()
         if delay <= 0:
-            self._loop.call_soon(self._send_due)
+            self._alarm = self._loop.call_soon(self._send_due)
         else:
-            self._loop.call_later(math.ceil(delay * 1000) / 1000, self._send_due)
+            self._alarm = self._loop.call_later(math.ceil(delay * 1000) / 1000, self._send_due)
 
     def _send_burst(self) -> None:
         for _ in range(_BURST):
@@ -171,15 +180,28 @@ class _Run:
 
     def _make_ready(self, now: float) -> None:
         """Once something is due, make it and what follows shortly: made in a row they cost half."""
-        if self._next_unready is None or self._next_unready > now:
+        due = self._next_due()
+        if due is None or due > now:
             return
-        while self._next_unready is not None and self._next_unready <= now + _AHEAD_SECONDS:
-            request = next(self._requests, None)
-            if request is None:
-                self._next_unready = None
-                return
-            self._ready.append(_Sending(self._next_unready, request, self._host))
-            self._next_unready = self._advance()
+        while due is not None and due <= now + _AHEAD_SECONDS:
+            request = self._next_request(due)
+            if request is not None:
+                self._ready.append(_Sending(due, request, self._host))
+            due = self._next_due()
+
+    def _next_due(self) -> float | None:
+        if not self._returning:
+            return self._next_unready
+        returning = self._returning[0][0]
+        return returning if self._next_unready is None else min(returning, self._next_unready)
+
+    def _next_request(self, due: float) -> Request | None:
+        """The one that is due then. None: the requests have come to their end."""
+        if self._returning and self._returning[0][0] == due:
+            return heapq.heappop(self._returning)[2]
+        request = next(self._requests, None)
+        self._next_unready = None if request is None else self._advance()
+        return request
 
     def _on_done(self, call: Call, answer: Answer | None, error: str) -> None:
         assert isinstance(call, _Sending)
@@ -192,16 +214,30 @@ class _Run:
         ended, self._ended = self._ended, []
         for end in ended:
             self._meter.ended(end.at - end.call.due, end.answer.status if end.answer else None, end.error)
+            if self._on_row is None and self._again is None:
+                continue
+            row = self._row(end)
             if self._on_row is not None:
-                self._on_row(self._row(end))
+                self._on_row(row)
+            if self._again is not None and (after := self._again(row)) is not None:
+                self._return(end, after)
+        self._finish_if_idle()
+
+    def _return(self, end: _Ended, after: float) -> None:
+        heapq.heappush(self._returning, (end.at + max(after, 2 * _SWEEP_SECONDS), self._returned, end.call.request))
+        self._returned += 1
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = self._loop.call_soon(self._send_due)
 
     def _fail(self, error: Exception) -> None:
         if not self._finished.done():
             self._finished.set_exception(error)
 
     def _finish_if_idle(self) -> None:
-        all_sent = self._next_unready is None and not self._ready
-        if all_sent and not self._outstanding and not self._finished.done():
+        all_sent = self._next_due() is None and not self._ready
+        unasked = self._again is not None and self._ended
+        if all_sent and not unasked and not self._outstanding and not self._finished.done():
             self._finished.set_result(None)
 
     def _row(self, end: _Ended) -> LedgerRow:

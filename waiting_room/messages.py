@@ -125,8 +125,10 @@ class BookingEvent(msgspec.Struct, frozen=True, kw_only=True, tag="event"):
 class ClinicPulse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A clinic's line as one worker last saw it; the one with the highest ``seq`` is the truest.
 
-    What follows ``bookable`` comes from confirm only. ``call_seconds`` is a mean. ``known_limit`` and ``usual_seconds``
-    are what the next run of a worker begins with; ``why``: why the line waits, by ``workers.pacing.view``.
+    What follows ``bookable`` comes from confirm only. ``call_seconds`` is how long a booking takes a slot of its
+    clinic, ``decide_seconds`` how long it is from its first call until it is decided: means. ``known_limit`` and
+    ``usual_seconds`` are what the next run of a worker begins with; ``why``: why the line waits, by
+    ``workers.pacing.view``.
     """
 
     seq: int
@@ -137,6 +139,8 @@ class ClinicPulse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     in_flight: int | None = None
     call_seconds: float | None = None
     call_sigma_seconds: float | None = None
+    decide_seconds: float | None = None
+    decide_sigma_seconds: float | None = None
     breaker_open: bool = False
     known_limit: int | None = None
     usual_seconds: float | None = None

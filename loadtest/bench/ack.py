@@ -13,10 +13,8 @@ import os
 import statistics
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
-import msgspec
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from devstack.ports import free_port
@@ -26,6 +24,7 @@ from devstack.stack import RUN, Stack, write_stack_file
 from devstack.world import Shape
 from loadtest.bench import bare, cpu
 from loadtest.bench.report import Result
+from loadtest.bench.sender import send
 from loadtest.measure import SendResult
 
 RATE, SECONDS = 1_000, 60
@@ -114,31 +113,15 @@ async def _start_bare(stack: Stack) -> tuple[Process, str]:
 
 
 async def _send(stack: Stack, rate: float, seconds: float, seed: int, url: str | None = None) -> SendResult:
-    """One open-loop run, by a sender in a process of its own."""
-    plan = FOLDER / "plan.json"
-    plan.write_bytes(
-        msgspec.json.encode(
-            {
-                "url": url or stack.description["ingress_url"],
-                "app_key": stack.description["app_key"],
-                "clinics": str(FOLDER / "stack.json"),
-                "seed": seed,
-                "rate": rate,
-                "seconds": seconds,
-            }
-        )
-    )
-    return msgspec.json.decode(await _output(plan), type=SendResult)
-
-
-async def _output(plan: Path) -> bytes:
-    sender = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "loadtest", "send", str(plan), cwd=ROOT, stdout=asyncio.subprocess.PIPE
-    )
-    output, _ = await sender.communicate()
-    if sender.returncode:
-        raise RuntimeError(f"the sender ended with {sender.returncode}")
-    return output
+    """One open-loop run."""
+    plan = {
+        "url": url or stack.description["ingress_url"],
+        "app_key": stack.description["app_key"],
+        "seed": seed,
+        "rate": rate,
+        "seconds": seconds,
+    }
+    return (await send(FOLDER, plan))[0]
 
 
 def _result(

@@ -166,14 +166,14 @@ async def _drain(
 async def _watch(stack: Stack, confirm: Process, held: Mapping[str, int]) -> Drain:
     """Look at the clinics' meters until nothing waits any more; a line counts until it was last seen not empty."""
     async with aiohttp.ClientSession(stack.clinics_url) as session:
-        start = await _meters(session)
+        start = await read_meters(session)
         full: dict[str, tuple[float, Stats]] = {}
         waiting = dict(held)
         now = start
         while waiting:
             await asyncio.sleep(LOOK_SECONDS)
             assert confirm.running, confirm.log_tail()
-            now = await _meters(session)
+            now = await read_meters(session)
             for clinic_id, bookings in list(waiting.items()):
                 stats, first = now.clinics[clinic_id], start.clinics[clinic_id]
                 if stats.bookings_made - first.bookings_made + stats.in_flight >= bookings:
@@ -184,7 +184,7 @@ async def _watch(stack: Stack, confirm: Process, held: Mapping[str, int]) -> Dra
             held.values()
         ):
             await asyncio.sleep(LOOK_SECONDS)
-            now = await _meters(session)
+            now = await read_meters(session)
     efficiencies = [
         (stats.busy_seconds - start.clinics[clinic_id].busy_seconds) / (stats.capacity * (at - start.elapsed_seconds))
         for clinic_id, (at, stats) in full.items()
@@ -207,6 +207,7 @@ def _latency_sum(stats: Stats) -> float:
     return (stats.mean_latency_seconds or 0.0) * stats.finished
 
 
-async def _meters(session: aiohttp.ClientSession) -> Meters:
+async def read_meters(session: aiohttp.ClientSession) -> Meters:
+    """Of all clinics, now."""
     async with session.get("/_sim/stats") as answer:
         return msgspec.json.decode(await answer.read(), type=Meters)

@@ -62,8 +62,10 @@ class Callers:
 
     def _pace(self, clinic_id: str) -> Pace | None:
         owner = self.world.owner_of(self.world.partition_of[clinic_id])
-        running = owner.paces.get(clinic_id) if owner else None
-        if owner is None or running is None or running.mean is None:
+        running, limit = (owner.paces.get(clinic_id), owner.lanes.limit_of(clinic_id)) if owner else (None, None)
+        if running is None or limit is None:
             return None
-        limit = owner.lanes.limit_of(clinic_id)
-        return None if limit is None else Pace(limit.allowed(self.world.clock.now), running.mean, running.sigma)
+        slot, decision = running.slot, running.decision
+        if slot.mean is None:
+            return None
+        return Pace(limit.allowed(self.world.clock.now), slot.mean, slot.sigma, decision.mean, decision.sigma)

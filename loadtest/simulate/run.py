@@ -116,7 +116,7 @@ def _needed(world: World, clinic_id: str, target_wait_seconds: float) -> int:
     limit = owner.lanes.limit_of(clinic_id) if owner else None
     return calls_needed(
         line=world.store.lines[clinic_id],
-        call_seconds=(pace.mean if pace else None) or 2.0,
+        call_seconds=(pace.slot.mean if pace else None) or 2.0,
         limit=1 if limit is None else limit.allowed(world.clock.now),
         breaker_open=world.is_down(clinic_id),
         wait_target_seconds=target_wait_seconds,

@@ -20,7 +20,7 @@ from workers.pacing.adaptive import AdaptiveLimit
 from workers.pacing.disposition import FINISHED, Action, Disposition, after_record, dispose
 from workers.pacing.lanes import Lanes
 from workers.pacing.offsets import Partition
-from workers.pacing.pace import RunningPace
+from workers.pacing.pace import ClinicPace
 from workers.pacing.work import Key, Rank, Ring, Verdict, Work
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Worker:
         self._world = world
         self._frozen_until = 0.0
         self._generation = 0
-        self.paces: dict[str, RunningPace] = {}
+        self.paces: dict[str, ClinicPace] = {}
         self._slot_taken: dict[Key, float] = {}
         self._unread: set[Partition] = set()
         self._claims = 0
@@ -225,8 +225,7 @@ class Worker:
 
     def _heard(self, work: Work, granted: Granted, heard: Heard) -> None:
         now = self._world.clock.now
-        if granted.kind is CallKind.CONFIRM and heard.verdict is Verdict.ANSWERED:
-            self.paces.setdefault(work.clinic_id, RunningPace()).add(now - self._slot_taken[work.key])
+        self._pace(work.clinic_id).called(now - self._slot_taken[work.key])
         self.lanes.answered(
             work,
             now,
@@ -234,6 +233,8 @@ class Worker:
             seconds=heard.seconds if granted.kind is CallKind.CONFIRM else None,
             retry_after_seconds=heard.retry_after_seconds,
         )
+        if self.lanes.is_down(work.clinic_id):
+            self._pace(work.clinic_id).down(now)
         disposition = Disposition(Action.ASIDE)
         if isinstance(heard.answer, Failed):
             disposition = dispose(
@@ -254,11 +255,15 @@ class Worker:
         if not self.alive:
             return
         world = self._world
+        booking = world.store.bookings[work.key]
+        undecided = booking.decided is None
         again = world.store.record(
             work.key, granted.attempt, answer, world.systems[work.clinic_id], disposition.after_seconds,
             world.clock.now, world.clock.at,
         )  # fmt: skip
-        state = world.store.bookings[work.key].state.clinic_state
+        if undecided and booking.decided is not None and booking.first_call is not None:
+            self._pace(work.clinic_id).decided(booking.decided - booking.first_call, world.clock.now)
+        state = booking.state.clinic_state
         self.later(ROUND_TRIP_SECONDS / 2, self._finish, work, after_record(disposition, again, state))
 
     def _finish(self, work: Work, disposition: Disposition) -> None:
@@ -267,6 +272,9 @@ class Worker:
         self._slot_taken.pop(work.key, None)
         self.lanes.finished(work, self._world.clock.now, disposition)
         self.pump()
+
+    def _pace(self, clinic_id: str) -> ClinicPace:
+        return self.paces.setdefault(clinic_id, ClinicPace())
 
     def _limit(self, clinic_id: str) -> AdaptiveLimit:
         return AdaptiveLimit(self._world.systems[clinic_id].declared_concurrency, self._world.memory.get(clinic_id))

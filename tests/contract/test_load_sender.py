@@ -142,6 +142,36 @@ async def test_refusals_tell_when_to_retry_and_what_became_of_the_command() -> N
     assert by_status[502].booking_ref is None
 
 
+async def test_who_is_told_to_come_back_comes_back_then_and_with_the_same_key() -> None:
+    tries: Counter[bytes] = Counter()
+
+    def second_time_lucky(exchange: Exchange) -> None:
+        key = exchange.headers[b"idempotency-key"]
+        tries[key] += 1
+        if tries[key] < 2:
+            exchange.answer(429, b"{}", headers=[(b"Retry-After", b"1")])
+        else:
+            accept(exchange)
+
+    rows: list[LedgerRow] = []
+    async with listening(second_time_lucky, 0) as port:
+        result = await send(
+            f"http://127.0.0.1:{port}",
+            [0.0, 0.1, 0.9],
+            requests(),
+            on_row=rows.append,
+            again=lambda row: row.retry_after,
+        )
+    assert result.statuses == {202: 3, 429: 3}
+    assert set(tries.values()) == {2}
+    refused = {row.idempotency_key: row for row in rows if row.status == 429}
+    for row in rows:
+        if row.status == 202:
+            told = refused[row.idempotency_key].answered_at
+            assert told is not None
+            assert (row.due_at - told).total_seconds() == pytest.approx(1.0, abs=1e-3)
+
+
 async def test_the_run_ends_with_its_requests_and_with_what_its_parts_raise() -> None:
     def broken() -> Iterator[Request]:
         yield next(requests())
@@ -167,7 +197,10 @@ async def test_the_command_reads_a_plan_and_prints_its_result(tmp_path: Path) ->
 
     def note(exchange: Exchange) -> None:
         seen[exchange.headers[b"authorization"].decode()] += 1
-        accept(exchange)
+        if seen.total() == 1:
+            exchange.answer(503, b"{}", headers=[(b"Retry-After", b"1")])
+        else:
+            accept(exchange)
 
     stack = {"clinics": [{"id": "000A", "provider_ids": ["p1"], "service_types": ["flu"], "name": "A"}]}
     (tmp_path / "stack.json").write_text(json.dumps(stack))
@@ -178,6 +211,7 @@ async def test_the_command_reads_a_plan_and_prints_its_result(tmp_path: Path) ->
             "clinics": str(tmp_path / "stack.json"),
             "profile": {"type": "poisson", "rate": 100, "seconds": 0.5},
             "repeat_share": 0.1,
+            "returns": 1,
         }
         (tmp_path / "plan.json").write_text(json.dumps(plan))
         process = await asyncio.create_subprocess_exec(
@@ -190,7 +224,7 @@ async def test_the_command_reads_a_plan_and_prints_its_result(tmp_path: Path) ->
     ledger = (tmp_path / "ledger.jsonl").read_bytes()
     rows = [msgspec.json.decode(line, type=LedgerRow) for line in ledger.splitlines()]
     assert process.returncode == 0
-    assert result.statuses == {202: len(rows)}
+    assert result.statuses == {202: len(rows) - 1, 503: 1}
     assert dict(seen) == {"Bearer secret": len(rows)}
     assert len({row.idempotency_key for row in rows}) < len(rows)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtest.arrivals import Constant, MondaySpike, Poisson, Profile, offsets
+from loadtest.arrivals import Constant, MondaySpike, Poisson, Profile, Surge, offsets
 
 rates = st.floats(0.5, 200)
 lengths = st.floats(0, 20)
@@ -21,7 +21,8 @@ spikes = st.builds(
     st.floats(0, 5),
     st.floats(0.1, 60),
 )
-profiles = st.one_of(st.builds(Constant, rates, lengths), st.builds(Poisson, rates, lengths), spikes)
+surges = st.builds(Surge, st.floats(0.1, 20), st.floats(1, 10), st.floats(0, 20), lengths, lengths)
+profiles = st.one_of(st.builds(Constant, rates, lengths), st.builds(Poisson, rates, lengths), spikes, surges)
 
 SPIKE = MondaySpike(base_rate=5, peak_rate=200, seconds=120, opens_after=30, ramp_seconds=10, half_life_seconds=20)
 
@@ -58,6 +59,14 @@ def test_a_monday_is_quiet_until_the_lines_open_then_peaks_and_ebbs() -> None:
     assert night < ebb < peak / 3
     expected = sum(SPIKE.rate_at(t / 10) / 10 for t in range(1200))
     assert len(due) == pytest.approx(expected, abs=4 * math.sqrt(expected))
+
+
+def test_a_surge_begins_and_ends_sharply() -> None:
+    due = list(offsets(Surge(rate=20, times=10, begins_after=20, lasts_seconds=10, seconds=60), seed=3))
+    before, during, after = (sum(1 for d in due if a <= d < b) for a, b in ((0, 20), (20, 30), (30, 60)))
+    assert before == pytest.approx(400, abs=4 * math.sqrt(400))
+    assert during == pytest.approx(2_000, abs=4 * math.sqrt(2_000))
+    assert after == pytest.approx(600, abs=4 * math.sqrt(600))
 
 
 def test_a_spike_below_its_base_is_refused() -> None:

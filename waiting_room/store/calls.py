@@ -68,11 +68,15 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """``again_seconds`` None: no call is left to make. ``decided``: this outcome decided the booking."""
+    """``again_seconds`` None: no call is left to make. ``decided``: this outcome decided the booking.
+
+    ``first_called_at``: when the first call for it was claimed.
+    """
 
     booking: Booking
     again_seconds: float | None
     decided: bool
+    first_called_at: datetime
 
 
 Lines = dict[str, tuple[int, int]]
@@ -163,6 +167,7 @@ async def record(
             booking,
             None if again_at is None else max((again_at - work.now).total_seconds(), 0.0),
             undecided and booking.known_state.decided,
+            work.attempts[outcome.key][0].claimed_at,
         )
     await work.write()
     return recorded, work.lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 
 import structlog
@@ -16,9 +17,8 @@ from workers.pacing.adaptive import AdaptiveLimit
 from workers.pacing.lanes import Lanes
 from workers.pacing.limit import Limit
 from workers.pacing.need import calls_needed
-from workers.pacing.pace import RunningPace
+from workers.pacing.pace import ClinicPace, Running
 from workers.pacing.view import LaneView, Why
-from workers.pacing.work import Verdict
 from workers.pulse import PulseWriter
 
 log = structlog.get_logger(__name__)
@@ -34,7 +34,7 @@ class Report:
         self._wait_target_seconds = wait_target_seconds
         metrics.CALLS_MAX.set(calls_max)
         self._lines: Lines = {}
-        self._paces: dict[str, RunningPace] = {}
+        self._paces: dict[str, ClinicPace] = {}
         self._told: set[str] = set()
 
     def saw_lines(self, lines: Lines) -> None:
@@ -54,9 +54,11 @@ class Report:
         metrics.CLINIC_CALL.labels(claim.kind, answered.outcome).observe(answered.seconds)
         if recorded.again_seconds is not None:
             metrics.RETRIES.labels(claim.kind).inc()
-        if claim.kind is CallKind.CONFIRM and answered.verdict is Verdict.ANSWERED:
-            self._paces.setdefault(booking.clinic_id, RunningPace()).add(slot_seconds)
+        pace = self._paces.setdefault(booking.clinic_id, ClinicPace())
+        pace.called(slot_seconds)
         if recorded.decided:
+            if booking.decided_at:
+                pace.decided((booking.decided_at - recorded.first_called_at).total_seconds(), time.monotonic())
             self._decided(booking)
         log.info(
             "clinic_call",
@@ -98,11 +100,13 @@ class Report:
             if view.why is not None:
                 lines[view.why] += 1
                 bookings[view.why] += max(line, view.waiting)
+            if pace is not None and view.breaker_open:
+                pace.down(now)
             if not view.ours:
                 continue  # or it would be counted twice: its new owner says what it needs
             needed += calls_needed(
                 line=max(line, view.waiting + view.in_flight),
-                call_seconds=(pace.mean if pace else None) or UNKNOWN_CALL_SECONDS,
+                call_seconds=(pace.slot.mean if pace else None) or UNKNOWN_CALL_SECONDS,
                 limit=view.limit,
                 breaker_open=view.breaker_open,
                 wait_target_seconds=self._wait_target_seconds,
@@ -120,17 +124,24 @@ class Report:
         return views
 
 
-def _pulse(view: LaneView, limit: Limit, pace: RunningPace | None, seq: int, line: int) -> ClinicPulse:
+def _pulse(view: LaneView, limit: Limit, pace: ClinicPace | None, seq: int, line: int) -> ClinicPulse:
     memory = limit.memory if isinstance(limit, AdaptiveLimit) else None
+    slot, decision = (Running(), Running()) if pace is None else (pace.slot, pace.decision)
     return ClinicPulse(
         seq=seq,
         line=line,
         limit=view.limit,
         in_flight=view.in_flight,
-        call_seconds=None if pace is None or pace.mean is None else round(pace.mean, 3),
-        call_sigma_seconds=None if pace is None else round(pace.sigma, 3),
+        call_seconds=_rounded(slot.mean),
+        call_sigma_seconds=None if slot.mean is None else round(slot.sigma, 3),
+        decide_seconds=_rounded(decision.mean),
+        decide_sigma_seconds=None if decision.mean is None else round(decision.sigma, 3),
         breaker_open=view.breaker_open,
         known_limit=None if memory is None else memory.limit,
         usual_seconds=None if memory is None else round(memory.seconds, 3),
         why=view.why,
     )
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)

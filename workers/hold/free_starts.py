@@ -24,8 +24,9 @@ LOOK_SECONDS, COUNT_AGAIN_SECONDS = 1.0, 60.0
 
 
 def starts_within(rules: Rules, now: datetime, days: int) -> int:
-    """Seats times starts of each provider's most frequent service, from ``now`` on. Pure."""
-    first, last = clinic_days(rules.timezone, now, now + timedelta(days=days))
+    """Seats times starts of each provider's most frequent service, from ``now`` on for so many days. Pure."""
+    until = now + timedelta(days=days)
+    first, last = clinic_days(rules.timezone, now, until)
     total = 0
     for provider in rules.providers.values():
         durations = {
@@ -35,7 +36,8 @@ def starts_within(rules: Rules, now: datetime, days: int) -> int:
         for duration in durations:
             day, count = first, 0
             while day <= last:
-                count += len(day_starts(provider.hours, duration, rules.timezone, day))
+                starts = day_starts(provider.hours, duration, rules.timezone, day)
+                count += sum(now <= start < until for start in starts) if day in (first, last) else len(starts)
                 day += timedelta(days=1)
             most = max(most, count)
         total += provider.capacity * most

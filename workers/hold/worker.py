@@ -181,7 +181,8 @@ class HoldWorker:
         ]
 
     def _report(self, outcome: Outcome) -> None:
-        held = Counter(booking.clinic_id for booking in outcome.due)
+        seated = (*outcome.due, *(each for each in outcome.decided if each.known_state.keeps_seat))
+        held = Counter(booking.clinic_id for booking in seated)
         for clinic_id, (seq, line) in outcome.lines.items():
             bookable = self.free_starts.held(clinic_id, held[clinic_id])
             self._pulse.saw_clinic(clinic_id, ClinicPulse(seq=seq, line=line, bookable=bookable))

@@ -89,7 +89,7 @@ SELECT
     count(*) AS claims,
     now() AS now
 FROM seat_claims AS s
-WHERE s.clinic_id = any($1::text[]) AND s.day >= current_date
+WHERE s.clinic_id = any($1::text[]) AND s.day >= current_date - 1 AND lower(s.during) >= now()
 GROUP BY s.clinic_id
 UNION ALL
 SELECT
