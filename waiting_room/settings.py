@@ -135,6 +135,18 @@ class Settings(BaseSettings):
         le=100_000,
         description="Bookings of one clinic a confirm worker keeps in memory; the rest waits in Kafka or PostgreSQL.",
     )
+    confirm_workers_min: int = Field(
+        1, ge=1, le=1_000, description="Confirm workers that `python -m workers supervise` runs at least."
+    )
+    confirm_workers_max: int = Field(
+        4, ge=1, le=1_000, description="Confirm workers it runs at the most; never more than there are partitions."
+    )
+    confirm_workers_down_after_seconds: float = Field(
+        120.0,
+        gt=0,
+        le=86_400,
+        description="A confirm worker goes when it was not needed for so long; the next a quarter of that later.",
+    )
     clinic_call_seconds: float = Field(
         10.0, gt=0, le=120, description="Deadline of one clinic call; a call's lease is longer."
     )
@@ -214,6 +226,8 @@ class Settings(BaseSettings):
     def _consistent(self) -> Settings:
         if self.clinic_lease_seconds <= self.clinic_call_seconds:
             raise ValueError("clinic_lease_seconds must be more than clinic_call_seconds")
+        if self.confirm_workers_min > self.confirm_workers_max:
+            raise ValueError("confirm_workers_min must not be more than confirm_workers_max")
         if self.hold_deadline_in_outage_seconds < self.hold_deadline_seconds:
             raise ValueError("hold_deadline_in_outage_seconds must not be less than hold_deadline_seconds")
         if self.ingress_answer_within_ms < self.ingress_accept_within_ms:

@@ -1,5 +1,7 @@
 """`python -m workers ROLE...`: runs one or several roles until SIGTERM or SIGINT.
 
+`python -m workers supervise` runs no role itself but confirm workers, as many as are needed.
+
 Exit status: 0 after an orderly stop, 1 when a role died (one log line says which and why), 2 for a bad setting.
 """
 
@@ -17,15 +19,18 @@ from waiting_room.supervise import Task, TaskDied, stop_on_signals, supervise
 from waiting_room.telemetry import logs
 from waiting_room.telemetry.health import HealthServer
 from workers.assemble import Role, task_of
+from workers.supervise.lifeline import die_with
 
 log = structlog.get_logger(__name__)
-ALL = "all"
+ALL, SUPERVISE = "all", "supervise"
 
 
 def roles_of(words: list[str]) -> list[Role]:
     """The roles these words mean, each once. Raises typer.BadParameter."""
+    if SUPERVISE in words:
+        raise typer.BadParameter(f"{SUPERVISE!r} goes with nothing else")
     if unknown := [word for word in words if word != ALL and word not in list(Role)]:
-        raise typer.BadParameter(f"{unknown[0]!r} is none of {', '.join([*Role, ALL])}")
+        raise typer.BadParameter(f"{unknown[0]!r} is none of {', '.join([*Role, ALL, SUPERVISE])}")
     return [role for role in Role if ALL in words or role in words]
 
 
@@ -33,27 +38,45 @@ def main(
     roles: Annotated[
         list[str],
         typer.Argument(
-            metavar="|".join([*Role, ALL]),
-            help="What this process shall do, one role or several; 'all' is everything.",
+            metavar="|".join([*Role, ALL, SUPERVISE]),
+            help="What this process shall do, one role or several; 'all' is everything. "
+            "'supervise' starts confirm workers instead, as many as their clinics need.",
         ),
     ],
+    parent: Annotated[int | None, typer.Option(hidden=True, help="End when this process, our parent, does.")] = None,
 ) -> None:
     """Run these roles in one process until told to stop."""
-    chosen = roles_of(roles)
+    if parent is not None:
+        die_with(parent)
+    supervises = roles == [SUPERVISE]
+    chosen = [] if supervises else roles_of(roles)
     settings = load()
-    logs.configure("+".join(chosen), settings.log_level)
+    logs.configure("+".join(chosen) or SUPERVISE, settings.log_level)
+    if parent is not None:
+        structlog.contextvars.bind_contextvars(worker=settings.worker_id)  # its siblings write to the same log
     collector.calm()
-    raise typer.Exit(uvloop.run(_run(settings, chosen)))
+    raise typer.Exit(uvloop.run(_supervise(settings) if supervises else _work(settings, chosen)))
 
 
-async def _run(settings: Settings, roles: list[Role]) -> int:
-    stop = stop_on_signals()
+async def _work(settings: Settings, roles: list[Role]) -> int:
     tasks: dict[str, Task] = {role.value: task_of(role, settings) for role in roles}
+    return await _run(settings, tasks, shutdown_seconds=settings.shutdown_seconds)
+
+
+async def _supervise(settings: Settings) -> int:
+    from workers.supervise import supervisor
+
+    tasks: dict[str, Task] = {SUPERVISE: supervisor.Supervisor(settings).run}
+    return await _run(settings, tasks, shutdown_seconds=supervisor.shutdown_seconds(settings))
+
+
+async def _run(settings: Settings, tasks: dict[str, Task], *, shutdown_seconds: float) -> int:
+    stop = stop_on_signals()
     if settings.metrics_port:
-        tasks["health"] = HealthServer(settings.metrics_host, settings.metrics_port, roles).run
+        tasks["health"] = HealthServer(settings.metrics_host, settings.metrics_port, tuple(tasks)).run
     log.info("started", worker_id=settings.worker_id)
     try:
-        await supervise(stop, tasks, shutdown_seconds=settings.shutdown_seconds)
+        await supervise(stop, tasks, shutdown_seconds=shutdown_seconds)
     except TaskDied as error:
         log.error("task_died", task=str(error), error=repr(error.__cause__), exc_info=error)
         return 1

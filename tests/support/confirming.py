@@ -20,7 +20,7 @@ from tests.stack import Kafka
 from tests.support.database import Database
 from tests.support.running import running
 from tests.support.world import ClinicSpec, clinics, seed, settings_for
-from tests.support.written import plant
+from tests.support.written import plant, plant_many
 from waiting_room.domain.appointment import By, EventType, Reason
 from waiting_room.messages import Confirmation, encode
 from waiting_room.settings import Settings
@@ -58,21 +58,26 @@ class Site:
             await self.ring(*bookings)
         return bookings
 
+    async def rush(self, count: int) -> list[Booking]:
+        """As ``hold``, for a great many."""
+        bookings = await plant_many(self._owner, self.spec, self._planted + 1, count)
+        self._planted += count
+        sent = [
+            await self._producer.send(
+                CLINIC_CONFIRMATIONS,
+                _doorbell(booking),
+                key=self.spec.clinic_id.encode(),
+                partition=self.spec.partition,
+            )
+            for booking in bookings
+        ]
+        await asyncio.gather(*sent)
+        return bookings
+
     async def ring(self, *bookings: Booking, priority: bool = False) -> None:
         """As hold and sweep do."""
         for booking in bookings:
-            await self.append(
-                encode(
-                    Confirmation(
-                        booking_ref=booking.booking_ref,
-                        clinic_id=booking.clinic_id,
-                        revision=1,
-                        ticket=booking.ticket or 0,
-                        held_at=booking.held_at or booking.accepted_at,
-                    )
-                ),
-                priority=priority,
-            )
+            await self.append(_doorbell(booking), priority=priority)
 
     async def append(self, value: bytes | None, *, key: str | None = None, priority: bool = False) -> None:
         """Any record, in the clinic's partition."""
@@ -146,6 +151,18 @@ class Site:
             await until(all_so, seconds)
         except TimeoutError:
             raise AssertionError(f"not {status}/{clinic_state} but {sorted(seen)}") from None
+
+
+def _doorbell(booking: Booking) -> bytes:
+    return encode(
+        Confirmation(
+            booking_ref=booking.booking_ref,
+            clinic_id=booking.clinic_id,
+            revision=1,
+            ticket=booking.ticket or 0,
+            held_at=booking.held_at or booking.accepted_at,
+        )
+    )
 
 
 async def until(check: Callable[[], Awaitable[bool] | bool], seconds: float = 15.0) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from tests.support.commands import APP, REFS
@@ -35,24 +36,8 @@ async def plant(
     """
     async with conn.transaction():
         journal = await Journal.open(conn, [spec.clinic_id])
-        start_at = tomorrow(0) + timedelta(minutes=30 * number)
-        booking = Booking(
-            clinic_id=spec.clinic_id,
-            booking_ref=REFS.derive(spec.clinic_id, APP, str(number)),
-            app_id=app_id,
-            accepted_at=since or journal.now,
-            held_at=since or journal.now,
-            ticket=journal.next_ticket(spec.clinic_id),
-            provider_id=spec.provider_id,
-            seat=0,
-            service_type=SERVICE,
-            start_at=start_at,
-            end_at=start_at + timedelta(minutes=30),
-            patient_id="patient",
-            patient=json.dumps({"id": "patient"}),
-            hold_until=hold_until or start_at,
-            next_attempt_at=next_attempt_at,
-        )
+        booking = _new(journal, spec, number, app_id=app_id, since=since, hold_until=hold_until)
+        booking.next_attempt_at = next_attempt_at
         for event in events:
             cancelled = event is EventType.CANCELLED
             journal.record(
@@ -62,13 +47,53 @@ async def plant(
             booking.decided_at = since
         await journal.write()
         if booking.known_state.keeps_seat:
-            await conn.execute(
-                "INSERT INTO seat_claims VALUES ($1, $2, 0, tstzrange($3, $4), $5, $6, 1)",
-                spec.clinic_id,
-                spec.provider_id,
-                booking.start_at,
-                booking.end_at,
-                start_at.date(),
-                booking.booking_ref,
-            )
+            await _claim_seats(conn, spec, [booking])
     return booking
+
+
+async def plant_many(conn: Connection, spec: ClinicSpec, first: int, count: int) -> list[Booking]:
+    """As ``plant`` for the numbers from ``first`` on, all of them held; thousands in a second."""
+    async with conn.transaction():
+        journal = await Journal.open(conn, [spec.clinic_id])
+        bookings = [_new(journal, spec, number) for number in range(first, first + count)]
+        for booking in bookings:
+            for event in HELD:
+                journal.record(booking, event)
+        await journal.write()
+        await _claim_seats(conn, spec, bookings)
+    return bookings
+
+
+def _new(
+    journal: Journal,
+    spec: ClinicSpec,
+    number: int,
+    *,
+    app_id: str = APP,
+    since: datetime | None = None,
+    hold_until: datetime | None = None,
+) -> Booking:
+    start_at = tomorrow(0) + timedelta(minutes=30 * number)
+    return Booking(
+        clinic_id=spec.clinic_id,
+        booking_ref=REFS.derive(spec.clinic_id, APP, str(number)),
+        app_id=app_id,
+        accepted_at=since or journal.now,
+        held_at=since or journal.now,
+        ticket=journal.next_ticket(spec.clinic_id),
+        provider_id=spec.provider_id,
+        seat=0,
+        service_type=SERVICE,
+        start_at=start_at,
+        end_at=start_at + timedelta(minutes=30),
+        patient_id="patient",
+        patient=json.dumps({"id": "patient"}),
+        hold_until=hold_until or start_at,
+    )
+
+
+async def _claim_seats(conn: Connection, spec: ClinicSpec, bookings: Sequence[Booking]) -> None:
+    await conn.executemany(
+        "INSERT INTO seat_claims VALUES ($1, $2, 0, tstzrange($3, $4), ($3 AT TIME ZONE 'UTC')::date, $5, 1)",
+        [(spec.clinic_id, spec.provider_id, each.start_at, each.end_at, each.booking_ref) for each in bookings],
+    )

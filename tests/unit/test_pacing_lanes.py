@@ -198,6 +198,17 @@ def test_what_has_started_when_it_is_revoked_goes_on_but_is_not_tried_again() ->
     assert world.lanes.offsets.committable() == {}
 
 
+def test_a_lane_that_only_ends_its_calls_is_not_ours_any_more() -> None:
+    world = World(limit=1)
+    world.ring("1", "2")
+    (work,) = world.start()
+    assert world.lanes.views(world.now)["A"].ours
+    world.lanes.revoked([NORMAL, PRIORITY], world.now)
+    assert not world.lanes.views(world.now)["A"].ours
+    world.end(work)
+    assert world.lanes.views(world.now) == {}
+
+
 def test_what_is_read_again_while_it_is_under_way_is_not_started_twice() -> None:
     world = World(limit=2)
     world.ring("1")

@@ -42,6 +42,7 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"CLINIC_CALL_SECONDS": "15", "CLINIC_LEASE_SECONDS": "15"}, "clinic_lease_seconds must be more than"),
         ({"INGRESS_ANSWER_WITHIN_MS": "1000"}, "ingress_answer_within_ms must not be less than"),
         ({"KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}, "kafka_sasl_username and kafka_sasl_password go with a SASL"),
+        ({"CONFIRM_WORKERS_MIN": "5"}, "confirm_workers_min must not be more than confirm_workers_max"),
         ({"KAFKA_MIN_INSYNC_REPLICAS": "2"}, "kafka_min_insync_replicas must not be more than"),
     ],
 )

@@ -48,6 +48,13 @@ CALLS_NEEDED = Gauge(
     "waiting_room_confirm_calls_needed", "Calls at once that this worker's clinics need to meet the wait target."
 )
 CALLS_MAX = Gauge("waiting_room_confirm_calls_max", "Calls at once that this worker carries.")
+WORKERS_DESIRED = Gauge("waiting_room_confirm_workers_desired", "Confirm workers that carry the calls needed.")
+WORKERS_RUNNING = Gauge("waiting_room_confirm_workers_running", "Confirm workers that the supervisor has running.")
+REBALANCES = Counter(
+    "waiting_room_confirm_rebalances_total",
+    "Times the supervised workers had to share the partitions anew, by why: up, down, or a worker died.",
+    ["why"],
+)
 RETRIES = Counter("waiting_room_retries_total", "Clinic calls that will be made again.", ["kind"])
 
 # relay, webhooks, sweep

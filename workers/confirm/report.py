@@ -98,6 +98,8 @@ class Report:
             if view.why is not None:
                 lines[view.why] += 1
                 bookings[view.why] += max(line, view.waiting)
+            if not view.ours:
+                continue  # or it would be counted twice: its new owner says what it needs
             needed += calls_needed(
                 line=max(line, view.waiting + view.in_flight),
                 call_seconds=(pace.mean if pace else None) or UNKNOWN_CALL_SECONDS,

@@ -23,7 +23,9 @@ class Why(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LaneView:
-    """``why`` is None while nothing waits. ``overflows``: more of its line is in PostgreSQL only."""
+    """``why`` is None while nothing waits. ``overflows``: more of its line is in PostgreSQL only. ``ours``: it is not
+    just what is still under way at a clinic that is another worker's by now.
+    """
 
     limit: int
     in_flight: int
@@ -31,16 +33,17 @@ class LaneView:
     breaker_open: bool
     overflows: bool = False
     why: Why | None = None
+    ours: bool = True
 
 
 def view_of(lane: Lane, now: float, *, for_worker: bool) -> LaneView:
     """``for_worker``: it could start a call if the worker's budget allowed it."""
-    down = lane.breaker.open
+    down, ours = lane.breaker.open, bool(lane.sources)
     why = None
-    if down and (lane.waiting_all or lane.overflow.on):
+    if down and ours and (lane.waiting_all or lane.overflow.on):
         why = Why.BREAKER
     elif for_worker:
         why = Why.WORKER
     elif lane.waiting_all:
         why = Why.CLINIC if lane.has_due(now) or lane.in_flight else Why.PARKED
-    return LaneView(lane.limit.allowed(now), lane.in_flight, lane.waiting_all, down, lane.overflow.on, why)
+    return LaneView(lane.limit.allowed(now), lane.in_flight, lane.waiting_all, down, lane.overflow.on, why, ours)
