@@ -120,7 +120,7 @@ class _Reader:
         self._lanes = Lanes(
             calls_max=CONCURRENCY, lane_max=MESSAGES, gap_max=MESSAGES, make_limit=lambda key: FixedLimit(1)
         )
-        self._runner = Runner(self._lanes, self._work, lambda: None)
+        self._runner = Runner(self._lanes, self._work, begins=lambda: None, changed=lambda: None)
         self._left = MESSAGES
         self._done = asyncio.Event()
         self._drained = Drained()

@@ -19,7 +19,7 @@ from tests.support.confirming import Site, sites, until
 from tests.support.database import Database
 from tests.support.processes import gauges, process_of
 
-CALLS_MAX, MOST = 8, 3
+CALLS_MAX, MOST, EACH = 8, 3, 20
 DESIRED, RUNNING = "waiting_room_confirm_workers_desired", "waiting_room_confirm_workers_running"
 
 
@@ -28,7 +28,7 @@ async def supervised(folder: Path, site: Site, **settings: Any) -> AsyncIterator
     values = {
         "confirm_calls_max": CALLS_MAX,
         "confirm_workers_max": MOST,
-        "confirm_workers_down_after_seconds": 4.0,
+        "confirm_workers_down_after_seconds": 3.0,
         "confirm_wait_target_seconds": 5.0,
     }
     worker = process_of(folder, "supervise", "super", site.settings, **{**values, **settings})
@@ -60,7 +60,7 @@ async def test_a_stuck_clinic_adds_no_worker_however_long_its_line(
                 return (await gauges(child_url(worker))).get("waiting_room_bookings_waiting{breaker}") == 10_000
 
             await until(known_to_be_down, 30)
-            for _ in range(10):
+            for _ in range(6):
                 await asyncio.sleep(0.5)
                 assert await known_to_be_down()
             assert {desired for desired, _ in seen} == {1.0}
@@ -75,14 +75,14 @@ async def test_workers_come_for_a_rush_and_go_one_by_one(
     async with sites(database, fresh_kafka, 30, concurrency=2, behaviour=behaviour) as many:
         async with supervised(tmp_path, many[0]) as worker:
             for site in many:
-                await site.rush(30)
+                await site.rush(EACH)
 
             async def rushing() -> bool:
                 own = await gauges(worker.url)
                 return own[DESIRED] > MOST and own[RUNNING] == MOST
 
             await until(rushing, 30)
-            await until(lambda: all(len(site.records()) == 30 for site in many), 60)
+            await until(lambda: all(len(site.records()) == EACH for site in many), 60)
 
             async def alone() -> bool:
                 return (await gauges(worker.url))[RUNNING] == 1
@@ -96,7 +96,7 @@ async def test_workers_come_for_a_rush_and_go_one_by_one(
         assert counted == {"up": len(ups), "down": 2}
         assert all(before[1] == after[0] for before, after in pairwise(steps))
         async with database.owner() as owner:
-            assert await owner.fetchval("SELECT count(*) FROM appointments WHERE status = 'confirmed'") == 900
+            assert await owner.fetchval("SELECT count(*) FROM appointments WHERE status = 'confirmed'") == 30 * EACH
         for site in many:
             assert {record.times_accepted for record in site.records().values()} == {1}
             assert site.clinic.stats(0).max_in_flight <= 2

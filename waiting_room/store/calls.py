@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 from waiting_room.domain.call_plan import Wait, plan
 from waiting_room.domain.call_resolution import resolve
@@ -89,6 +89,21 @@ async def load_systems(conn: Connection, clinic_ids: Iterable[str]) -> dict[str,
         row["clinic_id"]: ClinicSystem(**{**row, "adapter": AdapterKind(row["adapter"])})
         for row in await conn.fetch(_SQL["load_systems"], list(clinic_ids))
     }
+
+
+class Leased(NamedTuple):
+    """A call under way, by its lease: for ``seconds`` more."""
+
+    clinic_id: str
+    booking_ref: str
+    partition: int
+    withdrawing: bool
+    seconds: float
+
+
+async def leased(conn: Connection, partitions: Iterable[int]) -> list[Leased]:
+    """Every call under way at clinics of these partitions, whoever makes it."""
+    return [Leased(*row) for row in await conn.fetch(_SQL["leased"], list(partitions))]
 
 
 async def lines_in(conn: Connection, partitions: Iterable[int]) -> list[tuple[str, int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -48,15 +49,21 @@ class Answered:
 
 
 class Lease:
-    """A claim's time as this machine knows it: counted from before the claim was asked for, and through suspend."""
+    """A claim's time as this machine knows it: counted from before the claim was asked for, and through suspend.
 
-    def __init__(self, lease_seconds: float, call_seconds: float) -> None:
+    ``stood_still``: whether this process has, since then. Its booking may be another worker's to call by now.
+    """
+
+    def __init__(self, lease_seconds: float, call_seconds: float, stood_still: Callable[[], bool]) -> None:
+        self._stood_still = stood_still
         self._send_by = time.clock_gettime(time.CLOCK_BOOTTIME) + lease_seconds - call_seconds
 
     def check(self) -> None:
-        """Raises LeaseLost if a call sent now could outlast the claim."""
+        """Raises LeaseLost if a call sent now could outlast the claim, or meet another's."""
         if time.clock_gettime(time.CLOCK_BOOTTIME) > self._send_by:
             raise LeaseLost("the claim was too long in coming")
+        if self._stood_still():
+            raise LeaseLost("we stood still")
 
 
 async def make(claim: Claim, gateway: Gateway, lease: Lease) -> Answered:

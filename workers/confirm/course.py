@@ -12,23 +12,22 @@ import structlog
 from waiting_room.domain.clinic_call import CallKind, Failed
 from waiting_room.domain.failures import Failure
 from waiting_room.store.calls import Claim, Finished, Later, Outcome
+from workers.confirm.adopting import ELSEWHERE_SECONDS
 from workers.confirm.batcher import CannotBeStored
 from workers.confirm.call import Answered, Lease, make
 from workers.confirm.clinics import Clinics
 from workers.confirm.ledger import Ledger
 from workers.confirm.report import Report
+from workers.confirm.standstill import Standstill
 from workers.pacing.disposition import FINISHED, LONGEST_ASIDE_SECONDS, Action, Disposition, after_record, dispose
 from workers.pacing.lanes import Lanes
 from workers.pacing.tokens import Tokens
-from workers.pacing.work import Work
+from workers.pacing.work import Verdict, Work
 
 log = structlog.get_logger(__name__)
 PutAside = Callable[[Work, str], Awaitable[None]]
 WITHOUT_TOKENS_SECONDS = 60.0
 """Until what would be put aside is tried again, while there is reason to believe that the fault is not its own."""
-
-ELSEWHERE_SECONDS = 2.0
-"""How often to ask whether another worker's call is over: most are, long before their leases end."""
 
 
 class Course:
@@ -43,6 +42,7 @@ class Course:
         ledger: Ledger,
         clinics: Clinics,
         report: Report,
+        standstill: Standstill,
         put_aside: PutAside,
         slot_freed: Callable[[], None],
         *,
@@ -54,6 +54,7 @@ class Course:
         self._ledger = ledger
         self._clinics = clinics
         self._report = report
+        self._standstill = standstill
         self._put_aside = put_aside
         self._slot_freed = slot_freed
         self._lease_seconds = lease_seconds
@@ -78,8 +79,8 @@ class Course:
         self._lanes.finished(work, time.monotonic(), disposition)
 
     async def _run(self, work: Work) -> Disposition:
-        started = time.monotonic()
-        lease = Lease(self._lease_seconds, self._call_seconds)
+        started, standstills = time.monotonic(), self._standstill.times
+        lease = Lease(self._lease_seconds, self._call_seconds, lambda: self._standstill.times != standstills)
         claimed = await self._ledger.claim(work.key)
         match claimed:
             case Finished(expired=expired):
@@ -91,19 +92,22 @@ class Course:
                 self._report.expired(expired)
                 return Disposition(Action.PARK if seconds > LONGEST_ASIDE_SECONDS else Action.ASIDE, seconds)
             case Claim():
-                return await self._call(work, claimed, lease, started)
+                return await self._call(work, claimed, lease, started, standstills)
 
-    async def _call(self, work: Work, claim: Claim, lease: Lease, started: float) -> Disposition:
+    async def _call(self, work: Work, claim: Claim, lease: Lease, started: float, standstills: int) -> Disposition:
         self._report.call_starts(claim)
         answered = await make(claim, self._clinics.gateway(work.clinic_id), lease)
+        measured = self._standstill.times == standstills
+        if not measured and answered.verdict is Verdict.FAILED:
+            answered = replace(answered, verdict=Verdict.NOT_ASKED)  # it was us who did not listen
         self._lanes.answered(
             work,
             time.monotonic(),
             answered.verdict,
-            seconds=answered.seconds if claim.kind is CallKind.CONFIRM else None,
+            seconds=answered.seconds if measured and claim.kind is CallKind.CONFIRM else None,
             retry_after_seconds=answered.retry_after_seconds,
         )
-        slot_seconds = time.monotonic() - started
+        slot_seconds = time.monotonic() - started if measured else None
         self._slot_freed()
         answered, disposition = self._disposed(work, claim, answered)
         outcome = Outcome(work.key, claim.attempt, answered.answer, disposition.after_seconds)

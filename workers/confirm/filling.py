@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import structlog
 
 from waiting_room.store import calls
 from waiting_room.store.faults import passes
 from waiting_room.store.pool import Pool
-from waiting_room.topics import CLINIC_CONFIRMATIONS
-from workers.confirm.clinics import Clinics
 from workers.pacing.lanes import Lanes
 from workers.pacing.overflow import Refill
 from workers.pacing.work import Rank
@@ -26,14 +24,12 @@ AT_ONCE = 4
 class Filling:
     """``look`` is called after each round of the lanes; ``filled`` is called when a lane has got more."""
 
-    def __init__(self, pool: Pool, lanes: Lanes, clinics: Clinics, filled: Callable[[], None]) -> None:
+    def __init__(self, pool: Pool, lanes: Lanes, filled: Callable[[], None]) -> None:
         self._pool = pool
         self._lanes = lanes
-        self._clinics = clinics
         self._filled = filled
         self._tasks: set[asyncio.Task[None]] = set()
         self._room = asyncio.Semaphore(AT_ONCE)
-        self._to_adopt: set[int] = set()
 
     def look(self) -> None:
         """Start to read what the lanes ask for."""
@@ -41,34 +37,6 @@ class Filling:
             task = asyncio.create_task(self._fill(refill), name=f"fill {refill.clinic_id}")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-
-    def assigned(self, partitions: Iterable[int]) -> None:
-        """These are ours now: their clinics' lines are looked for in PostgreSQL soon."""
-        self._to_adopt.update(partitions)
-
-    def revoked(self, partitions: Iterable[int]) -> None:
-        """These are not any more."""
-        self._to_adopt.difference_update(partitions)
-
-    async def adopt(self) -> None:
-        """Open the lanes of clinics that share a partition and have a line: nobody may ring for it any more."""
-        wanted = set(self._to_adopt)
-        if not wanted:
-            return
-        try:
-            async with self._pool.acquire() as conn:
-                found = await calls.lines_in(conn, wanted)
-        except Exception as error:
-            if not passes(error):
-                raise
-            log.warning("lines_not_read", error=type(error).__name__)
-            return
-        await self._clinics.know(clinic_id for clinic_id, _ in found)
-        for clinic_id, partition in found:
-            if partition in self._to_adopt and self._clinics.shares(clinic_id):
-                self._lanes.adopt(clinic_id, (CLINIC_CONFIRMATIONS, partition), time.monotonic())
-        self._to_adopt -= wanted
-        self._filled()
 
     async def stop(self) -> None:
         """Give up what is being read."""

@@ -16,9 +16,9 @@ from waiting_room.messages import Unreadable
 from waiting_room.settings import Settings
 from waiting_room.telemetry.health import say_ready
 from waiting_room.topics import CLINIC_CONFIRMATIONS, CLINIC_CONFIRMATIONS_PRIORITY
+from workers.confirm.adopting import Adopting
 from workers.confirm.clinics import Clinics
 from workers.confirm.doorbell import ring_of
-from workers.confirm.filling import Filling
 from workers.confirm.runner import Runner
 from workers.pacing.lanes import Lanes
 from workers.pacing.offsets import Partition
@@ -36,15 +36,16 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
     """One member of the group ``confirm``. The range assignor gives it a clinic's partition of both topics."""
 
     def __init__(
-        self, settings: Settings, lanes: Lanes, clinics: Clinics, filling: Filling, producer: Producer
+        self, settings: Settings, lanes: Lanes, clinics: Clinics, adopting: Adopting, producer: Producer
     ) -> None:
         self._lanes = lanes
         self._clinics = clinics
-        self._filling = filling
+        self._adopting = adopting
         self._producer = producer
         # A long absence of PostgreSQL is waited out here; heartbeats go on beside it.
         self._consumer = group_consumer(settings, GROUP, max_poll_interval_ms=3_600_000)
         self._assignments = 0
+        self._assigned = False
         self._paused: frozenset[Partition] = frozenset()
 
     async def start(self) -> None:
@@ -61,13 +62,22 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def read(self, runner: Runner, finish: asyncio.Event) -> None:
         """Line up what is rung for, until told to finish."""
-        while not finish.is_set():
-            polled = await self._consumer.getmany(timeout_ms=200, max_records=READ_AT_ONCE)
-            assignments = self._assignments
-            records = [record for batch in polled.values() for record in batch]
-            if records:
-                await self._take(records, assignments)
-                runner.look_again()
+        finishing = asyncio.create_task(finish.wait(), name="finish reading")
+        try:
+            while not finish.is_set():
+                # While the group rebalances this waits, whatever the timeout.
+                polling = asyncio.create_task(self._poll(), name="poll doorbells")
+                await asyncio.wait({polling, finishing}, return_when=asyncio.FIRST_COMPLETED)
+                if not polling.done():
+                    polling.cancel()
+                    await asyncio.gather(polling, return_exceptions=True)
+                    return
+                records, assignments = polling.result()
+                if records:
+                    await self._take(records, assignments)
+                    runner.look_again()
+        finally:
+            finishing.cancel()
 
     async def commit(self) -> None:
         """Store the lowest unfinished offsets; what is not committed is read again and found done."""
@@ -89,8 +99,9 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
             self._lanes.offsets.committed({tuple(where): offset for where, offset in offsets.items()})
 
     def apply_pauses(self) -> None:
-        """Pause and resume as the lanes ask."""
-        wanted = self._lanes.pauses
+        """Pause and resume as the lanes ask, and until partitions that are new to us are adopted."""
+        unread = {(topic, number) for number in self._adopting.waiting for topic in TOPICS}
+        wanted = self._lanes.pauses | unread
         if wanted == self._paused:
             return
         ours = self._consumer.assignment()
@@ -100,8 +111,13 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
 
     @property
     def paused(self) -> int:
-        """Partitions that are not read for now."""
-        return len(self._paused)
+        """Partitions that are not read for now because a lane is full."""
+        return len(self._lanes.pauses)
+
+    @property
+    def settled(self) -> bool:
+        """Whether we know what is ours: not while the group rebalances."""
+        return self._assigned and not self._adopting.waiting
 
     async def put_aside(self, record: ConsumerRecord, reason: str) -> None:
         """Write the record to the dead-letter topic; waits for Kafka as long as it takes."""
@@ -117,9 +133,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
         """Commit what is finished. Calls under way go on: their claims are ours, whoever reads the partition."""
         if revoked:
             await self.commit()
-        self._assignments += 1
-        self._filling.revoked({where.partition for where in revoked})
-        self._lanes.revoked([tuple(where) for where in revoked], time.monotonic())
+        self._forget([tuple(where) for where in revoked])
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """Read from what was committed; a new assignment starts unpaused.
@@ -127,10 +141,28 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
         Nothing here may wait: the consumer could hand out records before the lanes know their partitions.
         """
         self._lanes.assigned([tuple(where) for where in assigned])
-        self._filling.assigned({where.partition for where in assigned})
+        self._adopting.assigned({where.partition for where in assigned})
+        self._assigned = True
         self._paused = frozenset()
         self.apply_pauses()
+        log.info("partitions_assigned", partitions=len({where.partition for where in assigned}))
         say_ready(GROUP)
+
+    def join_anew(self) -> None:
+        """The group may have given our partitions to others without our knowing: start nothing of them any more."""
+        self._forget(self._lanes.offsets.assignment)
+        self._consumer.subscribe(list(TOPICS), listener=self)
+
+    def _forget(self, partitions: Collection[Partition]) -> None:
+        self._assignments += 1
+        self._assigned = False
+        self._adopting.revoked({number for _, number in partitions})
+        self._lanes.revoked(partitions, time.monotonic())
+
+    async def _poll(self) -> tuple[list[ConsumerRecord], int]:
+        """Records, and which assignment they are of."""
+        polled = await self._consumer.getmany(timeout_ms=200, max_records=READ_AT_ONCE)
+        return [record for batch in polled.values() for record in batch], self._assignments
 
     async def _take(self, records: list[ConsumerRecord], assignments: int) -> None:
         """Offer what was read, each partition in the order of its offsets."""

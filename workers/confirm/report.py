@@ -48,14 +48,17 @@ class Report:
         if claim.kind is CallKind.CONFIRM and claim.attempt == 1 and claim.booking.held_at:
             metrics.CONFIRM_WAIT.observe(max((datetime.now(UTC) - claim.booking.held_at).total_seconds(), 0.0))
 
-    def call_ended(self, claim: Claim, answered: Answered, recorded: Recorded, slot_seconds: float) -> None:
-        """Its outcome is stored. ``slot_seconds``: how long it took one of the clinic's slots, claim included."""
+    def call_ended(self, claim: Claim, answered: Answered, recorded: Recorded, slot_seconds: float | None) -> None:
+        """Its outcome is stored. ``slot_seconds``: how long it took one of the clinic's slots, claim included; None if
+        that could not be measured.
+        """
         booking, state = recorded.booking, recorded.booking.known_state
         metrics.CLINIC_CALL.labels(claim.kind, answered.outcome).observe(answered.seconds)
         if recorded.again_seconds is not None:
             metrics.RETRIES.labels(claim.kind).inc()
         pace = self._paces.setdefault(booking.clinic_id, ClinicPace())
-        pace.called(slot_seconds)
+        if slot_seconds is not None:
+            pace.called(slot_seconds)
         if recorded.decided:
             if booking.decided_at:
                 pace.decided((booking.decided_at - recorded.first_called_at).total_seconds(), time.monotonic())
@@ -89,8 +92,10 @@ class Report:
                 metrics.ETA_OUTCOMES.labels("within" if waited <= booking.eta_p90 else "later").inc()
                 metrics.ETA_ERROR.observe(abs(waited - booking.eta_p50) / max(booking.eta_p50, 1.0))
 
-    def look(self, lanes: Lanes, paused: int, now: float) -> dict[str, LaneView]:
-        """Take the lanes' state into gauges and pulses; the views of all lanes."""
+    def look(self, lanes: Lanes, now: float, *, paused: int, settled: bool) -> dict[str, LaneView]:
+        """Take the lanes' state into gauges and pulses; the views of all lanes. Until it is ``settled`` whose clinics
+        are whose, what was needed last stands.
+        """
         views, limits = lanes.views(now), lanes.limits()
         lines, bookings, needed = dict.fromkeys(Why, 0), dict.fromkeys(Why, 0), 0
         for clinic_id, view in views.items():
@@ -105,7 +110,7 @@ class Report:
             if not view.ours:
                 continue  # or it would be counted twice: its new owner says what it needs
             needed += calls_needed(
-                line=max(line, view.waiting + view.in_flight),
+                line=_line(view, seq, line),
                 call_seconds=(pace.slot.mean if pace else None) or UNKNOWN_CALL_SECONDS,
                 limit=view.limit,
                 breaker_open=view.breaker_open,
@@ -116,12 +121,21 @@ class Report:
         for why in Why:
             metrics.LINES_WAITING.labels(why).set(lines[why])
             metrics.BOOKINGS_WAITING.labels(why).set(bookings[why])
-        metrics.CALLS_NEEDED.set(needed)
+        if settled:
+            metrics.CALLS_NEEDED.set(needed)
         metrics.CALLS_IN_FLIGHT.set(lanes.started)
         metrics.LANE_WAITING.set(sum(view.waiting for view in views.values()))
         metrics.BREAKERS_OPEN.set(sum(view.breaker_open for view in views.values()))
         metrics.PARTITIONS_PAUSED.set(paused)
         return views
+
+
+def _line(view: LaneView, seq: int, line: int) -> int:
+    """How many bookings a clinic has to be called for. Once PostgreSQL has said how many, that counts: after a
+    rebalance most of what is rung for is long done, and would have workers come for it that cause the next one.
+    """
+    here = view.waiting + view.in_flight
+    return max(line, min(here, 1)) if seq else here
 
 
 def _pulse(view: LaneView, limit: Limit, pace: ClinicPace | None, seq: int, line: int) -> ClinicPulse:

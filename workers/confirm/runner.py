@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from workers.confirm.standstill import LOOK_EVERY_SECONDS
 from workers.pacing.lanes import Lanes
 from workers.pacing.work import Work
 
@@ -16,11 +17,20 @@ SHORTEST_ALARM_SECONDS = 0.001
 
 
 class Runner:
-    """Each work that starts is one task. ``changed`` is called after each round, for pauses that may be due."""
+    """Each work that starts is one task. ``begins`` is called before each round, at least every LOOK_EVERY_SECONDS;
+    ``changed`` after it, for pauses that may be due.
+    """
 
-    def __init__(self, lanes: Lanes, run: Callable[[Work], Awaitable[None]], changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        lanes: Lanes,
+        run: Callable[[Work], Awaitable[None]],
+        begins: Callable[[], None],
+        changed: Callable[[], None],
+    ) -> None:
         self._lanes = lanes
         self._run = run
+        self._begins = begins
         self._changed = changed
         self._under_way: set[asyncio.Task[None]] = set()
         self._round: asyncio.Handle | None = None
@@ -34,6 +44,7 @@ class Runner:
 
     def _start(self) -> None:
         self._round = None
+        self._begins()
         now = time.monotonic()
         for work in self._lanes.next(now):
             task = asyncio.create_task(self._one(work), name=f"confirm {work.booking_ref}")
@@ -44,9 +55,8 @@ class Runner:
             self._alarm.cancel()
             self._alarm = None
         wake_at = self._lanes.wake_at()
-        if wake_at is not None:
-            after = max(wake_at - now, SHORTEST_ALARM_SECONDS)
-            self._alarm = asyncio.get_running_loop().call_later(after, self.look_again)
+        after = LOOK_EVERY_SECONDS if wake_at is None else min(wake_at - now, LOOK_EVERY_SECONDS)
+        self._alarm = asyncio.get_running_loop().call_later(max(after, SHORTEST_ALARM_SECONDS), self.look_again)
 
     async def _one(self, work: Work) -> None:
         try:

@@ -9,6 +9,7 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, cast
 
+import structlog
 from aiokafka import ConsumerRecord
 
 from clinic_adapter.transport import Transport, open_transport
@@ -17,6 +18,7 @@ from waiting_room.settings import Settings
 from waiting_room.store.pool import Pool, create_pool
 from waiting_room.supervise import pause, supervise
 from waiting_room.topics import CLINIC_PULSE
+from workers.confirm.adopting import Adopting
 from workers.confirm.clinics import Clinics
 from workers.confirm.course import Course
 from workers.confirm.doorbell import record_of
@@ -27,12 +29,14 @@ from workers.confirm.memory import Memory
 from workers.confirm.outages import Outages
 from workers.confirm.report import Report
 from workers.confirm.runner import Runner
+from workers.confirm.standstill import Standstill
 from workers.pacing.adaptive import AdaptiveLimit
 from workers.pacing.lanes import Lanes
 from workers.pacing.limit import Limit
 from workers.pacing.work import Work
 from workers.pulse import PulseWriter
 
+log = structlog.get_logger(__name__)
 LOOK_EVERY_SECONDS, REFRESH_EVERY_SECONDS = 0.5, 30.0
 REMEMBER_SECONDS = 10.0
 """What earlier runs have learnt is worth so much waiting: without it every clinic is searched anew."""
@@ -104,8 +108,10 @@ class ConfirmWorker:
             make_limit=self._limit,
             shared=self._clinics.shares,
         )
-        self._filling = Filling(pool, self.lanes, self._clinics, lambda: self._runner.look_again())
-        self._intake = Intake(settings, self.lanes, self._clinics, self._filling, producer)
+        self._filling = Filling(pool, self.lanes, lambda: self._runner.look_again())
+        self._adopting = Adopting(pool, self.lanes, self._clinics, lambda: self._runner.look_again())
+        self._intake = Intake(settings, self.lanes, self._clinics, self._adopting, producer)
+        self._standstill = Standstill(settings.kafka_session_timeout_ms / 1_000)
         ledger = Ledger(
             pool,
             self._clinics.systems,
@@ -118,12 +124,13 @@ class ConfirmWorker:
             ledger,
             self._clinics,
             self._report,
+            self._standstill,
             self._put_aside,
             lambda: self._runner.look_again(),
             lease_seconds=settings.clinic_lease_seconds,
             call_seconds=settings.clinic_call_seconds,
         )
-        self._runner = Runner(self.lanes, course.run, self._after_a_round)
+        self._runner = Runner(self.lanes, course.run, self._before_a_round, self._after_a_round)
 
     async def loop(self, finish: asyncio.Event) -> None:
         """Read and call until told to finish, then drain, commit and leave."""
@@ -132,6 +139,7 @@ class ConfirmWorker:
             await self._intake.read(self._runner, finish)
             await self._runner.drain(self._drain_seconds)
         finally:
+            await self._adopting.stop()
             await self._filling.stop()
             await self._runner.stop()
             await self._intake.stop()
@@ -142,7 +150,7 @@ class ConfirmWorker:
         while not finish.is_set():
             await pause(finish, LOOK_EVERY_SECONDS)
             await self._intake.commit()
-            await self._filling.adopt()
+            self._adopting.check()
             now = time.monotonic()
             await self._look_around(now)
             if now - refreshed_at >= REFRESH_EVERY_SECONDS:
@@ -150,7 +158,7 @@ class ConfirmWorker:
                 await self._refresh(now)
 
     async def _look_around(self, now: float) -> None:
-        views = self._report.look(self.lanes, self._intake.paused, now)
+        views = self._report.look(self.lanes, now, paused=self._intake.paused, settled=self._intake.settled)
         down = {clinic_id for clinic_id, view in views.items() if view.breaker_open}
         await self._outages.look(down, gone=self._down - views.keys())
         self._down = down
@@ -160,6 +168,12 @@ class ConfirmWorker:
         for clinic_id, system in self._clinics.systems.items():
             self.lanes.declare(clinic_id, system.declared_concurrency, now)
         self._runner.look_again()
+
+    def _before_a_round(self) -> None:
+        stood_still_seconds = self._standstill.lost_touch()
+        if stood_still_seconds is not None:
+            log.warning("stood_still", seconds=round(stood_still_seconds, 1))
+            self._intake.join_anew()
 
     def _after_a_round(self) -> None:
         self._intake.apply_pauses()

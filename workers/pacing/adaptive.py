@@ -93,7 +93,11 @@ class AdaptiveLimit:
 
     @property
     def memory(self) -> Remembered | None:
-        """For the next run; None before anything is known."""
+        """For the next run; None before anything is known: how far a first search has got says nothing of how far it
+        would have gone, and the next run would stop there.
+        """
+        if self._too_many is None and self._step is None and self._fine < self._ceiling:
+            return None
         usual = self._curve.usual(self._fine, least_calls=1.0)
         if usual is None:
             usual = self._usual_yesterday

@@ -52,7 +52,7 @@ class Lane:
         self.waiting[work.rank] += 1
 
     def put_aside(self, work: Work, until: float, *, elsewhere: bool) -> None:
-        """A started work comes back at ``until``; ``elsewhere``: and takes a slot until then."""
+        """A work that is in no place comes back at ``until``; ``elsewhere``: and takes a slot until then."""
         work.where, work.not_before = (Where.ELSEWHERE if elsewhere else Where.ASIDE), until
         heappush(self._aside, (until, work.turn, work))
         self.waiting[work.rank] += 1

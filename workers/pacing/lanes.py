@@ -63,6 +63,18 @@ class Lanes:
             lane.overflow.pass_over()
             self._roster.settle(lane, now)
 
+    def leased(
+        self, clinic_id: str, booking_ref: str, rank: Rank, partition: Partition, until: float, now: float
+    ) -> None:
+        """Somebody else's call for this booking is under way, by its lease, and takes one of the clinic's slots. At
+        ``until`` it is looked at. If its partition is not ours, or the booking is here already: ignored.
+        """
+        if partition in self.offsets and (clinic_id, booking_ref) not in self._roster.works:
+            lane = self._roster.lane(clinic_id)
+            lane.sources.setdefault(partition, Rank.NORMAL)
+            self._roster.count_elsewhere(lane, Ring(clinic_id, booking_ref, rank, partition, -1), until)
+            self._roster.settle(lane, now)
+
     def revoked(self, partitions: Collection[Partition], now: float) -> None:
         """These are somebody else's: what has not started is forgotten. What has started goes on, since its claim is
         ours; if it is not over then, it is not tried again here.

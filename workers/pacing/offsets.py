@@ -45,6 +45,11 @@ class Offsets:
         for partition in partitions:
             self._partitions.pop(partition, None)
 
+    @property
+    def assignment(self) -> frozenset[Partition]:
+        """What is ours."""
+        return frozenset(self._partitions)
+
     def __contains__(self, partition: Partition) -> bool:
         return partition in self._partitions
 

@@ -51,6 +51,13 @@ class Roster:
         lane.works += 1
         lane.append(work)
 
+    def count_elsewhere(self, lane: Lane, ring: Ring, until: float) -> None:
+        """A new work whose call is another's until then, and takes a slot; no record stands for it."""
+        work = Work(ring, self.next_turn(), [], taken=True)
+        self.works[work.key] = work
+        lane.works += 1
+        lane.put_aside(work, until, elsewhere=True)
+
     def drop(self, work: Work) -> None:
         """Forget a work that is in no place of its lane."""
         del self.works[work.key]

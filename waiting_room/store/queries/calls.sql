@@ -35,6 +35,18 @@ WHERE
     )
 ORDER BY c.clinic_id;
 
+-- leased --
+SELECT
+    t.clinic_id,
+    t.booking_ref,
+    c.partition,
+    t.kind = 'withdraw' AS withdrawing,
+    extract(EPOCH FROM t.lease_until - now())::float8 AS seconds
+FROM call_attempts AS t
+INNER JOIN clinics AS c ON t.clinic_id = c.clinic_id
+WHERE t.ended_at IS NULL AND t.lease_until > now() AND c.partition = any($1::integer[])
+ORDER BY t.claimed_at;
+
 -- take --
 -- What a lane lines up next: withdrawals first, they free seats, then by ticket. A booking whose call is another
 -- worker's is among them: it takes one of the clinic's slots.

@@ -1,0 +1,53 @@
+"""What a worker says that its clinics need."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prometheus_client import REGISTRY
+
+from workers.confirm.report import Report
+from workers.pacing.lanes import Lanes
+from workers.pacing.limit import FixedLimit
+from workers.pacing.offsets import Partition
+from workers.pacing.work import Rank, Ring
+from workers.pulse import PulseWriter
+
+HERE: Partition = ("clinic.confirmations", 0)
+
+
+def needed() -> float | None:
+    return REGISTRY.get_sample_value("waiting_room_confirm_calls_needed")
+
+
+def test_a_clinic_that_went_to_another_worker_is_not_needed_for_twice() -> None:
+    """Its call is still under way here; its new owner speaks for its line."""
+    lanes = Lanes(calls_max=9, lane_max=100, gap_max=100, make_limit=lambda _: FixedLimit(3))
+    no_producer: Any = None
+    report = Report(PulseWriter("worker", no_producer), calls_max=9, wait_target_seconds=10.0)
+    lanes.assigned([HERE])
+    for offset in range(10):
+        lanes.offer(Ring("A", f"A-{offset}", Rank.NORMAL, HERE, offset), 0.0)
+    lanes.next(0.0)
+    report.look(lanes, 0.0, paused=0, settled=True)
+    assert needed() == 2
+    lanes.revoked([HERE], 0.0)
+    assert report.look(lanes, 0.0, paused=0, settled=False)["A"].in_flight == 3
+    assert needed() == 2, "nobody knows yet whose it is"
+    report.look(lanes, 0.0, paused=0, settled=True)
+    assert needed() == 0
+
+
+def test_what_is_rung_for_again_although_it_is_done_asks_for_no_calls() -> None:
+    lanes = Lanes(calls_max=9, lane_max=100, gap_max=100, make_limit=lambda _: FixedLimit(9))
+    no_producer: Any = None
+    report = Report(PulseWriter("worker", no_producer), calls_max=9, wait_target_seconds=10.0)
+    lanes.assigned([HERE])
+    for offset in range(40):
+        lanes.offer(Ring("A", f"A-{offset}", Rank.NORMAL, HERE, offset), 0.0)
+    report.look(lanes, 0.0, paused=0, settled=True)
+    assert needed() == 8
+    for seq, line, calls in ((1, 3, 1), (2, 0, 1), (3, 400, 9)):
+        report.saw_lines({"A": (seq, line)})
+        report.look(lanes, 0.0, paused=0, settled=True)
+        assert needed() == calls, line
