@@ -17,8 +17,13 @@ class World:
     """Lanes with a broker that appends and a hand that drives the clock."""
 
     def __init__(self, *, limit: int = 2, calls_max: int = 100, lane_max: int = 4, gap_max: int = 100) -> None:
+        self.shared = False
         self.lanes = Lanes(
-            calls_max=calls_max, lane_max=lane_max, gap_max=gap_max, make_limit=lambda _: FixedLimit(limit)
+            calls_max=calls_max,
+            lane_max=lane_max,
+            gap_max=gap_max,
+            make_limit=lambda _: FixedLimit(limit),
+            shared=lambda _: self.shared,
         )
         self.offsets: dict[Partition, int] = {}
         self.now = 0.0
@@ -146,6 +151,23 @@ def test_a_full_lane_pauses_its_partition_until_it_is_half_empty() -> None:
         waiting.append((world.lanes.views(world.now)["A"].waiting, bool(world.lanes.pauses)))
         world.end(started[0])
     assert waiting == [(4, True), (3, True), (2, False), (1, False), (0, False)]
+
+
+def test_a_full_lane_does_not_pause_a_partition_that_others_share() -> None:
+    world = World(limit=1, lane_max=4)
+    world.shared = True
+    world.ring("1", "2", "3", "4", "5", clinic="A")
+    assert world.lanes.pauses == frozenset()
+    assert world.lanes.views(world.now)["A"].overflows
+
+
+def test_a_partition_that_comes_to_be_shared_is_read_again() -> None:
+    world = World(limit=1, lane_max=4)
+    world.ring("1", "2", "3", "4", clinic="A")
+    assert world.lanes.pauses == {NORMAL}
+    world.shared = True
+    world.lanes.declare("A", 1, world.now)
+    assert world.lanes.pauses == frozenset()
 
 
 def test_too_much_unfinished_pauses_a_partition() -> None:

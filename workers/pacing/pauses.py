@@ -23,13 +23,15 @@ class Pauses:
         """To be paused, all others to be read."""
         return frozenset(self._wide_gaps).union(self._full_lanes)
 
-    def look_at(self, lane: Lane) -> None:
-        """After this lane's line or the progress of its partitions has changed."""
+    def look_at(self, lane: Lane, *, shared: bool) -> None:
+        """After this lane's line or the progress of its partitions has changed. A full lane does not hold up those it
+        has its partition ``shared`` with: what does not fit into it is passed over.
+        """
         for partition, rank in lane.sources.items():
             waiting = lane.waiting[rank]
-            if waiting >= self._lane_max:
+            if waiting >= self._lane_max and not shared:
                 self._full_lanes.setdefault(partition, set()).add(lane.clinic_id)
-            elif waiting <= self._lane_max // 2:
+            elif shared or waiting <= self._lane_max // 2:
                 self._unblock(partition, lane.clinic_id)
             gap = self._offsets.gap(partition)
             if gap >= self._gap_max:

@@ -80,7 +80,7 @@ class Roster:
             self.to_fill.pop(lane.clinic_id, None)
             del self.lanes[lane.clinic_id]
             return
-        self.pauses.look_at(lane)
+        self.pauses.look_at(lane, shared=self._shared(lane.clinic_id))
         overflow = lane.overflow
         if overflow.on and not overflow.filling and lane.waiting_all <= self.lane_max // 2 and lane.sources:
             self.to_fill[lane.clinic_id] = None
