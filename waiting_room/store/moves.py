@@ -27,16 +27,23 @@ class Move(NamedTuple):
         return Moved(clinic_id=self.clinic_id, map_version=self.map_version, to_partition=self.to_partition)
 
 
-async def begin(conn: Connection, clinic_id: str, partition: int) -> Move | None:
-    """Have the clinic's commands go to ``partition`` from now on, inside the caller's transaction.
-
-    The move that was begun before and is not finished, if there is one to there; None if the clinic is there. Raises
-    Refused where there is no such clinic, or another move of it is not finished.
-    """
-    await directory.lock(conn)
+async def is_there(conn: Connection, clinic_id: str, partition: int) -> bool:
+    """Whether nothing is left to do for a move to there. Raises Refused if there is no such clinic."""
     clinic = await conn.fetchrow(_SQL["clinic"], clinic_id)
     if clinic is None:
         raise Refused(f"there is no clinic {clinic_id}")
+    return clinic["partition"] == partition and await conn.fetchrow(_SQL["unfinished"], clinic_id) is None
+
+
+async def begin(conn: Connection, clinic_id: str, partition: int) -> Move | None:
+    """Have the clinic's commands go to ``partition`` from now on, inside the caller's transaction.
+
+    The move to there that was begun before and is not finished, if there is one; None if the clinic is there. Raises
+    Refused where there is no such clinic, or another move of it is not finished.
+    """
+    await directory.lock(conn)
+    if await is_there(conn, clinic_id, partition):
+        return None
     unfinished = await conn.fetchrow(_SQL["unfinished"], clinic_id)
     if unfinished is not None:
         move = Move(*unfinished)
@@ -46,11 +53,8 @@ async def begin(conn: Connection, clinic_id: str, partition: int) -> Move | None
                 f"finish that first: directory move {clinic_id} {move.to_partition}"
             )
         return move
-    if clinic["partition"] == partition:
-        return None
     await directory.renew_rules(conn, [clinic_id])
-    begun = await conn.fetchrow(_SQL["begin"], clinic_id, clinic["partition"], partition)
-    assert begun is not None, "the directory is locked"
+    [begun] = await conn.fetch(_SQL["begin"], clinic_id, partition)
     changed = await directory.load(conn, [clinic_id])
     await directory_outbox.append(conn, [DirectoryEntry(clinic=clinic) for clinic in changed])
     return Move(*begun)

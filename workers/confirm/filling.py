@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import structlog
 
+from waiting_room.domain.directory import AdapterKind
 from waiting_room.store import calls
 from waiting_room.store.faults import passes
 from waiting_room.store.pool import Pool
@@ -51,7 +52,9 @@ class Filling:
         self._to_adopt.difference_update(partitions)
 
     async def adopt(self) -> None:
-        """Open the lanes of clinics that share a partition and have a line: nobody may ring for it any more."""
+        """Open the lanes of clinics that have a line for which nobody may ring any more: some of those that share a
+        partition, or did, or were in another one.
+        """
         wanted = set(self._to_adopt)
         if not wanted:
             return
@@ -63,11 +66,20 @@ class Filling:
                 raise
             log.warning("lines_not_read", error=type(error).__name__)
             return
-        await self._clinics.know(clinic_id for clinic_id, _ in found)
-        for clinic_id, partition in found:
-            if partition in self._to_adopt and self._clinics.shares(clinic_id):
-                self._lanes.adopt(clinic_id, (CLINIC_CONFIRMATIONS, partition), time.monotonic())
+        await self._clinics.know(line.clinic_id for line in found)
+        for line in found:
+            if line.partition in self._to_adopt and (line.moved or self._clinics.shares(line.clinic_id)):
+                self._lanes.adopt(line.clinic_id, (CLINIC_CONFIRMATIONS, line.partition), time.monotonic())
         self._to_adopt -= wanted
+        self._filled()
+
+    async def take_up(self, clinic_ids: Collection[str]) -> None:
+        """Open the lanes of these clinics, which moved, where their new partitions are ours."""
+        await self._clinics.know(clinic_ids)
+        for clinic_id in clinic_ids:
+            system = self._clinics.systems.get(clinic_id)
+            if system is not None and system.adapter is not AdapterKind.BUILTIN:
+                self._lanes.adopt(clinic_id, (CLINIC_CONFIRMATIONS, system.partition), time.monotonic())
         self._filled()
 
     async def stop(self) -> None:

@@ -136,6 +136,9 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
         """Offer what was read, each partition in the order of its offsets."""
         read: list[tuple[ConsumerRecord, Ring | str | None]] = [(record, _read(record)) for record in records]
         await self._clinics.know({ring.clinic_id for _, ring in read if isinstance(ring, Ring)})
+        await self._clinics.check(
+            {(ring.clinic_id, record.partition) for record, ring in read if isinstance(ring, Ring)}
+        )
         for at, (record, ring) in enumerate(read):
             if isinstance(ring, Ring) and ring.clinic_id not in self._clinics.systems:
                 read[at] = record, f"unknown clinic {ring.clinic_id}"
@@ -146,9 +149,9 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
             return  # its partitions moved meanwhile: whoever has them now reads from what was committed
         now = time.monotonic()
         for record, ring in read:
-            if isinstance(ring, Ring):
+            if isinstance(ring, Ring) and self._clinics.is_in(ring.clinic_id, record.partition):
                 self._lanes.offer(ring, now)
-            else:
+            else:  # of a clinic that moved: whoever has its partition now finds it in PostgreSQL
                 self._lanes.pass_over((record.topic, record.partition), record.offset)
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from contextlib import suppress
 from typing import Any, cast
 
+import structlog
 from aiokafka import ConsumerRecord
 
 from clinic_adapter.transport import Transport, open_transport
@@ -16,13 +17,14 @@ from waiting_room.kafka import Follower, Producer
 from waiting_room.settings import Settings
 from waiting_room.store.pool import Pool, create_pool
 from waiting_room.supervise import pause, supervise
-from waiting_room.topics import CLINIC_PULSE
+from waiting_room.topics import CLINIC_CONFIRMATIONS, CLINIC_PULSE
 from workers.confirm.clinics import Clinics
 from workers.confirm.course import Course
 from workers.confirm.filling import Filling
 from workers.confirm.intake import Intake
 from workers.confirm.ledger import Ledger
 from workers.confirm.memory import Memory
+from workers.confirm.moves import Moves
 from workers.confirm.outages import Outages
 from workers.confirm.report import Report
 from workers.confirm.runner import Runner
@@ -32,6 +34,7 @@ from workers.pacing.limit import Limit
 from workers.pacing.work import Work
 from workers.pulse import PulseWriter
 
+log = structlog.get_logger(__name__)
 LOOK_EVERY_SECONDS, REFRESH_EVERY_SECONDS = 0.5, 30.0
 REMEMBER_SECONDS = 10.0
 """What earlier runs have learnt is worth so much waiting: without it every clinic is searched anew."""
@@ -88,7 +91,7 @@ class ConfirmWorker:
     ) -> None:
         self._memory = memory
         self._drain_seconds = settings.shutdown_seconds * DRAIN_SHARE
-        self._clinics = Clinics(pool, transport)
+        self._clinics = Clinics(pool, transport, self._moved)
         self._report = Report(
             pulse,
             calls_max=settings.confirm_calls_max,
@@ -104,6 +107,7 @@ class ConfirmWorker:
             shared=self._clinics.shares,
         )
         self._filling = Filling(pool, self.lanes, self._clinics, lambda: self._runner.look_again())
+        self._moves = Moves(pool, self._filling, self._refresh)
         self._intake = Intake(settings, self.lanes, self._clinics, self._filling, producer)
         ledger = Ledger(
             pool,
@@ -141,12 +145,13 @@ class ConfirmWorker:
         while not finish.is_set():
             await pause(finish, LOOK_EVERY_SECONDS)
             await self._intake.commit()
+            await self._moves.look()  # before adopting: what moves after this look is found by the next
             await self._filling.adopt()
             now = time.monotonic()
             await self._look_around(now)
             if now - refreshed_at >= REFRESH_EVERY_SECONDS:
                 refreshed_at = now
-                await self._refresh(now)
+                await self._refresh()
 
     async def _look_around(self, now: float) -> None:
         views = self._report.look(self.lanes, self._intake.paused, now)
@@ -154,10 +159,21 @@ class ConfirmWorker:
         await self._outages.look(down, gone=self._down - views.keys())
         self._down = down
 
-    async def _refresh(self, now: float) -> None:
-        await self._clinics.refresh()
+    async def _refresh(self) -> bool:
+        """Whether PostgreSQL answered."""
+        answered = await self._clinics.refresh()
+        now = time.monotonic()
         for clinic_id, system in self._clinics.systems.items():
             self.lanes.declare(clinic_id, system.declared_concurrency, now)
+        self._runner.look_again()
+        return answered
+
+    def _moved(self, clinic_ids: Collection[str]) -> None:
+        """These are in other partitions than they were, perhaps other workers'."""
+        for clinic_id in clinic_ids:
+            partition = self._clinics.systems[clinic_id].partition
+            log.info("clinic_moved", clinic_id=clinic_id, partition=partition)
+            self.lanes.drop(clinic_id, time.monotonic(), to=(CLINIC_CONFIRMATIONS, partition))
         self._runner.look_again()
 
     def _after_a_round(self) -> None:

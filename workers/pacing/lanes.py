@@ -86,19 +86,24 @@ class Lanes:
         for lane in left.values():
             self._roster.settle(lane, now)
 
-    def drop(self, clinic_id: str, now: float) -> None:
-        """This clinic is another worker's now, although its old partition is still ours. What was rung for counts as
-        finished here: it is in PostgreSQL, and its new owner reads it there.
+    def drop(self, clinic_id: str, now: float, *, to: Partition | None = None) -> None:
+        """This clinic is in another partition now, ``to``, although its old one is still ours. What was rung for counts
+        as finished: it is in PostgreSQL, and whoever has the new partition reads it there. Is that us, its lane goes
+        on with what it has learnt, filled from there.
         """
         lane = self._roster.lanes.get(clinic_id)
         if lane is None:
             return
         lane.sources.clear()
+        stays = to is not None and to in self.offsets
+        if to is not None and stays:
+            lane.sources[to] = Rank.NORMAL
+            lane.overflow.pass_over()
         for work in [work for work in self._roster.works.values() if work.clinic_id == clinic_id]:
             self._roster.finish_rings(work)
             for ring in work.rung_again:
                 self.offsets.finished(ring.partition, ring.offset)
-            work.rung_again, work.taken = [], False
+            work.rung_again, work.taken = [], stays
             if work.where is not Where.STARTED:
                 lane.remove(work)
                 self._roster.drop(work)

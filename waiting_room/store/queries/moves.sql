@@ -1,7 +1,5 @@
 -- clinic --
-SELECT
-    partition,
-    map_version
+SELECT partition
 FROM clinics
 WHERE clinic_id = $1;
 
@@ -15,20 +13,22 @@ FROM clinic_moves
 WHERE clinic_id = $1 AND marker_read_at IS NULL;
 
 -- begin --
+-- With the directory locked. What the clinic was is read from the snapshot, not from what is being written.
 WITH moved AS (
     UPDATE clinics
-    SET partition = $3, map_version = map_version + 1
-    WHERE clinic_id = $1 AND partition = $2
-    RETURNING clinic_id, map_version
+    SET partition = $2, map_version = map_version + 1
+    WHERE clinic_id = $1
+    RETURNING clinic_id, map_version, partition
 )
 
 INSERT INTO clinic_moves (clinic_id, map_version, from_partition, to_partition)
 SELECT
-    clinic_id,
-    map_version,
-    $2 AS from_partition,
-    $3 AS to_partition
-FROM moved
+    m.clinic_id,
+    m.map_version,
+    c.partition,
+    m.partition
+FROM moved AS m
+INNER JOIN clinics AS c ON m.clinic_id = c.clinic_id
 RETURNING clinic_id, map_version, from_partition, to_partition;
 
 -- is_announced --
