@@ -18,7 +18,7 @@ from tests.support.commands import book, cancel
 from tests.support.database import Database
 from tests.support.log import everything_in, until
 from tests.support.running import running
-from tests.support.world import ClinicSpec, clinics, seed, settings_for, tomorrow
+from tests.support.world import ClinicSpec, seed, settings_for, tomorrow
 from waiting_room.domain.booking_ref import clinic_id_of_number
 from waiting_room.messages import Book, Message, Pulse, PulseRecord, Reader, encode
 from waiting_room.store import moves

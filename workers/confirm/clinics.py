@@ -36,10 +36,9 @@ class Clinics:
         await self._until_read({clinic_id for clinic_id in clinic_ids if clinic_id not in self.systems})
 
     async def check(self, partitions: Iterable[tuple[str, int]]) -> None:
-        """Read those again that are known to be in another partition than is told; waits for PostgreSQL."""
-        await self._until_read(
-            {clinic_id for clinic_id, partition in partitions if not self.is_in(clinic_id, partition)}
-        )
+        """Read known ones again that are told to be in another partition; waits for PostgreSQL."""
+        systems = ((self.systems.get(clinic_id), partition) for clinic_id, partition in partitions)
+        await self._until_read({known.clinic_id for known, told in systems if known and known.partition != told})
 
     async def refresh(self) -> bool:
         """Read all that are known again. False while PostgreSQL is away: then what was read before stays true."""
@@ -49,11 +48,6 @@ class Clinics:
         """Whether this clinic, if it is known, has its partition with others."""
         system = self.systems.get(clinic_id)
         return system is not None and system.shared
-
-    def is_in(self, clinic_id: str, partition: int) -> bool:
-        """Whether this is the partition of this clinic, as far as we know it."""
-        system = self.systems.get(clinic_id)
-        return system is None or system.partition == partition
 
     def gateway(self, clinic_id: str) -> Gateway:
         """The way to a known clinic. Raises ValueError if its system has no address."""

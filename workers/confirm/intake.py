@@ -149,9 +149,17 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
             return  # its partitions moved meanwhile: whoever has them now reads from what was committed
         now = time.monotonic()
         for record, ring in read:
-            if isinstance(ring, Ring) and self._clinics.is_in(ring.clinic_id, record.partition):
+            if not isinstance(ring, Ring):
+                self._lanes.pass_over((record.topic, record.partition), record.offset)
+                continue
+            system = self._clinics.systems[ring.clinic_id]
+            in_its_place = system.partition == record.partition
+            if not in_its_place or (system.moved and not self._lanes.has(ring.clinic_id)):
+                # There is more of its line than is rung for here, calls of its earlier worker's perhaps.
+                self._lanes.adopt(ring.clinic_id, (CLINIC_CONFIRMATIONS, system.partition), now)
+            if in_its_place:
                 self._lanes.offer(ring, now)
-            else:  # of a clinic that moved: whoever has its partition now finds it in PostgreSQL
+            else:
                 self._lanes.pass_over((record.topic, record.partition), record.offset)
 
 

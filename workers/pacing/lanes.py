@@ -279,6 +279,10 @@ class Lanes:
         waits = self._roster.agenda.waits_for_a_turn
         return {clinic_id: view_of(lane, now, for_worker=waits(lane)) for clinic_id, lane in self._roster.lanes.items()}
 
+    def has(self, clinic_id: str) -> bool:
+        """Whether this clinic has a lane."""
+        return clinic_id in self._roster.lanes
+
     def is_down(self, clinic_id: str) -> bool:
         """Whether this clinic is taken to be down, by a lane that there is."""
         lane = self._roster.lanes.get(clinic_id)

@@ -8,6 +8,7 @@ SELECT
     c.honours_idempotency,
     c.has_lookup,
     c.partition,
+    c.map_version > 1 AS moved,
     (
         SELECT count(*) > 1
         FROM clinics AS o
