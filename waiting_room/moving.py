@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeVar
 
 from waiting_room import topics_admin
 from waiting_room.announcements import PARTITION
@@ -27,6 +27,7 @@ from waiting_room.topics import BOOKING_REQUESTS, CLINIC_DIRECTORY, CLINIC_PULSE
 
 _LOOK_EVERY_SECONDS: Final = 0.1
 Say = Callable[[str], None]
+T = TypeVar("T")
 
 
 class NotMoved(Exception):
@@ -101,8 +102,8 @@ class _Mover:
         await moves.marker_written(self._conn, move)
         self._say(f"partition {move.from_partition} has its marker")
         self.waits_for = f"hold has not read the marker in partition {move.from_partition}"
-        await _until(lambda: moves.is_marker_read(self._conn, move))
-        self._say(f"clinic {clinic_id} is on partition {move.to_partition}")
+        seconds = await _until(lambda: moves.seconds_taken(self._conn, move))
+        self._say(f"clinic {clinic_id} is on partition {move.to_partition} ({seconds:.1f} s)")
 
     async def _announced(self, move: Move) -> int:
         """The offset of clinic.directory before which the new map stands."""
@@ -154,8 +155,10 @@ class _Mover:
             self._reports.found(told, now, datetime.now(UTC))
 
 
-async def _until(check: Callable[[], Awaitable[bool]]) -> None:
+async def _until(ask: Callable[[], Awaitable[T | None]]) -> T:
+    """The first answer that is none of None and False."""
     while True:
-        if await check():
-            return
+        answer = await ask()
+        if answer is not None and answer is not False:
+            return answer
         await asyncio.sleep(_LOOK_EVERY_SECONDS)

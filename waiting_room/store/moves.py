@@ -69,9 +69,10 @@ async def marker_written(conn: Connection, move: Move) -> None:
     await conn.execute(_SQL["marker_written"], move.clinic_id, move.map_version)
 
 
-async def is_marker_read(conn: Connection, move: Move) -> bool:
-    """Whether hold has read the marker, which is the end of the move."""
-    return bool(await conn.fetchval(_SQL["is_marker_read"], move.clinic_id, move.map_version))
+async def seconds_taken(conn: Connection, move: Move) -> float | None:
+    """From the change of the map until hold had read the marker, which is the end of the move; None until then."""
+    seconds: float | None = await conn.fetchval(_SQL["seconds_taken"], move.clinic_id, move.map_version)
+    return seconds
 
 
 async def marker_read(conn: Connection, markers: Sequence[Moved]) -> list[str]:

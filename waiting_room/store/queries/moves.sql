@@ -44,8 +44,8 @@ UPDATE clinic_moves
 SET marker_written_at = clock_timestamp()
 WHERE clinic_id = $1 AND map_version = $2 AND marker_written_at IS NULL;
 
--- is_marker_read --
-SELECT marker_read_at IS NOT NULL
+-- seconds_taken --
+SELECT extract(EPOCH FROM marker_read_at - started_at)::double precision AS seconds
 FROM clinic_moves
 WHERE clinic_id = $1 AND map_version = $2;
 
