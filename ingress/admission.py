@@ -15,6 +15,7 @@ from ingress.problems import ProblemType
 from waiting_room.domain.eta import Pace
 
 NOT_ACCEPTING_RETRY_SECONDS = 2
+MAP_UNKNOWN_RETRY_SECONDS = 1
 BUSY_RETRY_SECONDS = 1
 BACKLOG_RETRY_SECONDS = 30
 """Used when nobody reports how fast the backlog is worked off."""
@@ -45,13 +46,16 @@ class TooLong(NamedTuple):
 
 
 NOT_ACCEPTING = Refusal(problems.NOT_ACCEPTING, NOT_ACCEPTING_RETRY_SECONDS)
+MAP_UNKNOWN = Refusal(problems.NOT_READY, MAP_UNKNOWN_RETRY_SECONDS)
 BUSY = Refusal(problems.BUSY, BUSY_RETRY_SECONDS)
 NOTHING_FREE = Refusal(problems.NOTHING_FREE, NOTHING_FREE_RETRY_SECONDS)
 
 
-def producing(*, takes: bool) -> Refusal | None:
-    """Whether a command may be handed to Kafka, which ``takes`` it or not. None: it may."""
-    return None if takes else NOT_ACCEPTING
+def producing(*, takes: bool, knows_the_map: bool = True) -> Refusal | None:
+    """Whether a command may be handed to Kafka, which ``takes`` it or not, and we know where to. None: it may."""
+    if not takes:
+        return NOT_ACCEPTING
+    return None if knows_the_map else MAP_UNKNOWN
 
 
 def backlog(*, unheld: int, unheld_max: int, held: Held | None) -> Refusal | None:

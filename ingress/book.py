@@ -97,8 +97,9 @@ async def _produce(
     idempotency: str,
     body_hash: bytes,
 ) -> Accepted:
-    clinic = site.clinic
     accepted_at, accept_by, accept_by_ms = fence(parts.settings)
+    site = parts.directory.clinic(site.clinic.clinic_id) or site  # moved perhaps, while another try was waited for
+    clinic = site.clinic
     start_at, range_ = when(request, site, accepted_at, parts.settings.book_ahead_max_days)
     require_producing(parts, clinic.partition, ref)
     place_before = _require_room(parts, site, ref, request.service_type)

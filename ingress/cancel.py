@@ -33,14 +33,16 @@ async def cancel(parts: Parts, request: Request) -> Response:
     idempotency = idempotency_key(headers)
     ref = own_ref(parts, key, request.path_params["ref"])
     clinic_id = clinic_of(ref)
-    site = parts.directory.clinic(clinic_id)
-    if site is None:
+    if parts.directory.clinic(clinic_id) is None:
         raise unknown()
-    partition = site.clinic.partition
 
     async def produce() -> Cancelling:
-        require_producing(parts, partition, ref)
         accepted_at, accept_by, accept_by_ms = fence(parts.settings)
+        site = parts.directory.clinic(clinic_id)
+        if site is None:
+            raise unknown()
+        partition = site.clinic.partition
+        require_producing(parts, partition, ref)
         command = Cancel(
             booking_ref=ref,
             clinic_id=clinic_id,

@@ -27,6 +27,7 @@ UNKNOWN_RETRY_SECONDS: Final = 2
 
 _DETAIL: Final[Mapping[ProblemType, str]] = {
     problems.NOT_ACCEPTING: "Kafka does not acknowledge what it is handed.",
+    problems.NOT_READY: "This ingress finds out first whether it still knows where each clinic's bookings go.",
     problems.BUSY: "As many requests as this ingress takes are waiting for Kafka.",
     problems.BACKLOG: "More was accepted for this clinic's partition than could be held yet.",
     problems.LINE_TOO_LONG: "The wait at this clinic is longer than it allows.",
@@ -63,8 +64,13 @@ def overloaded(parts: Parts) -> Response | None:
 
 
 def require_producing(parts: Parts, partition: int, booking_ref: str) -> None:
-    """Raises Refused (503, outcome none) while a command may not be handed to Kafka."""
-    if (refusal := admission.producing(takes=parts.handover.takes(partition))) is not None:
+    """Raises Refused (503, outcome none) while a command may not be handed to Kafka.
+
+    Asked after the command was fenced, of the partition that the directory gives at that moment: so a command whose
+    partition was chosen with a map that has been replaced since is appended within its fence, or does not count.
+    """
+    takes = parts.handover.takes(partition)
+    if (refusal := admission.producing(takes=takes, knows_the_map=parts.knows_the_map)) is not None:
         raise refused(refusal, booking_ref)
 
 

@@ -67,13 +67,13 @@ async def _without_row(parts: Parts, key: AccessKey, ref: str) -> State:
         raise unknown()  # nothing but its app's key proves that the ref is one of ours
     if (accepted := parts.remembered.accepted(ref)) is not None:
         return accepted
-    partition = site.clinic.partition
-    end = await _end_offset(parts, partition)
+    # What was accepted before its clinic moved may still have to be read where the clinic was.
+    partitions = (site.clinic.partition, site.clinic.moved_from)
+    ends = {partition: await _end_offset(parts, partition) for partition in partitions if partition is not None}
     clock = asyncio.get_running_loop().time
     deadline = clock() + _HELD_WITHIN_SECONDS
     while True:
-        held = parts.lines.held(partition)
-        all_held = end == 0 or (held is not None and held.next_offset >= end)
+        all_held = all(_is_held(parts, partition, end) for partition, end in ends.items())
         if (row := await read(parts, ref)) is not None:
             return _seen_by(key, row)
         if all_held:
@@ -81,6 +81,11 @@ async def _without_row(parts: Parts, key: AccessKey, ref: str) -> State:
         if clock() >= deadline:
             return Accepted(ref, None, None, None)
         await asyncio.sleep(_LOOK_EVERY_SECONDS)
+
+
+def _is_held(parts: Parts, partition: int, end: int) -> bool:
+    held = parts.lines.held(partition)
+    return end == 0 or (held is not None and held.next_offset >= end)
 
 
 async def _end_offset(parts: Parts, partition: int) -> int:

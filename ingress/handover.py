@@ -18,6 +18,7 @@ from aiokafka.structs import RecordMetadata
 
 from ingress.in_flight import InFlightLimit
 from ingress.producing import LATE_SECONDS, Producing, Sent
+from waiting_room.announcements import PARTITION
 from waiting_room.kafka import Producer
 from waiting_room.messages import Probe, encode
 from waiting_room.settings import Settings
@@ -93,6 +94,10 @@ class Handover:
         if metadata.timestamp > accept_by_ms:
             raise OutcomeUnknown(f"appended {metadata.timestamp - accept_by_ms} ms too late")
         return int(metadata.offset)
+
+    async def tell(self, topic: str, key: str, value: bytes) -> None:
+        """Append to the one partition of a compacted topic. Raises KafkaError; cancelled, it may be appended yet."""
+        await asyncio.shield(await self._producer.send(topic, PARTITION, key, value))
 
     async def run(self, finish: asyncio.Event) -> None:
         """Keep the producer going and know whether it works, until ``finish`` is set; then flush it."""

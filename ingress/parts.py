@@ -16,6 +16,8 @@ from ingress.alternatives import Alternatives
 from ingress.directory import Directory
 from ingress.handover import Handover
 from ingress.line import Lines
+from ingress.map_keeper import MapKeeper, boot_seconds
+from ingress.map_lease import MapLease
 from ingress.promises import Promises
 from ingress.reads import Reads
 from ingress.refusal import Refused
@@ -24,8 +26,9 @@ from ingress.requests import Headers
 from ingress.tail import Tail
 from waiting_room import collector
 from waiting_room.domain.booking_ref import RefSecrets
+from waiting_room.domain.map_reports import lease_seconds
 from waiting_room.kafka import Follower, OnRecord
-from waiting_room.messages import AccessKey, Pulse, Reader, Unreadable
+from waiting_room.messages import AccessKey, MapReport, PulseRecord, Reader, Unreadable
 from waiting_room.settings import Settings
 from waiting_room.supervise import Task
 from waiting_room.topics import ACCESS_KEYS, CLINIC_DIRECTORY, CLINIC_PULSE
@@ -45,6 +48,8 @@ class Parts:
     promises: Promises
     follower: Follower
     handover: Handover
+    map_keeper: MapKeeper
+    map_lease: MapLease
     remembered: Remembered
     reads: Reads
     alternatives: Alternatives
@@ -53,12 +58,18 @@ class Parts:
     """Set when the process is told to stop: streams end, waiting requests answer."""
 
     @property
+    def knows_the_map(self) -> bool:
+        """Whether a command may be given a partition now: nobody can have taken this process for gone."""
+        return self.map_lease.holds(boot_seconds())
+
+    @property
     def tasks(self) -> dict[str, Task]:
         """What must run while requests are answered."""
         return {
             "follower": self.follower.run,
             "collector": self._calm_collector,
             "handover": self.handover.run,
+            "map keeper": self.map_keeper.run,
             "tail": self.tail.run,
         }
 
@@ -91,6 +102,12 @@ async def wired(settings: Settings, refs: RefSecrets, stopping: asyncio.Event) -
     keys, directory, lines = Keys(), Directory(), Lines(settings.hold_deadline_seconds)
     reads = await Reads.open(settings)
     tables = {CLINIC_DIRECTORY: directory.apply, ACCESS_KEYS: keys.apply, CLINIC_PULSE: _pulses_to(lines)}
+    lease = MapLease(
+        lease_seconds=lease_seconds(settings.ingress_accept_within_ms / 1000),
+        settle_seconds=settings.ingress_answer_within_ms / 1000,
+    )
+    follower = Follower(settings, tables, begins=lambda: lease.lapse(boot_seconds()))
+    handover = Handover(settings)
     try:
         yield Parts(
             settings=settings,
@@ -99,8 +116,10 @@ async def wired(settings: Settings, refs: RefSecrets, stopping: asyncio.Event) -
             directory=directory,
             lines=lines,
             promises=Promises(),
-            follower=Follower(settings, tables),
-            handover=Handover(settings),
+            follower=follower,
+            handover=handover,
+            map_keeper=MapKeeper(settings.worker_id, lease, follower, handover),
+            map_lease=lease,
             remembered=Remembered(settings.ingress_remember_keys),
             reads=reads,
             alternatives=Alternatives(reads, directory, lines),
@@ -112,12 +131,15 @@ async def wired(settings: Settings, refs: RefSecrets, stopping: asyncio.Event) -
 
 
 def _pulses_to(lines: Lines) -> OnRecord:
-    read: Reader[Pulse] = Reader(Pulse)
+    read: Reader[PulseRecord] = Reader(PulseRecord)
 
     def apply(key: str, value: bytes | None) -> None:
         try:
-            lines.apply(key, None if value is None else read(value))
+            told = None if value is None else read(value)
         except Unreadable as error:
             log.error("pulse_unreadable", key=key, error=str(error))
+            return
+        if not isinstance(told, MapReport):
+            lines.apply(key, told)
 
     return apply

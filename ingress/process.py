@@ -44,6 +44,8 @@ async def readyz(parts: Parts, request: Request) -> Response:
         missing.append("keys and clinics are not read yet")
     if parts.handover.failing:
         missing.append("Kafka does not acknowledge what it is handed")
+    elif not parts.knows_the_map:
+        missing.append("it is not sure yet where each clinic's bookings go")
     if parts.stopping.is_set():
         missing.append("the process is stopping")
     if missing:

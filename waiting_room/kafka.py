@@ -234,13 +234,18 @@ OnRecord = Callable[[str, bytes | None], None]
 class Follower:
     """Reads compacted topics from their beginning and goes on reading; survives the broker's absence.
 
-    ``caught_up`` is set once everything that was there at the start has been handed on.
+    ``caught_up`` is set once everything that was there at the start has been handed on. Whenever it begins to read,
+    which may hand on older records once more, ``begins`` is called first.
     """
 
-    def __init__(self, settings: Settings, tables: Mapping[str, OnRecord]) -> None:
+    def __init__(
+        self, settings: Settings, tables: Mapping[str, OnRecord], begins: Callable[[], None] = lambda: None
+    ) -> None:
         self._settings = settings
         self._tables = tables
+        self._begins = begins
         self._consumer: AIOKafkaConsumer | None = None
+        self._positions: dict[TopicPartition, int] = {}
         self.caught_up = asyncio.Event()
 
     async def run(self, finish: asyncio.Event) -> None:
@@ -278,6 +283,10 @@ class Follower:
                 self._consumer = None
                 await consumer.stop()
 
+    def position(self, topic: str, partition: int) -> int:
+        """Everything before this offset of a table's partition has been handed on."""
+        return self._positions.get(TopicPartition(topic, partition), 0)
+
     async def end_offset(self, topic: str, partition: int) -> int:
         """The offset the next record appended to this partition will get, asked now. Raises KafkaError."""
         if self._consumer is None:
@@ -288,6 +297,8 @@ class Follower:
 
     async def _follow(self, consumer: AIOKafkaConsumer) -> None:
         partitions = assigned(consumer, *self._tables)
+        self._positions.clear()
+        self._begins()
         await consumer.seek_to_beginning(*partitions)
         ends = await consumer.end_offsets(partitions)
         while True:
@@ -295,7 +306,7 @@ class Follower:
                 for record in records:
                     if record.key is not None:
                         self._tables[where.topic](record.key.decode(), record.value)
-            if not self.caught_up.is_set():
-                positions = [await consumer.position(where) for where in partitions]
-                if all(at >= ends[where] for at, where in zip(positions, partitions, strict=True)):
-                    self.caught_up.set()
+            for where in partitions:
+                self._positions[where] = await consumer.position(where)
+            if all(self._positions[where] >= ends[where] for where in partitions):
+                self.caught_up.set()

@@ -82,7 +82,18 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True, tag="probe"):
     v: int = 1
 
 
-Command = Book | Cancel | Probe
+class Moved(msgspec.Struct, frozen=True, kw_only=True, tag="moved"):
+    """The last word of a clinic in its old partition, with which ``map_version`` begins: what was accepted under an
+    older map stands before it, and hold has been waiting for it in the new partition.
+    """
+
+    clinic_id: str
+    map_version: int
+    to_partition: int
+    v: int = 1
+
+
+Command = Book | Cancel | Probe | Moved
 
 
 class Confirmation(msgspec.Struct, frozen=True, kw_only=True, tag="confirmation"):
@@ -172,6 +183,23 @@ class Pulse(msgspec.Struct, frozen=True, kw_only=True, tag="pulse"):
     v: int = 1
 
 
+class MapReport(msgspec.Struct, frozen=True, kw_only=True, tag="map_report"):
+    """What one ingress knows of where clinics' records go; in ``clinic.pulse`` under its worker id.
+
+    ``directory_offset``: of clinic.directory it has read everything before, and all that it accepted knowing less is
+    in booking.requests. On change, and repeated.
+    """
+
+    worker_id: str
+    at: Moment
+    directory_offset: int
+    v: int = 1
+
+
+PulseRecord = Pulse | MapReport
+"""What ``clinic.pulse`` holds."""
+
+
 class DirectoryEntry(msgspec.Struct, frozen=True, kw_only=True, tag="clinic"):
     clinic: Clinic
     v: int = 1
@@ -193,16 +221,18 @@ class AccessKey(msgspec.Struct, frozen=True, kw_only=True, tag="access_key"):
     v: int = 1
 
 
-Message = Book | Cancel | Probe | Confirmation | BookingEvent | Pulse | DirectoryEntry | AccessKey
+Message = Book | Cancel | Probe | Moved | Confirmation | BookingEvent | Pulse | MapReport | DirectoryEntry | AccessKey
 M = TypeVar("M")
 
 VERSIONS: Final[Mapping[str, int]] = {
     "book": 1,
     "cancel": 1,
     "probe": 1,
+    "moved": 1,
     "confirmation": 1,
     "event": 1,
     "pulse": 1,
+    "map_report": 1,
     "clinic": 1,
     "access_key": 1,
 }

@@ -82,5 +82,7 @@ TOPICS: Final = (
 
 
 def events_partition(clinic_partition: int, events_partitions: int) -> int:
-    """Where a clinic's events go in ``booking.events``; all of one clinic to one partition, in order."""
+    """Where a clinic's events go in ``booking.events``; all of one clinic to one partition, in order. The partition is
+    the one the clinic began in: its events do not move with it.
+    """
     return clinic_partition % events_partitions

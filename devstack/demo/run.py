@@ -22,7 +22,7 @@ from devstack.stack import RUN, Stack
 from devstack.world import Shape
 from loadtest.measure import SendResult
 from waiting_room.kafka import Follower
-from waiting_room.messages import ClinicPulse, Pulse, Reader
+from waiting_room.messages import ClinicPulse, Pulse, PulseRecord, Reader
 from waiting_room.supervise import stop_on_signals
 from waiting_room.topics import CLINIC_PULSE
 
@@ -96,7 +96,7 @@ class _Watcher:
         self._connection = connection
         self._console = console
         self._pulses: dict[str, ClinicPulse] = {}
-        self._read: Reader[Pulse] = Reader(Pulse)
+        self._read: Reader[PulseRecord] = Reader(PulseRecord)
         self._printed_at = float("-inf")
 
     async def run(self) -> SendResult:
@@ -125,9 +125,10 @@ class _Watcher:
         return sent
 
     def _on_pulse(self, worker_id: str, value: bytes | None) -> None:
-        if value is None:
+        told = None if value is None else self._read(value)
+        if not isinstance(told, Pulse):
             return
-        for clinic_id, pulse in self._read(value).clinics.items():
+        for clinic_id, pulse in told.clinics.items():
             if pulse.limit is not None:
                 self._pulses[clinic_id] = pulse
 

@@ -19,7 +19,7 @@ from tests.support.world import ClinicSpec, clinics, seed, settings_for
 from tests.support.written import CONFIRMED, plant
 from waiting_room import topics
 from waiting_room.kafka import Producer
-from waiting_room.store import outbox
+from waiting_room.store import moves, outbox
 from waiting_room.store.pool import Connection, create_pool
 from workers.assemble import Role
 from workers.relay.events import EventPublisher
@@ -188,3 +188,23 @@ async def test_changes_of_the_directory_reach_their_topics_and_leave_the_outbox(
         for topic, key, record in rows:
             [found] = await everything_in(fresh_kafka, topic)
             assert (found.key.decode(), json.loads(found.value)) == (key, json.loads(record))
+
+
+async def test_the_events_of_a_clinic_that_moves_stay_in_their_partition(
+    database: Database, fresh_kafka: Kafka
+) -> None:
+    """Or a reader of both partitions might see them in another order."""
+    spec = SPECS[0]
+    async with database.owner() as owner:
+        await seed(owner, SPECS)
+        await plant(owner, spec, 0, CONFIRMED)
+        async with running(Role.RELAY, settings_for(database, fresh_kafka, "relay")):
+            for number, partition in enumerate((3, 0, 2), 1):
+                async with owner.transaction():
+                    move = await moves.begin(owner, spec.clinic_id, partition)
+                    assert move is not None
+                    await moves.marker_read(owner, [move.marker])
+                await plant(owner, spec, number, CONFIRMED)
+            records = await published(fresh_kafka, 16)
+    assert {record.partition for record in records} == {spec.partition}
+    assert first_seen(by_clinic(records)[spec.clinic_id]) == list(range(1, 17))

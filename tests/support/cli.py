@@ -25,7 +25,7 @@ class Said:
 async def waiting_room(
     *arguments: str, database: Database | None = None, kafka: Kafka | None = None, **settings: str
 ) -> Said:
-    """Run the command as the schema's owner; a server that is not given does not answer."""
+    """Run the command as the schema's owner; a server that is not given does not answer. Cancelled, it is killed."""
     values = {
         "KAFKA_BOOTSTRAP": kafka.bootstrap_servers if kafka else "127.0.0.1:9",
         "POSTGRES_DSN": database.owner_dsn if database else "postgresql://127.0.0.1:9/nowhere",
@@ -43,5 +43,10 @@ async def waiting_room(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    out, err = await process.communicate()
+    try:
+        out, err = await process.communicate()
+    except asyncio.CancelledError:
+        process.kill()
+        await process.wait()
+        raise
     return Said(process.returncode or 0, out.decode(), err.decode())

@@ -161,6 +161,15 @@ async def ingress(
     kafka: Kafka, database: Database | None, *, ready: bool = True, **settings: Any
 ) -> AsyncIterator[str]:
     """An ingress process; its address. Without a database there is none where it looks. ``ready``: wait for that."""
+    async with ingress_process(kafka, database, ready=ready, **settings) as (base, _):
+        yield base
+
+
+@asynccontextmanager
+async def ingress_process(
+    kafka: Kafka, database: Database | None, *, ready: bool = True, **settings: Any
+) -> AsyncIterator[tuple[str, Process]]:
+    """The same with the process, to be hurt."""
     port = free_port()
     values = {
         "kafka_bootstrap": kafka.bootstrap_servers,
@@ -184,7 +193,7 @@ async def ingress(
     )
     await process.start()
     try:
-        yield base
+        yield base, process
         assert process.running, process.log_tail()
         assert "Traceback" not in process.log_file.read_text(), process.log_tail()
     finally:

@@ -41,6 +41,15 @@ def test_nothing_is_handed_over_while_kafka_fails() -> None:
     assert refusal.retry_after_seconds >= 1
 
 
+def test_nothing_is_handed_over_by_a_map_that_may_be_old() -> None:
+    refusal = admission.producing(takes=True, knows_the_map=False)
+    assert refusal is not None
+    assert refusal.kind is problems.NOT_READY
+    away = admission.producing(takes=False, knows_the_map=False)
+    assert away is not None
+    assert away.kind is problems.NOT_ACCEPTING, "which is what there is to wait for"
+
+
 def test_a_short_line_is_let_in() -> None:
     assert line() is None
     assert line(place=100) is None  # (100 - 4) * 2 / 4 + 2 = 50 s

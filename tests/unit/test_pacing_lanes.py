@@ -2,44 +2,10 @@
 
 from __future__ import annotations
 
-from workers.pacing.disposition import FINISHED, Action, Disposition
-from workers.pacing.lanes import Lanes
-from workers.pacing.limit import FixedLimit
-from workers.pacing.offsets import Partition
+from tests.support.lanes import NORMAL, PRIORITY, World
+from workers.pacing.disposition import Action, Disposition
 from workers.pacing.view import LaneView, Why
-from workers.pacing.work import Rank, Ring, Verdict, Work
-
-NORMAL: Partition = ("clinic.confirmations", 0)
-PRIORITY: Partition = ("clinic.confirmations.priority", 0)
-
-
-class World:
-    """Lanes with a broker that appends and a hand that drives the clock."""
-
-    def __init__(self, *, limit: int = 2, calls_max: int = 100, lane_max: int = 4, gap_max: int = 100) -> None:
-        self.lanes = Lanes(
-            calls_max=calls_max, lane_max=lane_max, gap_max=gap_max, make_limit=lambda _: FixedLimit(limit)
-        )
-        self.offsets: dict[Partition, int] = {}
-        self.now = 0.0
-        self.lanes.assigned([NORMAL, PRIORITY])
-
-    def ring(self, *refs: str, clinic: str = "A", partition: Partition = NORMAL) -> None:
-        for ref in refs:
-            offset = self.offsets.get(partition, 0)
-            self.offsets[partition] = offset + 1
-            rank = Rank.PRIORITY if partition == PRIORITY else Rank.NORMAL
-            self.lanes.offer(Ring(clinic, ref, rank, partition, offset), self.now)
-
-    def start(self) -> list[Work]:
-        return self.lanes.next(self.now)
-
-    def start_refs(self) -> list[str]:
-        return [work.booking_ref for work in self.start()]
-
-    def end(self, work: Work, verdict: Verdict = Verdict.ANSWERED, then: Disposition = FINISHED) -> None:
-        self.lanes.answered(work, self.now, verdict)
-        self.lanes.finished(work, self.now, then)
+from workers.pacing.work import Verdict
 
 
 def test_first_come_first_served_up_to_the_limit() -> None:
@@ -148,6 +114,23 @@ def test_a_full_lane_pauses_its_partition_until_it_is_half_empty() -> None:
     assert waiting == [(4, True), (3, True), (2, False), (1, False), (0, False)]
 
 
+def test_a_full_lane_does_not_pause_a_partition_that_others_share() -> None:
+    world = World(limit=1, lane_max=4)
+    world.shared = True
+    world.ring("1", "2", "3", "4", "5", clinic="A")
+    assert world.lanes.pauses == frozenset()
+    assert world.lanes.views(world.now)["A"].overflows
+
+
+def test_a_partition_that_comes_to_be_shared_is_read_again() -> None:
+    world = World(limit=1, lane_max=4)
+    world.ring("1", "2", "3", "4", clinic="A")
+    assert world.lanes.pauses == {NORMAL}
+    world.shared = True
+    world.lanes.declare("A", 1, world.now)
+    assert world.lanes.pauses == frozenset()
+
+
 def test_too_much_unfinished_pauses_a_partition() -> None:
     world = World(limit=100, lane_max=100, gap_max=4)
     world.ring("1", "2", "3", "4")
@@ -184,56 +167,6 @@ def test_a_clinic_busy_with_our_other_calls_spends_no_try() -> None:
     world.end(first, Verdict.OVERLOADED, Disposition(Action.RETRY, 2.0))
     world.end(second, Verdict.OVERLOADED, Disposition(Action.RETRY, 2.0))
     assert (first.tries, second.tries) == (0, 1)
-
-
-def test_what_has_started_when_it_is_revoked_goes_on_but_is_not_tried_again() -> None:
-    world = World(limit=1)
-    world.ring("1", "2")
-    (work,) = world.start()
-    world.lanes.revoked([NORMAL, PRIORITY], world.now)
-    assert world.start() == []
-    world.end(work, Verdict.FAILED, Disposition(Action.RETRY, 0.0))
-    assert world.start() == []
-    assert world.lanes.views(world.now) == {}
-    assert world.lanes.offsets.committable() == {}
-
-
-def test_a_lane_that_only_ends_its_calls_is_not_ours_any_more() -> None:
-    world = World(limit=1)
-    world.ring("1", "2")
-    (work,) = world.start()
-    assert world.lanes.views(world.now)["A"].ours
-    world.lanes.revoked([NORMAL, PRIORITY], world.now)
-    assert not world.lanes.views(world.now)["A"].ours
-    world.end(work)
-    assert world.lanes.views(world.now) == {}
-
-
-def test_anothers_call_takes_a_slot_until_it_is_looked_at_and_goes_first() -> None:
-    world = World(limit=2)
-    world.lanes.leased("A", "0", Rank.NORMAL, NORMAL, 2.0, world.now)
-    world.lanes.leased("A", "9", Rank.NORMAL, ("not ours", 0), 2.0, world.now)
-    world.ring("0", "1", "2")
-    assert world.start_refs() == ["1"]
-    assert world.lanes.views(world.now)["A"].in_flight == 2
-    world.now = 2.0
-    (looked_at,) = world.start()
-    assert looked_at.booking_ref == "0"
-    world.lanes.finished(looked_at, world.now, FINISHED)
-    assert world.start_refs() == ["2"]
-    assert world.lanes.offsets.committable() == {NORMAL: 1}
-
-
-def test_anothers_call_is_forgotten_with_its_partition_and_ours_is_not_taken_for_one() -> None:
-    world = World(limit=2)
-    world.ring("1")
-    (work,) = world.start()
-    world.lanes.leased("A", "1", Rank.NORMAL, NORMAL, 2.0, world.now)
-    world.lanes.leased("A", "0", Rank.PRIORITY, NORMAL, 2.0, world.now)
-    world.lanes.revoked([NORMAL, PRIORITY], world.now)
-    assert world.lanes.views(world.now)["A"].in_flight == 1
-    world.end(work)
-    assert world.lanes.views(world.now) == {}
 
 
 def test_what_is_read_again_while_it_is_under_way_is_not_started_twice() -> None:

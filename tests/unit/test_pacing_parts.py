@@ -110,6 +110,21 @@ class TestOffsets:
         assert offsets.started(P, 5)
         assert offsets.gap(P) == 1
 
+    def test_what_would_be_next_once_more_is_finished(self) -> None:
+        offsets = Offsets()
+        assert offsets.next_once(P, {5}) is None, "not ours"
+        offsets.assigned([P])
+        assert offsets.next_once(P, {5}) is None, "nothing was read: whatever is finished, it says nothing"
+        for offset in (5, 6, 8):
+            offsets.started(P, offset)
+        assert offsets.next_once(P) == 5
+        assert offsets.next_once(P, {6, 8}) == 5
+        assert offsets.next_once(P, {5}) == 6
+        offsets.finished(P, 6)
+        assert offsets.next_once(P, {5}) == 8
+        assert offsets.next_once(P, {5, 8}) == 9
+        assert offsets.next_once(P) == 5, "asking changes nothing"
+
     @given(st.permutations(range(20)))
     def test_in_any_order_it_never_passes_an_unfinished_one(self, order: list[int]) -> None:
         offsets = Offsets()

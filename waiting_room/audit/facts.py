@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
@@ -17,9 +18,14 @@ NO_TIME_LEFT_SECONDS = 60.0
 class Appended(NamedTuple):
     """One record of a booking's command. ``in_time``: appended, by the broker's clock, before accept_by."""
 
+    partition: int
     offset: int
     in_time: bool
     redriven: bool
+    held: bool
+    """Whether it lies before the offset up to which its partition is in the database."""
+    after: int
+    """The map version of the last marker of its clinic before it in its partition; 0 if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +45,33 @@ class Asked:
 
 @dataclass(slots=True)
 class Log:
-    """One clinic's part of ``booking.requests``. What lies before ``held_until`` is in the database."""
+    """One clinic's part of ``booking.requests``."""
 
-    held_until: int = 0
     whole: bool = True
     """Whether retention has deleted nothing yet, so that what is not here was never asked."""
     books: dict[str, Asked] = field(default_factory=dict)
     cancelled: set[str] = field(default_factory=set)
     """Refs with a command to cancel that was appended in time."""
+    left: dict[int, int] = field(default_factory=dict)
+    """By partition the map version of the clinic's last marker there."""
 
     def waits(self, booking_ref: str) -> bool:
         """Whether it was asked for in time and hold has not come to it yet."""
         asked = self.books.get(booking_ref)
-        in_time = [record.offset for record in asked.records if record.in_time] if asked else []
-        return bool(in_time) and min(in_time) >= self.held_until
+        in_time = [record for record in asked.records if record.in_time] if asked else []
+        return bool(in_time) and not any(record.held for record in in_time)
+
+
+class Move(NamedTuple):
+    """A row of ``clinic_moves``: with ``map_version`` the clinic's commands went from one partition to the other."""
+
+    map_version: int
+    from_partition: int
+    to_partition: int
+
+
+Stays = Mapping[int, Sequence[int]]
+"""By partition, the map versions with which a clinic came to be there, ascending."""
 
 
 class Answer(NamedTuple):
@@ -148,6 +167,7 @@ class ClinicFacts:
     deliveries: dict[tuple[str, int], str] = field(default_factory=dict)
     """State by (endpoint_id, seq)."""
     log: Log = field(default_factory=Log)
+    stays: Stays = field(default_factory=dict)
     answers: list[Answer] = field(default_factory=list)
     kept: list[Kept] | None = None
     received: dict[tuple[str, int], bool] | None = None

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from waiting_room.audit.facts import NO_TIME_LEFT_SECONDS, ClinicFacts, Row
 from waiting_room.audit.offences import Kind, Offence
+from waiting_room.audit.stays import order_of
 from waiting_room.domain.appointment import ClinicState, IllegalTransition, State, Status, apply
 from waiting_room.domain.directory import AdapterKind
 from waiting_room.messages import BookingEvent
@@ -87,13 +88,18 @@ def _waiting(facts: ClinicFacts, row: Row) -> Iterator[Offence]:
 
 
 def _order(facts: ClinicFacts) -> Iterator[Offence]:
-    """Tickets grow in the order of the log. A redriven record comes where it was sent back to."""
+    """Tickets grow in the order of the log, through all partitions the clinic was in.
+
+    A redriven record comes where it was sent back to.
+    """
     latest, latest_ref = 0, ""
-    held = [
-        (asked.records[[record.in_time for record in asked.records].index(True)].offset, ref)
-        for ref, asked in facts.log.books.items()
-        if asked.in_time and not any(record.redriven for record in asked.records)
-    ]
+    held = []
+    for ref, asked in facts.log.books.items():
+        if any(record.redriven for record in asked.records):
+            continue
+        orders = [order_of(each, facts.stays, whole=facts.log.whole) for each in asked.records if each.in_time]
+        if orders and None not in orders:
+            held.append((min(order for order in orders if order is not None), ref))
     for _, ref in sorted(held):
         row = facts.rows.get(ref)
         if row is None or row.ticket is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from aiokafka import ConsumerRecord
@@ -11,7 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from waiting_room.audit.facts import Appended, Asked, Log
 from waiting_room.dead_letters import APPENDED_AT, append_time_of
 from waiting_room.kafka import connection
-from waiting_room.messages import Book, Command, Probe, Reader, Unreadable
+from waiting_room.messages import Book, Command, Moved, Probe, Reader, Unreadable
 from waiting_room.settings import Settings
 from waiting_room.topics import BOOKING_REQUESTS
 from waiting_room.whole_topics import read_whole
@@ -36,10 +36,11 @@ class Read:
     unreadable: int = 0
     """Hold puts them aside; callers were told nothing of them."""
 
-    def of(self, clinic_id: str, partition: int | None) -> Log:
-        """A clinic's part, empty if it has none. ``partition`` None: not known."""
-        whole = partition not in self.trimmed if partition is not None else not self.trimmed
-        return self.by_clinic.get(clinic_id, Log(whole=whole))
+    def of(self, clinic_id: str, partitions: Collection[int]) -> Log:
+        """A clinic's part, empty if it has none. ``partitions``: where it is and ever was; none: not known."""
+        log = self.by_clinic.get(clinic_id, Log())
+        log.whole = self.trimmed.isdisjoint(partitions) if partitions else not self.trimmed
+        return log
 
     @property
     def same_key(self) -> Iterator[list[str]]:
@@ -78,13 +79,18 @@ def _note(found: Read, record: ConsumerRecord, held_until: int) -> None:
         return
     if isinstance(command, Probe):
         return
-    ref = command.booking_ref
-    if record.key != command.clinic_id.encode() or not ref.startswith(command.clinic_id):
+    if record.key != command.clinic_id.encode():
         found.unreadable += 1
         return
-    log = found.by_clinic.get(command.clinic_id)
-    if log is None:
-        log = found.by_clinic[command.clinic_id] = Log(held_until, whole=record.partition not in found.trimmed)
+    if isinstance(command, Moved):
+        left = found.by_clinic.setdefault(command.clinic_id, Log()).left
+        left[record.partition] = max(left.get(record.partition, 0), command.map_version)
+        return
+    ref = command.booking_ref
+    if not ref.startswith(command.clinic_id):
+        found.unreadable += 1
+        return
+    log = found.by_clinic.setdefault(command.clinic_id, Log())
     in_time = append_time_of(record) <= command.accept_by
     found.late += not in_time
     if not isinstance(command, Book):
@@ -95,7 +101,10 @@ def _note(found: Read, record: ConsumerRecord, held_until: int) -> None:
     if asked is None:
         asked = log.books[ref] = Asked(ref, command.app_id, command.key_hash)
     redriven = any(name == APPENDED_AT for name, _ in record.headers)
-    asked.records.append(Appended(record.offset, in_time, redriven))
+    after = log.left.get(record.partition, 0)
+    asked.records.append(
+        Appended(record.partition, record.offset, in_time, redriven, record.offset < held_until, after)
+    )
     if in_time:
         refs = found.refs_of_key.setdefault((command.app_id, command.key_hash), [])
         if ref not in refs:

@@ -23,6 +23,7 @@ from waiting_room.audit import (
 from waiting_room.audit.evidence import Ledger
 from waiting_room.audit.facts import ClinicFacts, Kept
 from waiting_room.audit.offences import Check
+from waiting_room.audit.stays import stays_of
 from waiting_room.audit.verdict import Verdict
 from waiting_room.domain.appointment import EventType
 from waiting_room.domain.directory import AdapterKind
@@ -86,6 +87,7 @@ class _Gathered:
         """What is known of a clinic beside its rows."""
         clinic_id = clinic.clinic_id
         aliases = self.snapshot.aliases.get(clinic_id, {})
+        stays = stays_of(clinic.partition, self.snapshot.moves.get(clinic_id, ()))
         return ClinicFacts(
             clinic_id=clinic_id,
             adapter=clinic.adapter or AdapterKind.REST,
@@ -96,7 +98,8 @@ class _Gathered:
             aliases={ref: booking_ref for ref, (booking_ref, _) in aliases.items()},
             dangling={ref for ref, (_, leads_to_row) in aliases.items() if not leads_to_row},
             endpoints=[*self.snapshot.endpoints.get(clinic_id, ()), *self.snapshot.app_endpoints],
-            log=self.log.of(clinic_id, clinic.partition),
+            log=self.log.of(clinic_id, stays),
+            stays=stays,
             answers=self.ledger.by_clinic[clinic_id] if self.ledger else [],
             kept=None if self.kept is None else self.kept.get(clinic_id, []),
             received=None if self.received is None else self.received.get(clinic_id, {}),

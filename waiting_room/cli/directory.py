@@ -10,7 +10,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from waiting_room import onboarding
+from waiting_room import moving, onboarding
 from waiting_room.cli import table
 from waiting_room.cli.run import No, NotDone, connect, run
 from waiting_room.kafka import Producer
@@ -18,6 +18,7 @@ from waiting_room.onboarding import Onboarding
 from waiting_room.republish import republish
 from waiting_room.settings import Settings
 from waiting_room.store import directory as store
+from waiting_room.topics_admin import TopicsWrong
 
 app = typer.Typer(help="Businesses, clinics, providers, apps.", no_args_is_help=True)
 
@@ -38,6 +39,16 @@ def import_(
 def list_() -> None:
     """Show every clinic."""
     run(_list)
+
+
+@app.command()
+def move(
+    clinic_id: Annotated[str, typer.Argument(help="The clinic.")],
+    partition: Annotated[int, typer.Argument(help="Where its bookings are to go.")],
+    wait: Annotated[float, typer.Option(help="Seconds to wait for every ingress, for relay and for hold.")] = 60.0,
+) -> None:
+    """Move a clinic to another partition, while bookings flow. Run again, it finishes what was begun."""
+    run(lambda settings: _move(settings, clinic_id, partition, wait))
 
 
 @app.command()
@@ -95,6 +106,16 @@ async def _list(settings: Settings) -> None:
             for each in clinics
         ],
     )
+
+
+async def _move(settings: Settings, clinic_id: str, partition: int, wait: float) -> None:
+    async with connect(settings) as connection:
+        try:
+            await moving.move(connection, settings, clinic_id, partition, within_seconds=wait, say=typer.echo)
+        except (store.Refused, TopicsWrong) as refused:
+            raise No(str(refused)) from refused
+        except moving.NotMoved as error:
+            raise NotDone(str(error)) from error
 
 
 async def _publish(settings: Settings) -> None:

@@ -44,6 +44,8 @@ class ClinicSystem:
     partition: int = 0
     shared: bool = False
     """Whether other clinics have the same partition."""
+    moved: bool = False
+    """Whether it was in another partition before, so that not all of its line needs to have been rung for in this."""
 
 
 @dataclass(frozen=True, slots=True)

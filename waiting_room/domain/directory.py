@@ -54,7 +54,9 @@ class AdapterKind(StrEnum):
 
 
 class Clinic(msgspec.Struct, frozen=True, kw_only=True):
-    """A site with its own system. ``partition`` is explicit and ``map_version`` grows when it changes."""
+    """A site with its own system. ``partition`` is explicit and ``map_version`` grows when it changes; ``moved_from``
+    is the partition before that, where commands may still wait to be held.
+    """
 
     clinic_id: str
     business_id: str
@@ -67,3 +69,4 @@ class Clinic(msgspec.Struct, frozen=True, kw_only=True):
     wait_ceiling_seconds: int
     service_types: tuple[ServiceType, ...]
     providers: tuple[Provider, ...]
+    moved_from: int | None = None

@@ -43,6 +43,6 @@ def _mistakes(wanted: Mapping[str, int | None], held: Mapping[str, int], partiti
         elif held.get(clinic, partition) != partition:
             mistakes.append(
                 f"clinic {clinic}: is on partition {held[clinic]}, not {partition}; moving a clinic needs the move "
-                "command of a later version"
+                f"command: directory move {clinic} {partition}"
             )
     return mistakes

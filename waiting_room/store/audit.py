@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from waiting_room.audit.facts import Claim, ClinicFacts, Counters, Endpoint, Row
+from waiting_room.audit.facts import Claim, ClinicFacts, Counters, Endpoint, Move, Row
 from waiting_room.domain.appointment import By, ClinicState, Reason, Stage, State, Status
 from waiting_room.domain.booking_ref import clinic_of
 from waiting_room.domain.directory import AdapterKind
@@ -39,6 +39,8 @@ class Snapshot:
     now: datetime
     clinics: tuple[ClinicHead, ...]
     capacities: Mapping[str, dict[str, int]]
+    moves: Mapping[str, list[Move]]
+    """In the order of their map versions."""
     consumed: Mapping[int, int]
     """Next offset of each partition that hold had not stored."""
     aliases: Mapping[str, dict[str, tuple[str, bool]]]
@@ -58,6 +60,9 @@ async def take_snapshot(conn: Connection) -> Snapshot:
     aliases: dict[str, dict[str, tuple[str, bool]]] = defaultdict(dict)
     for row in await conn.fetch(_SQL["aliases"]):
         aliases[clinic_of(row["ref"])][row["ref"]] = row["booking_ref"], row["leads_to_row"]
+    moves: dict[str, list[Move]] = defaultdict(list)
+    for clinic_id, *move in await conn.fetch(_SQL["moves"]):
+        moves[clinic_id].append(Move(*move))
     endpoints: dict[str, list[Endpoint]] = defaultdict(list)
     app_endpoints: list[Endpoint] = []
     for row in await conn.fetch(_SQL["endpoints"]):
@@ -68,6 +73,7 @@ async def take_snapshot(conn: Connection) -> Snapshot:
         now=now,
         clinics=tuple(map(_head, await conn.fetch(_SQL["clinics"]))),
         capacities=capacities,
+        moves=moves,
         consumed={row["partition"]: row["next_offset"] for row in await conn.fetch(_SQL["consumed"], BOOKING_REQUESTS)},
         aliases=aliases,
         endpoints=endpoints,

@@ -106,9 +106,19 @@ async def leased(conn: Connection, partitions: Iterable[int]) -> list[Leased]:
     return [Leased(*row) for row in await conn.fetch(_SQL["leased"], list(partitions))]
 
 
-async def lines_in(conn: Connection, partitions: Iterable[int]) -> list[tuple[str, int]]:
-    """(clinic_id, partition) of the clinics of these partitions for which there is a call to make."""
-    return [(row["clinic_id"], row["partition"]) for row in await conn.fetch(_SQL["lines_in"], list(partitions))]
+class Line(NamedTuple):
+    """A clinic for which there is a call to make. ``moved``: it, or another clinic from its partition to elsewhere; so
+    that there may be work of it for which nothing stands in Kafka where it is now.
+    """
+
+    clinic_id: str
+    partition: int
+    moved: bool
+
+
+async def lines_in(conn: Connection, partitions: Iterable[int]) -> list[Line]:
+    """The lines of these partitions."""
+    return [Line(*row) for row in await conn.fetch(_SQL["lines_in"], list(partitions))]
 
 
 async def take(conn: Connection, clinic_id: str, known: Sequence[str], wanted: int) -> list[tuple[str, bool]]:

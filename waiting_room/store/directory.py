@@ -78,6 +78,11 @@ async def load(conn: Connection, clinic_ids: Iterable[str] | None = None) -> lis
     return [_clinic.decode(row["clinic"]) for row in await conn.fetch(_SQL["load_clinics"], wanted)]
 
 
+async def renew_rules(conn: Connection, clinic_ids: Sequence[str]) -> None:
+    """Lock these clinics; hold loads what it knows of them anew once the caller's transaction is committed."""
+    await conn.execute(_SQL["bump_rules"], clinic_ids)
+
+
 def _wanted_partitions(file: Onboarding) -> dict[str, int | None]:
     return {clinic.clinic_id: clinic.partition for business in file.businesses for clinic in business.clinics}
 
@@ -118,7 +123,7 @@ async def _check_changed(conn: Connection, changed: Sequence[str]) -> None:
         raise Refused(
             "\n".join(f"provider {row['provider_id']}: unknown service type {row['service_type']}" for row in unknown)
         )
-    await conn.execute(_SQL["bump_rules"], changed)
+    await renew_rules(conn, changed)
     too_many = await conn.fetch(_SQL["claims_beyond_capacity"], changed)
     if too_many:
         raise Refused(

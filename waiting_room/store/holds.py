@@ -28,6 +28,8 @@ class Rules(msgspec.Struct, frozen=True):
     timezone: str
     adapter: AdapterKind
     partition: int
+    moving_to: int | None
+    """The partition whose commands of this clinic wait, while the marker in the one before was not read."""
     service_types: Mapping[str, ServiceType]
     providers: Mapping[str, Provider]
 
@@ -67,6 +69,7 @@ async def load_rules(conn: Connection, clinic_ids: Iterable[str]) -> dict[str, R
             timezone=row["timezone"],
             adapter=AdapterKind(row["adapter"]),
             partition=row["partition"],
+            moving_to=row["moving_to"],
             service_types={each.service_type: each for each in _services.decode(row["service_types"] or "[]")},
             providers={each.provider_id: each for each in _providers.decode(row["providers"] or "[]")},
         )

@@ -12,7 +12,7 @@ _SQL = sql.load("outbox")
 
 
 class News(NamedTuple):
-    """A clinic with events past ``published_seq``, up to ``last_seq``; both committed."""
+    """A clinic with events past ``published_seq``, up to ``last_seq``; both committed. ``partition``: its first one."""
 
     clinic_id: str
     partition: int

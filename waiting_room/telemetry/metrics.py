@@ -19,6 +19,9 @@ WATCHERS = Gauge("waiting_room_watchers", "Open event streams and waiting reques
 HOLD_WAIT = Histogram("waiting_room_hold_wait_seconds", "Appended until held or refused.", buckets=_FAST)
 HELD = Counter("waiting_room_held_total", "Commands processed by hold.", ["outcome"])
 HOLD_BATCH_SECONDS = Histogram("waiting_room_hold_batch_seconds", "One batch's transaction.", buckets=_FAST)
+HOLD_WAITING = Gauge(
+    "waiting_room_hold_waiting", "Commands of clinics that move, waiting for the rest of their old partitions."
+)
 
 # confirm
 CONFIRM_WAIT = Histogram("waiting_room_confirm_wait_seconds", "Held until the clinic call starts.", buckets=_WAIT)

@@ -2,7 +2,8 @@
 
 - Calls that are still leased, be it that their caller is about to record them or that it is dead. Each takes one of
   its clinic's slots, or a clinic whose partition moves would be called by its old owner and its new one at once.
-- Lines of clinics that share a partition: what did not fit a lane was passed over, and nobody may ring for it again.
+- Lines of clinics that share a partition, or did: what did not fit a lane was passed over, and nobody may ring for it
+  again. Lines of clinics that were in another partition: what rang for them is there.
 
 What is rung for meanwhile waits in Kafka: it came later.
 """
@@ -11,11 +12,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import structlog
 
+from waiting_room.domain.directory import AdapterKind
 from waiting_room.store import calls
+from waiting_room.store.calls import Leased
 from waiting_room.store.faults import passes
 from waiting_room.store.pool import Pool
 from waiting_room.topics import CLINIC_CONFIRMATIONS
@@ -57,6 +60,27 @@ class Adopting:
         """These are not any more."""
         self._waiting.difference_update(partitions)
 
+    async def take_up(self, clinic_ids: Collection[str]) -> bool:
+        """Open the lanes of these clinics, which moved, where their new partitions are ours; whether PostgreSQL
+        answered.
+        """
+        await self._clinics.know(clinic_ids)
+        systems = [self._clinics.systems[each] for each in clinic_ids if each in self._clinics.systems]
+        moved = {each.clinic_id: each.partition for each in systems if each.adapter is not AdapterKind.BUILTIN}
+        try:
+            async with self._pool.acquire() as conn:
+                leased = await calls.leased(conn, set(moved.values()))
+        except Exception as error:
+            if not passes(error):
+                raise
+            log.warning("moved_not_taken_up", error=type(error).__name__)
+            return False
+        self._count(each for each in leased if each.clinic_id in moved)
+        for clinic_id, partition in moved.items():
+            self._lanes.adopt(clinic_id, (CLINIC_CONFIRMATIONS, partition), time.monotonic())
+        self._adopted()
+        return True
+
     def check(self) -> None:
         """Raises what it cannot go on with; nothing new is read any more then."""
         if self._task is not None and self._task.done():
@@ -81,22 +105,25 @@ class Adopting:
                 log.warning("partitions_not_adopted", error=type(error).__name__)
                 await asyncio.sleep(AGAIN_SECONDS)
                 continue
-            await self._clinics.know({each.clinic_id for each in leased} | {clinic_id for clinic_id, _ in lines})
+            await self._clinics.know({each.clinic_id for each in leased} | {each.clinic_id for each in lines})
             if assignments != self._assignments:
                 continue  # what was read is from before others may have had them
+            self._count(each for each in leased if each.partition in self._waiting)
             now = time.monotonic()
-            for each in leased:
-                if each.partition in self._waiting:
-                    self._lanes.leased(
-                        each.clinic_id,
-                        each.booking_ref,
-                        Rank.PRIORITY if each.withdrawing else Rank.NORMAL,
-                        (CLINIC_CONFIRMATIONS, each.partition),
-                        now + min(each.seconds, ELSEWHERE_SECONDS),
-                        now,
-                    )
-            for clinic_id, partition in lines:
-                if partition in self._waiting and self._clinics.shares(clinic_id):
-                    self._lanes.adopt(clinic_id, (CLINIC_CONFIRMATIONS, partition), now)
+            for line in lines:
+                if line.partition in self._waiting and (line.moved or self._clinics.shares(line.clinic_id)):
+                    self._lanes.adopt(line.clinic_id, (CLINIC_CONFIRMATIONS, line.partition), now)
             self._waiting -= wanted
             self._adopted()
+
+    def _count(self, leased: Iterable[Leased]) -> None:
+        now = time.monotonic()
+        for each in leased:
+            self._lanes.leased(
+                each.clinic_id,
+                each.booking_ref,
+                Rank.PRIORITY if each.withdrawing else Rank.NORMAL,
+                (CLINIC_CONFIRMATIONS, each.partition),
+                now + min(each.seconds, ELSEWHERE_SECONDS),
+                now,
+            )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import structlog
 
@@ -20,26 +20,29 @@ AGAIN_SECONDS = 0.5
 
 
 class Clinics:
-    """``systems`` is shared with whoever claims calls; it only grows or is replaced entry by entry."""
+    """``systems`` is shared with whoever claims calls; it only grows or is replaced entry by entry. ``on_moved`` is
+    called with those that turn out to be in another partition than before, once that is in ``systems``.
+    """
 
-    def __init__(self, pool: Pool, transport: Transport) -> None:
+    def __init__(self, pool: Pool, transport: Transport, on_moved: Callable[[Collection[str]], None]) -> None:
         self._pool = pool
         self._transport = transport
+        self._on_moved = on_moved
         self.systems: dict[str, ClinicSystem] = {}
         self._gateways: dict[str, Gateway] = {}
 
     async def know(self, clinic_ids: Iterable[str]) -> None:
         """Read those that are not known yet; waits for PostgreSQL. What does not exist stays unknown."""
-        missing = {clinic_id for clinic_id in clinic_ids if clinic_id not in self.systems}
-        while missing:
-            if await self._read(missing):
-                return
-            await asyncio.sleep(AGAIN_SECONDS)
+        await self._until_read({clinic_id for clinic_id in clinic_ids if clinic_id not in self.systems})
 
-    async def refresh(self) -> None:
-        """Read all that are known again; while PostgreSQL is away, what was read before stays true."""
-        if self.systems:
-            await self._read(set(self.systems))
+    async def check(self, partitions: Iterable[tuple[str, int]]) -> None:
+        """Read known ones again that are told to be in another partition; waits for PostgreSQL."""
+        systems = ((self.systems.get(clinic_id), partition) for clinic_id, partition in partitions)
+        await self._until_read({known.clinic_id for known, told in systems if known and known.partition != told})
+
+    async def refresh(self) -> bool:
+        """Read all that are known again. False while PostgreSQL is away: then what was read before stays true."""
+        return not self.systems or await self._read(set(self.systems))
 
     def shares(self, clinic_id: str) -> bool:
         """Whether this clinic, if it is known, has its partition with others."""
@@ -53,6 +56,12 @@ class Clinics:
             gateway = self._gateways[clinic_id] = gateway_to(self.systems[clinic_id], self._transport)
         return gateway
 
+    async def _until_read(self, clinic_ids: set[str]) -> None:
+        while clinic_ids:
+            if await self._read(clinic_ids):
+                return
+            await asyncio.sleep(AGAIN_SECONDS)
+
     async def _read(self, clinic_ids: set[str]) -> bool:
         """Whether PostgreSQL answered."""
         try:
@@ -63,8 +72,15 @@ class Clinics:
                 raise
             log.warning("clinics_not_read", error=type(error).__name__)
             return False
+        moved = []
         for clinic_id, system in found.items():
-            if self.systems.get(clinic_id) != system:
-                self.systems[clinic_id] = system
-                self._gateways.pop(clinic_id, None)
+            known = self.systems.get(clinic_id)
+            if known == system:
+                continue
+            self.systems[clinic_id] = system
+            self._gateways.pop(clinic_id, None)
+            if known is not None and known.partition != system.partition:
+                moved.append(clinic_id)
+        if moved:
+            self._on_moved(moved)
         return True

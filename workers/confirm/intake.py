@@ -168,6 +168,9 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
         """Offer what was read, each partition in the order of its offsets."""
         read: list[tuple[ConsumerRecord, Ring | str | None]] = [(record, _read(record)) for record in records]
         await self._clinics.know({ring.clinic_id for _, ring in read if isinstance(ring, Ring)})
+        await self._clinics.check(
+            {(ring.clinic_id, record.partition) for record, ring in read if isinstance(ring, Ring)}
+        )
         for at, (record, ring) in enumerate(read):
             if isinstance(ring, Ring) and ring.clinic_id not in self._clinics.systems:
                 read[at] = record, f"unknown clinic {ring.clinic_id}"
@@ -178,7 +181,15 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
             return  # its partitions moved meanwhile: whoever has them now reads from what was committed
         now = time.monotonic()
         for record, ring in read:
-            if isinstance(ring, Ring):
+            if not isinstance(ring, Ring):
+                self._lanes.pass_over((record.topic, record.partition), record.offset)
+                continue
+            system = self._clinics.systems[ring.clinic_id]
+            in_its_place = system.partition == record.partition
+            if not in_its_place or (system.moved and not self._lanes.has(ring.clinic_id)):
+                # There is more of its line than is rung for here, calls of its earlier worker's perhaps.
+                self._lanes.adopt(ring.clinic_id, (CLINIC_CONFIRMATIONS, system.partition), now)
+            if in_its_place:
                 self._lanes.offer(ring, now)
             else:
                 self._lanes.pass_over((record.topic, record.partition), record.offset)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import structlog
 
-from waiting_room.messages import Pulse, Reader, Unreadable
+from waiting_room.messages import MapReport, PulseRecord, Reader, Unreadable
 from workers.pacing.adaptive import Remembered
 
 log = structlog.get_logger(__name__)
@@ -16,7 +16,7 @@ class Memory:
     """The newest that any worker said of each clinic."""
 
     def __init__(self) -> None:
-        self._read: Reader[Pulse] = Reader(Pulse)
+        self._read: Reader[PulseRecord] = Reader(PulseRecord)
         self._known: dict[str, tuple[datetime, Remembered]] = {}
 
     def apply(self, key: str, value: bytes | None) -> None:
@@ -27,6 +27,8 @@ class Memory:
             pulse = self._read(value)
         except Unreadable as error:
             log.error("pulse_unreadable", key=key, error=str(error))
+            return
+        if isinstance(pulse, MapReport):
             return
         for clinic_id, seen in pulse.clinics.items():
             if seen.known_limit is None or seen.usual_seconds is None:

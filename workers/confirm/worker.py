@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from contextlib import suppress
 from typing import Any, cast
 
@@ -17,7 +17,7 @@ from waiting_room.kafka import Follower, Producer
 from waiting_room.settings import Settings
 from waiting_room.store.pool import Pool, create_pool
 from waiting_room.supervise import pause, supervise
-from waiting_room.topics import CLINIC_PULSE
+from waiting_room.topics import CLINIC_CONFIRMATIONS, CLINIC_PULSE
 from workers.confirm.adopting import Adopting
 from workers.confirm.clinics import Clinics
 from workers.confirm.course import Course
@@ -26,6 +26,7 @@ from workers.confirm.filling import Filling
 from workers.confirm.intake import Intake
 from workers.confirm.ledger import Ledger
 from workers.confirm.memory import Memory
+from workers.confirm.moves import Moves
 from workers.confirm.outages import Outages
 from workers.confirm.report import Report
 from workers.confirm.runner import Runner
@@ -93,7 +94,7 @@ class ConfirmWorker:
     ) -> None:
         self._memory = memory
         self._drain_seconds = settings.shutdown_seconds * DRAIN_SHARE
-        self._clinics = Clinics(pool, transport)
+        self._clinics = Clinics(pool, transport, self._moved)
         self._report = Report(
             pulse,
             calls_max=settings.confirm_calls_max,
@@ -110,6 +111,7 @@ class ConfirmWorker:
         )
         self._filling = Filling(pool, self.lanes, lambda: self._runner.look_again())
         self._adopting = Adopting(pool, self.lanes, self._clinics, lambda: self._runner.look_again())
+        self._moves = Moves(pool, self._adopting, self._refresh)
         self._intake = Intake(settings, self.lanes, self._clinics, self._adopting, producer)
         self._standstill = Standstill(settings.kafka_session_timeout_ms / 1_000)
         ledger = Ledger(
@@ -150,12 +152,13 @@ class ConfirmWorker:
         while not finish.is_set():
             await pause(finish, LOOK_EVERY_SECONDS)
             await self._intake.commit()
+            await self._moves.look()
             self._adopting.check()
             now = time.monotonic()
             await self._look_around(now)
             if now - refreshed_at >= REFRESH_EVERY_SECONDS:
                 refreshed_at = now
-                await self._refresh(now)
+                await self._refresh()
 
     async def _look_around(self, now: float) -> None:
         views = self._report.look(self.lanes, now, paused=self._intake.paused, settled=self._intake.settled)
@@ -163,10 +166,21 @@ class ConfirmWorker:
         await self._outages.look(down, gone=self._down - views.keys())
         self._down = down
 
-    async def _refresh(self, now: float) -> None:
-        await self._clinics.refresh()
+    async def _refresh(self) -> bool:
+        """Whether PostgreSQL answered."""
+        answered = await self._clinics.refresh()
+        now = time.monotonic()
         for clinic_id, system in self._clinics.systems.items():
             self.lanes.declare(clinic_id, system.declared_concurrency, now)
+        self._runner.look_again()
+        return answered
+
+    def _moved(self, clinic_ids: Collection[str]) -> None:
+        """These are in other partitions than they were, perhaps other workers'."""
+        for clinic_id in clinic_ids:
+            partition = self._clinics.systems[clinic_id].partition
+            log.info("clinic_moved", clinic_id=clinic_id, partition=partition)
+            self.lanes.drop(clinic_id, time.monotonic(), to=(CLINIC_CONFIRMATIONS, partition))
         self._runner.look_again()
 
     def _before_a_round(self) -> None:

@@ -7,7 +7,7 @@ and the doorbell is mended by reading the records once more.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -19,12 +19,12 @@ from waiting_room.domain.booking_ref import clinic_of
 from waiting_room.domain.directory import AdapterKind
 from waiting_room.domain.seats import Seat, Taken, allot
 from waiting_room.messages import Book, Cancel
-from waiting_room.store import holds
+from waiting_room.store import holds, moves
 from waiting_room.store.holds import Claim, Key, Rules, Window
 from waiting_room.store.journal import Booking, Journal
 from waiting_room.store.pool import Connection
 from waiting_room.topics import BOOKING_REQUESTS
-from workers.hold.read import Appended
+from workers.hold.read import Appended, Item, Marker
 from workers.hold.wishes import Bookable, bookable
 
 
@@ -39,6 +39,10 @@ class Outcome:
     """Cancels by a ref that leads to another booking, perhaps of another clinic: to be appended there."""
     lines: dict[str, tuple[int, int]] = field(default_factory=dict)
     """By clinic: (seq, line) after the batch."""
+    waiting: list[Item] = field(default_factory=list)
+    """Nothing was done for these: they wait for their clinics' last words in other partitions."""
+    arrived: list[str] = field(default_factory=list)
+    """Clinics whose last words were read: what waits for them may go on."""
 
 
 class Deadlines(NamedTuple):
@@ -48,13 +52,28 @@ class Deadlines(NamedTuple):
     in_outage: timedelta
 
 
+NextOffset = Callable[[int, Collection[int]], int | None]
+"""(partition, offsets that are stored now) to the one before which all is stored then, if anybody can tell."""
+
+
+def _behind_the_last(_: int, stored: Collection[int]) -> int | None:
+    return max(stored) + 1
+
+
 class Batch:
     """Works one batch off on one connection, inside the caller's transaction."""
 
-    def __init__(self, conn: Connection, rules: dict[str, Rules], deadlines: Deadlines) -> None:
+    def __init__(
+        self,
+        conn: Connection,
+        rules: dict[str, Rules],
+        deadlines: Deadlines,
+        next_offset: NextOffset = _behind_the_last,
+    ) -> None:
         self._conn = conn
         self._rules = rules
         self._deadlines = deadlines
+        self._next_offset = next_offset
         self._known: dict[tuple[str, str], Booking] = {}
         self._claims: dict[tuple[str, str], Claim] = {}
         self._taken = Taken()
@@ -64,13 +83,36 @@ class Batch:
         self._aliases: dict[str, str] = {}
         self._forwarded: list[Cancel] = []
 
-    async def work(self, items: Sequence[Appended], *, unprocessable: bool = False) -> Outcome:
+    async def work(
+        self, items: Sequence[Item], *, unprocessable: bool = False, behind: Collection[tuple[int, str]] = ()
+    ) -> Outcome:
         """Decide and write. ``unprocessable`` rejects every booking of the batch instead of looking for a seat.
+        ``behind``: (partition, clinic_id) of which earlier items wait already.
 
         Raises KeyError for a clinic without a row, IllegalTransition and database errors; then nothing is written.
         """
-        self._journal = await Journal.open(self._conn, {item.command.clinic_id for item in items})
+        self._journal = await Journal.open(self._conn, {item.clinic_id for item in items})
         await self._refresh_rules()
+        waiting: list[Item] = []
+        ready: list[Item] = []
+        for item in items:
+            waits = self._waits(item) or (item.partition, item.clinic_id) in behind
+            (waiting if waits and not unprocessable else ready).append(item)
+        outcome = await self._decide([item for item in ready if isinstance(item, Appended)], unprocessable)
+        outcome.waiting = waiting
+        markers = [item.moved for item in ready if isinstance(item, Marker)]
+        if markers:
+            outcome.arrived = await moves.marker_read(self._conn, markers)
+        await self._save_offsets(ready)
+        return outcome
+
+    def _waits(self, item: Item) -> bool:
+        """Whether it was read where its clinic moves to, before all was read where it comes from."""
+        return self._rules[item.clinic_id].moving_to == item.partition
+
+    async def _decide(self, items: Sequence[Appended], unprocessable: bool) -> Outcome:
+        if not items:
+            return self._outcome(items)
         books = [item.command for item in items if isinstance(item.command, Book)]
         elsewhere = await self._look_up(items, books)
         await self._follow_aliases(items)
@@ -92,7 +134,6 @@ class Batch:
         claims = [claim for key, claim in self._claims.items() if self._known[key].known_state.keeps_seat]
         if claims:
             await holds.claim_seats(self._conn, claims)
-        await self._save_offsets(items)
         return self._outcome(items)
 
     async def _refresh_rules(self) -> None:
@@ -238,11 +279,15 @@ class Batch:
                 self._taken.free(booking.provider_id, booking.seat, booking.start_at)
         return True
 
-    async def _save_offsets(self, items: Sequence[Appended]) -> None:
-        offsets: dict[int, int] = {}
+    async def _save_offsets(self, items: Sequence[Item]) -> None:
+        """Before them all is in the database: what waits, or is another part of a batch that was split, is not."""
+        stored: dict[int, set[int]] = {}
         for item in items:
-            offsets[item.partition] = max(offsets.get(item.partition, 0), item.offset + 1)
-        await holds.save_consumed(self._conn, BOOKING_REQUESTS, offsets)
+            stored.setdefault(item.partition, set()).add(item.offset)
+        offsets = {partition: self._next_offset(partition, offsets) for partition, offsets in stored.items()}
+        known = {partition: offset for partition, offset in offsets.items() if offset is not None}
+        if known:
+            await holds.save_consumed(self._conn, BOOKING_REQUESTS, known)
 
     def _outcome(self, items: Sequence[Appended]) -> Outcome:
         outcome = Outcome(

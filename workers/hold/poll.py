@@ -3,38 +3,57 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
+from waiting_room.telemetry import metrics
+from workers.hold.waiting import Waiting
+from workers.pacing.offsets import Offsets
+
 log = structlog.get_logger(__name__)
-Take = Callable[[Sequence[ConsumerRecord]], Awaitable[None]]
+Take = Callable[[Sequence[ConsumerRecord]], Awaitable[Sequence[ConsumerRecord]]]
+"""Does what is to be done for these records; returns those that must wait. What is done with it says to ``offsets``."""
+
 LINES = 3
 """While PostgreSQL works on one batch, this process prepares another. A partition's records stay in one line, in
-order; two lines share no clinic, so neither waits for the other's locks."""
+order. Two lines share no clinic but for one that is moving, so neither waits for the other's locks."""
 WAITING_BATCHES = 2
 COMMIT_EVERY_SECONDS = 0.5
+TRY_AGAIN_SECONDS = 0.2
+"""How often it is looked whether what waits must go on waiting: the word it waits for may be read by another worker."""
 
 
 class Poll:
-    """Hands records to ``take``, at most ``batch_max`` at once a line; what it returns for may be committed."""
+    """Hands records to ``take``, at most ``batch_max`` at once a line, and commits what ``offsets`` says is done."""
 
-    def __init__(self, consumer: AIOKafkaConsumer, take: Take, batch_max: int) -> None:
+    def __init__(self, consumer: AIOKafkaConsumer, take: Take, offsets: Offsets, batch_max: int) -> None:
         self._consumer = consumer
         self._take = take
+        self._offsets = offsets
         self._batch_max = batch_max
-        self._done: dict[TopicPartition, int] = {}
         self._committed_at = 0.0
+        self._waiting = [Waiting() for _ in range(LINES)]
+        metrics.HOLD_WAITING.set_function(lambda: sum(map(len, self._waiting)))
 
     async def run(self, finish: asyncio.Event) -> None:
-        """Read until told to finish, then work off what was read and commit. Raises what ``take`` raises."""
+        """Read until told to finish, then work off what was read and commit. Raises what ``take`` raises.
+
+        What waits then is read again by the next owner of its partition.
+        """
         queues = [asyncio.Queue[Sequence[ConsumerRecord] | None](WAITING_BATCHES) for _ in range(LINES)]
-        lines = [asyncio.create_task(self._line(queue), name="hold line") for queue in queues]
+        lines = [
+            asyncio.create_task(self._line(queue, waiting), name="hold line")
+            for queue, waiting in zip(queues, self._waiting, strict=True)
+        ]
         try:
             while not finish.is_set():
                 polled = await self._consumer.getmany(timeout_ms=200, max_records=LINES * self._batch_max)
+                for where, records in polled.items():
+                    for record in records:
+                        self._offsets.started(tuple(where), record.offset)
                 for queue, line, records in zip(queues, lines, _apart(polled), strict=True):
                     if records:
                         await _put(queue, records, line)
@@ -48,35 +67,59 @@ class Poll:
                 line.cancel()
             await asyncio.gather(*lines, return_exceptions=True)
 
-    def forget(self, partitions: set[TopicPartition]) -> None:
-        """These are another worker's now: what was not committed it finds done."""
-        for where in partitions:
-            self._done.pop(where, None)
+    async def _line(self, queue: asyncio.Queue[Sequence[ConsumerRecord] | None], waiting: Waiting) -> None:
+        clock = asyncio.get_running_loop().time
+        tried_at = clock()
+        while True:
+            try:
+                async with asyncio.timeout(TRY_AGAIN_SECONDS if waiting else None):
+                    records = await queue.get()
+            except TimeoutError:
+                records = []
+            if records is None:
+                return
+            for batch in self._batches(waiting.ready(records)):
+                for _, partition, key in waiting.add(await self._take(batch)):
+                    log.info("clinic_waits_for_its_marker", clinic_id=key.decode(), partition=partition)
+            if clock() - tried_at >= TRY_AGAIN_SECONDS:
+                await self._try_again(waiting)
+                tried_at = clock()
 
-    async def _line(self, queue: asyncio.Queue[Sequence[ConsumerRecord] | None]) -> None:
-        while (records := await queue.get()) is not None:
-            for at in range(0, len(records), self._batch_max):
-                batch = records[at : at + self._batch_max]
-                await self._take(batch)
-                for record in batch:
-                    self._done[TopicPartition(record.topic, record.partition)] = record.offset + 1
+    async def _try_again(self, waiting: Waiting) -> None:
+        for line in waiting.lines():
+            for batch in waiting.batches(line, self._batch_max):
+                must_wait = {record.offset for record in await self._take(batch)}
+                if waiting.done(line, [record for record in batch if record.offset not in must_wait]):
+                    log.info("clinic_waits_no_more", clinic_id=line[2].decode(), partition=line[1])
+                if must_wait:
+                    break
+
+    def _batches(self, records: Sequence[ConsumerRecord]) -> Iterator[Sequence[ConsumerRecord]]:
+        for at in range(0, len(records), self._batch_max):
+            yield records[at : at + self._batch_max]
 
     async def _commit(self, *, now: bool = False) -> None:
         """At most every COMMIT_EVERY_SECONDS: what is not committed is only read again."""
         time = asyncio.get_running_loop().time()
-        if not self._done or (not now and time - self._committed_at < COMMIT_EVERY_SECONDS):
+        if not now and time - self._committed_at < COMMIT_EVERY_SECONDS:
             return
         self._committed_at = time
         ours = self._consumer.assignment()
-        offsets = {where: offset for where, offset in self._done.items() if where in ours}
-        self._done.clear()
+        offsets = {
+            where: offset
+            for partition, offset in self._offsets.committable().items()
+            if (where := TopicPartition(*partition)) in ours
+        }
+        if not offsets:
+            return
         try:
-            if offsets:
-                await self._consumer.commit(offsets)
+            await self._consumer.commit(offsets)
         except (CommitFailedError, IllegalStateError) as error:
             log.info("commit_left_to_the_next_owner", error=type(error).__name__)
         except KafkaError as error:
             log.warning("commit_failed", error=type(error).__name__)
+        else:
+            self._offsets.committed({tuple(where): offset for where, offset in offsets.items()})
 
 
 def _apart(polled: Mapping[TopicPartition, Sequence[ConsumerRecord]]) -> list[list[ConsumerRecord]]:

@@ -8,7 +8,7 @@ from datetime import datetime
 from aiokafka import ConsumerRecord
 
 from waiting_room.dead_letters import append_time_of
-from waiting_room.messages import Book, Cancel, Command, Probe, Reader, Unreadable
+from waiting_room.messages import Book, Cancel, Command, Moved, Probe, Reader, Unreadable
 
 _read: Reader[Command] = Reader(Command)
 
@@ -20,6 +20,10 @@ class Appended:
     command: Book | Cancel
     appended_at: datetime
     record: ConsumerRecord
+
+    @property
+    def clinic_id(self) -> str:
+        return self.command.clinic_id
 
     @property
     def command_key(self) -> tuple[str, str]:
@@ -35,20 +39,49 @@ class Appended:
         return int(self.record.offset)
 
 
-def command_of(record: ConsumerRecord) -> Appended | None:
-    """The command, or None for a probe and for what was appended later than its caller would believe.
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """What ends a clinic's stay in a partition."""
+
+    moved: Moved
+    record: ConsumerRecord
+
+    @property
+    def clinic_id(self) -> str:
+        return self.moved.clinic_id
+
+    @property
+    def partition(self) -> int:
+        return int(self.record.partition)
+
+    @property
+    def offset(self) -> int:
+        return int(self.record.offset)
+
+
+Item = Appended | Marker
+
+
+def item_of(record: ConsumerRecord) -> Item | None:
+    """The command or marker; None for a probe and for what was appended later than its caller would believe.
 
     The broker's own clock decides, here and in ingress: whoever was told 202 is held, whoever was not told so
     finds nothing booked behind their back. Raises Unreadable.
     """
-    command = _read(record.value)
-    if isinstance(command, Probe):
+    message = _read(record.value)
+    if isinstance(message, Probe):
         return None
-    if record.key is None or record.key.decode(errors="replace") != command.clinic_id:
+    if record.key is None or record.key.decode(errors="replace") != message.clinic_id:
         raise Unreadable("the record's key is not its clinic")
-    if not command.booking_ref.startswith(command.clinic_id):
+    if isinstance(message, Moved):
+        return Marker(message, record)
+    if not message.booking_ref.startswith(message.clinic_id):
         raise Unreadable("the booking_ref is another clinic's")
     appended_at = append_time_of(record)
-    if appended_at > command.accept_by:
-        return None
-    return Appended(command, appended_at, record)
+    return None if appended_at > message.accept_by else Appended(message, appended_at, record)
+
+
+def command_of(record: ConsumerRecord) -> Appended | None:
+    """The command, if the record is one that counts. Raises Unreadable."""
+    item = item_of(record)
+    return item if isinstance(item, Appended) else None

@@ -13,7 +13,7 @@ from waiting_room.store.faults import passes
 from waiting_room.store.pool import Pool
 from waiting_room.telemetry.health import say_ready
 from waiting_room.topics import BOOKING_REQUESTS
-from workers.hold.poll import Poll
+from workers.pacing.offsets import Offsets
 from workers.pulse import PulseWriter
 
 log = structlog.get_logger(__name__)
@@ -25,19 +25,20 @@ class StartFromTheLower(ConsumerRebalanceListener):  # type: ignore[misc]
     After PostgreSQL was restored from a backup its offset is the lower one, and what it lost is read again.
     """
 
-    def __init__(self, consumer: AIOKafkaConsumer, pool: Pool, poll: Poll, pulse: PulseWriter) -> None:
+    def __init__(self, consumer: AIOKafkaConsumer, pool: Pool, offsets: Offsets, pulse: PulseWriter) -> None:
         self._consumer = consumer
         self._pool = pool
-        self._poll = poll
+        self._offsets = offsets
         self._pulse = pulse
 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
         """What was taken is stored, and goes on being stored; what was not committed the next owner finds done."""
         self._pulse.forget_partitions({where.partition for where in revoked})
-        self._poll.forget(set(revoked))
+        self._offsets.revoked([tuple(where) for where in revoked])
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """Seek back where the database knows less than Kafka; wait for the database as long as it takes."""
+        self._offsets.assigned([tuple(where) for where in assigned])  # first: records may be handed out from now on
         stored = await self._ask({where.partition for where in assigned})
         for where in assigned:
             committed = await self._consumer.committed(where)
@@ -45,6 +46,7 @@ class StartFromTheLower(ConsumerRebalanceListener):  # type: ignore[misc]
             if committed is not None and in_database < committed:
                 log.warning("reading_again", partition=where.partition, records=committed - in_database)
                 self._consumer.seek(where, in_database)
+                self._offsets.assigned([tuple(where)])  # what was handed out meanwhile is read again
         say_ready("hold")
 
     async def _ask(self, partitions: set[int]) -> dict[int, int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -31,8 +31,9 @@ from waiting_room.topics import BOOKING_REQUESTS, CLINIC_CONFIRMATIONS, CLINIC_C
 from workers.hold.batch import Batch, Deadlines, Outcome
 from workers.hold.free_starts import FreeStarts
 from workers.hold.poll import Poll
-from workers.hold.read import Appended, command_of
+from workers.hold.read import Appended, Item, item_of
 from workers.hold.rebalance import StartFromTheLower
+from workers.pacing.offsets import Offsets
 from workers.pulse import PulseWriter
 from workers.work_off import Refused, work_off
 
@@ -75,6 +76,7 @@ class HoldWorker:
         self._producer = producer
         self._pulse = pulse
         self._rules: dict[str, holds.Rules] = {}
+        self._offsets = Offsets()
         self.free_starts = FreeStarts(pool, self._rules, settings.book_ahead_max_days)
         self._deadlines = Deadlines(
             timedelta(seconds=settings.hold_deadline_seconds),
@@ -90,57 +92,85 @@ class HoldWorker:
             max_poll_interval_ms=3_600_000,
             max_partition_fetch_bytes=1 << 18,
         )
-        poll = Poll(consumer, self.take, self._settings.hold_batch_max)
+        poll = Poll(consumer, self.take, self._offsets, self._settings.hold_batch_max)
+        listener = StartFromTheLower(consumer, self._pool, self._offsets, self._pulse)
         await consumer.start()
-        consumer.subscribe([BOOKING_REQUESTS], listener=StartFromTheLower(consumer, self._pool, poll, self._pulse))
+        consumer.subscribe([BOOKING_REQUESTS], listener=listener)
         try:
             await poll.run(finish)
         finally:
             await consumer.stop()
 
-    async def take(self, records: Sequence[ConsumerRecord]) -> None:
-        """Store and ring for these records; when it returns they may be committed."""
+    async def take(self, records: Sequence[ConsumerRecord]) -> list[ConsumerRecord]:
+        """Store and ring for these records; those that have to wait. The others may be committed when it returns."""
         started = asyncio.get_running_loop().time()
-        items = []
+        items: list[Item] = []
         for record in records:
             try:
-                item = command_of(record)
+                item = item_of(record)
             except Unreadable as error:
                 await put_aside(self._producer, record, str(error))
+                self._finish(record)
                 continue
             if item is None:
                 metrics.HELD.labels("discarded").inc()
+                self._finish(record)
             else:
                 items.append(item)
-        if items:
-            await self._hold(items)
-        for record in records:
-            self._pulse.saw_held(record.partition, record.offset + 1)
-        self._measure(items, started)
+        waiting = await self._hold(items) if items else []
+        wait = {(record.partition, record.offset) for record in waiting}
+        done = [item for item in items if (item.partition, item.offset) not in wait]
+        for item in done:
+            self._finish(item.record)
+        for partition in {record.partition for record in records}:
+            if (next_offset := self._next_offset(partition)) is not None:
+                self._pulse.saw_held(partition, next_offset)
+        self._measure([item for item in done if isinstance(item, Appended)], started)
+        return waiting
 
-    async def _hold(self, items: Sequence[Appended]) -> None:
-        outcomes, refused = await work_off(self._transact, items, _clinic_of)
+    def _finish(self, record: ConsumerRecord) -> None:
+        """Nothing is left to do for it."""
+        self._offsets.finished((record.topic, record.partition), record.offset)
+
+    def _next_offset(self, partition: int, storing: Collection[int] = ()) -> int | None:
+        """Before it all of this partition is stored, once ``storing`` is; None where we do not read it."""
+        return self._offsets.next_once((BOOKING_REQUESTS, partition), storing)
+
+    async def _hold(self, items: Sequence[Item]) -> list[ConsumerRecord]:
+        """The records of those that have to wait."""
+        behind: set[tuple[int, str]] = set()
+        outcomes, refused = await work_off(partial(self._transact, behind=behind), items, _clinic_of)
         for refusal in refused:
             await self._refuse(refusal)
         for outcome in outcomes:
             await self._ring(outcome)
             self._report(outcome)
+        return [item.record for outcome in outcomes for item in outcome.waiting]
 
-    async def _transact(self, items: Sequence[Appended], *, unprocessable: bool = False) -> Outcome:
+    async def _transact(
+        self, items: Sequence[Item], *, unprocessable: bool = False, behind: set[tuple[int, str]] | None = None
+    ) -> Outcome:
+        """``behind``: of which clinics earlier parts of the same items wait, by partition; added to."""
+        behind = set() if behind is None else behind
         async with self._pool.acquire() as conn, conn.transaction():
-            batch = Batch(conn, self._rules, self._deadlines)
-            return await batch.work(items, unprocessable=unprocessable)
+            batch = Batch(conn, self._rules, self._deadlines, self._next_offset)
+            outcome = await batch.work(items, unprocessable=unprocessable, behind=behind)
+        behind.update((item.partition, item.clinic_id) for item in outcome.waiting)
+        return outcome
 
-    async def _refuse(self, refusal: Refused[Appended]) -> None:
+    async def _refuse(self, refusal: Refused[Item]) -> None:
         """A record that fails whatever is tried: kept for a person to look at, its booking rejected."""
-        await put_aside(self._producer, refusal.item.record, refusal.reason)
+        item = refusal.item
+        await put_aside(self._producer, item.record, refusal.reason)
+        if not isinstance(item, Appended):
+            return
         reject = partial(self._transact, unprocessable=True)
-        outcomes, hopeless = await work_off(reject, [refusal.item], _clinic_of)
+        outcomes, hopeless = await work_off(reject, [item], _clinic_of)
         for outcome in outcomes:
             self._report(outcome)
         log.error(
             "command_put_aside",
-            booking_ref=refusal.item.command.booking_ref,
+            booking_ref=item.command.booking_ref,
             reason=refusal.reason,
             booking_rejected=not hopeless,
         )
@@ -186,6 +216,9 @@ class HoldWorker:
         for clinic_id, (seq, line) in outcome.lines.items():
             bookable = self.free_starts.held(clinic_id, held[clinic_id])
             self._pulse.saw_clinic(clinic_id, ClinicPulse(seq=seq, line=line, bookable=bookable))
+        self._pulse.forget_clinics(set(outcome.arrived))  # whoever reads the new partition speaks of them from now on
+        for clinic_id in outcome.arrived:
+            log.info("clinic_moved", clinic_id=clinic_id)
         metrics.HELD.labels("held").inc(len(outcome.due))
         for booking in outcome.decided:
             metrics.HELD.labels(booking.known_state.status).inc()
@@ -200,8 +233,8 @@ class HoldWorker:
         metrics.HOLD_BATCH_SECONDS.observe(asyncio.get_running_loop().time() - started)
 
 
-def _clinic_of(item: Appended) -> str:
-    return item.command.clinic_id
+def _clinic_of(item: Item) -> str:
+    return item.clinic_id
 
 
 def _doorbell(booking: Booking) -> Confirmation:

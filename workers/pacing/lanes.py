@@ -18,7 +18,7 @@ from workers.pacing.disposition import Action, Disposition
 from workers.pacing.lane import Lane
 from workers.pacing.limit import Limit
 from workers.pacing.offsets import Partition
-from workers.pacing.overflow import Overflow, Refill
+from workers.pacing.overflow import Refill
 from workers.pacing.roster import Roster
 from workers.pacing.view import LaneView, view_of
 from workers.pacing.work import Rank, Ring, Verdict, Where, Work
@@ -79,45 +79,14 @@ class Lanes:
         """These are somebody else's: what has not started is forgotten. What has started goes on, since its claim is
         ours; if it is not over then, it is not tried again here.
         """
-        gone = set(partitions)
-        self.offsets.revoked(gone)
-        self._roster.pauses.forget(gone)
-        left = {lane.clinic_id: lane for lane in self._roster.lanes.values() if gone.intersection(lane.sources)}
-        for lane in left.values():
-            for partition in gone:
-                lane.sources.pop(partition, None)
-            lane.overflow = Overflow()
-        for work in list(self._roster.works.values()):
-            if (lane_left := left.get(work.clinic_id)) is None:
-                continue
-            work.rings = [ring for ring in work.rings if ring.partition not in gone]
-            work.rung_again = [ring for ring in work.rung_again if ring.partition not in gone]
-            work.taken = work.taken and bool(lane_left.sources)
-            if not work.ours and work.where is not Where.STARTED:
-                lane_left.remove(work)
-                self._roster.drop(work)
-        for lane in left.values():
-            self._roster.settle(lane, now)
+        self._roster.lose(partitions, now)
 
-    def drop(self, clinic_id: str, now: float) -> None:
-        """This clinic is another worker's now, although its old partition is still ours. What was rung for counts as
-        finished here: it is in PostgreSQL, and its new owner reads it there.
+    def drop(self, clinic_id: str, now: float, *, to: Partition | None = None) -> None:
+        """This clinic is in another partition now, ``to``, although its old one is still ours. What was rung for counts
+        as finished: it is in PostgreSQL, and whoever has the new partition reads it there. Is that us, its lane goes
+        on with what it has learnt, filled from there.
         """
-        lane = self._roster.lanes.get(clinic_id)
-        if lane is None:
-            return
-        lane.sources.clear()
-        lane.overflow = Overflow()
-        for work in [work for work in self._roster.works.values() if work.clinic_id == clinic_id]:
-            self._roster.finish_rings(work)
-            for ring in work.rung_again:
-                self.offsets.finished(ring.partition, ring.offset)
-            work.rung_again, work.taken = [], False
-            if work.where is not Where.STARTED:
-                lane.remove(work)
-                self._roster.drop(work)
-        self._roster.pauses.forget_lane(clinic_id)
-        self._roster.settle(lane, now)
+        self._roster.move(clinic_id, to, now)
 
     @property
     def pauses(self) -> frozenset[Partition]:
@@ -142,8 +111,9 @@ class Lanes:
         lane.sources[ring.partition] = ring.rank
         work = self._roster.works.get(ring.key)
         if work is None:
-            if shared and (lane.overflow.on or lane.waiting[ring.rank] >= self._roster.lane_max):
+            if lane.overflow.on or (shared and lane.waiting[ring.rank] >= self._roster.lane_max):
                 lane.overflow.pass_over()
+                self.offsets.finished(ring.partition, ring.offset)
             else:
                 self._roster.line_up(lane, ring, taken=shared)
         elif work.where is Where.STARTED:
@@ -295,6 +265,10 @@ class Lanes:
         """Every lane there is, by clinic."""
         waits = self._roster.agenda.waits_for_a_turn
         return {clinic_id: view_of(lane, now, for_worker=waits(lane)) for clinic_id, lane in self._roster.lanes.items()}
+
+    def has(self, clinic_id: str) -> bool:
+        """Whether this clinic has a lane."""
+        return clinic_id in self._roster.lanes
 
     def is_down(self, clinic_id: str) -> bool:
         """Whether this clinic is taken to be down, by a lane that there is."""

@@ -76,6 +76,19 @@ class Offsets:
         while unfinished and unfinished[0] in progress.finished:
             progress.finished.discard(unfinished.popleft())
 
+    def next_once(self, partition: Partition, finishing: Collection[int] = ()) -> int | None:
+        """The lowest unfinished offset, or the next to be read, once these are finished as well.
+
+        None: nothing of it was read.
+        """
+        progress = self._partitions.get(partition)
+        if progress is None:
+            return None
+        for offset in progress.unfinished:
+            if offset not in finishing and offset not in progress.finished:
+                return offset
+        return progress.next_offset
+
     def gap(self, partition: Partition) -> int:
         """Records from the lowest unfinished one to the last one read, both counted."""
         progress = self._partitions.get(partition)

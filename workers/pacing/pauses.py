@@ -31,11 +31,7 @@ class Pauses:
                 self._full_lanes.setdefault(partition, set()).add(lane.clinic_id)
             elif overflows or waiting <= self._lane_max // 2:
                 self._unblock(partition, lane.clinic_id)
-            gap = self._offsets.gap(partition)
-            if gap >= self._gap_max:
-                self._wide_gaps.add(partition)
-            elif gap <= self._gap_max // 2:
-                self._wide_gaps.discard(partition)
+            self._look_at_gap(partition)
 
     def forget(self, partitions: Collection[Partition]) -> None:
         """These are not ours any more."""
@@ -47,6 +43,15 @@ class Pauses:
         """It is not ours any more, although its partition is."""
         for partition in list(self._full_lanes):
             self._unblock(partition, clinic_id)
+        for partition in list(self._wide_gaps):  # what was unfinished may have been its
+            self._look_at_gap(partition)
+
+    def _look_at_gap(self, partition: Partition) -> None:
+        gap = self._offsets.gap(partition)
+        if gap >= self._gap_max:
+            self._wide_gaps.add(partition)
+        elif gap <= self._gap_max // 2:
+            self._wide_gaps.discard(partition)
 
     def _unblock(self, partition: Partition, clinic_id: str) -> None:
         blocking = self._full_lanes.get(partition)

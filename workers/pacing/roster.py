@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from workers.pacing.agenda import Agenda
 from workers.pacing.breaker import Breaker
 from workers.pacing.lane import Lane
 from workers.pacing.limit import Limit
-from workers.pacing.offsets import Offsets
+from workers.pacing.offsets import Offsets, Partition
+from workers.pacing.overflow import Overflow
 from workers.pacing.pauses import Pauses
-from workers.pacing.work import Key, Ring, Work
+from workers.pacing.work import Key, Rank, Ring, Where, Work
 
 
 class Roster:
@@ -73,6 +74,50 @@ class Roster:
         """A place behind all there are."""
         self._last_turn += 1
         return self._last_turn
+
+    def lose(self, partitions: Collection[Partition], now: float) -> None:
+        """See Lanes.revoked."""
+        gone = set(partitions)
+        self.offsets.revoked(gone)
+        self.pauses.forget(gone)
+        left = {lane.clinic_id: lane for lane in self.lanes.values() if gone.intersection(lane.sources)}
+        for lane in left.values():
+            for partition in gone:
+                lane.sources.pop(partition, None)
+            lane.overflow = Overflow()
+        for work in list(self.works.values()):
+            if (lane_left := left.get(work.clinic_id)) is None:
+                continue
+            work.rings = [ring for ring in work.rings if ring.partition not in gone]
+            work.rung_again = [ring for ring in work.rung_again if ring.partition not in gone]
+            work.taken = work.taken and bool(lane_left.sources)
+            if not work.ours and work.where is not Where.STARTED:
+                lane_left.remove(work)
+                self.drop(work)
+        for lane in left.values():
+            self.settle(lane, now)
+
+    def move(self, clinic_id: str, to: Partition | None, now: float) -> None:
+        """See Lanes.drop."""
+        lane = self.lanes.get(clinic_id)
+        if lane is None:
+            return
+        lane.sources.clear()
+        lane.overflow = Overflow()
+        stays = to is not None and to in self.offsets
+        if to is not None and stays:
+            lane.sources[to] = Rank.NORMAL
+            lane.overflow.pass_over()
+        for work in [work for work in self.works.values() if work.clinic_id == clinic_id]:
+            self.finish_rings(work)
+            for ring in work.rung_again:
+                self.offsets.finished(ring.partition, ring.offset)
+            work.rung_again, work.taken = [], stays
+            if work.where is not Where.STARTED:
+                lane.remove(work)
+                self.drop(work)
+        self.pauses.forget_lane(clinic_id)
+        self.settle(lane, now)
 
     def settle(self, lane: Lane, now: float) -> None:
         """After anything about a lane has changed. A lane is kept with what it has learnt for as long as its partition

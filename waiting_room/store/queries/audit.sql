@@ -35,6 +35,15 @@ SELECT
 FROM consumed_offsets
 WHERE topic = $1;
 
+-- moves --
+SELECT
+    clinic_id,
+    map_version,
+    from_partition,
+    to_partition
+FROM clinic_moves
+ORDER BY clinic_id, map_version;
+
 -- aliases --
 SELECT
     b.ref,

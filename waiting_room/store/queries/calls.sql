@@ -8,6 +8,7 @@ SELECT
     c.honours_idempotency,
     c.has_lookup,
     c.partition,
+    c.map_version > 1 AS moved,
     (
         SELECT count(*) > 1
         FROM clinics AS o
@@ -20,7 +21,12 @@ WHERE c.clinic_id = any($1::text[]);
 -- Clinics of these partitions that something waits for, or that something is to be taken back from.
 SELECT
     c.clinic_id,
-    c.partition
+    c.partition,
+    EXISTS (
+        SELECT m.move_id
+        FROM clinic_moves AS m
+        WHERE m.clinic_id = c.clinic_id OR m.from_partition = c.partition
+    ) AS moved
 FROM clinics AS c
 INNER JOIN clinic_counters AS n ON c.clinic_id = n.clinic_id
 WHERE

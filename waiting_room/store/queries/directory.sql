@@ -236,7 +236,15 @@ SELECT
             SELECT jsonb_agg(to_jsonb(p) - 'clinic_id' ORDER BY p.provider_id)
             FROM providers AS p
             WHERE p.clinic_id = c.clinic_id
-        ), '[]')
+        ), '[]'),
+        'moved_from',
+        (
+            SELECT m.from_partition
+            FROM clinic_moves AS m
+            WHERE m.clinic_id = c.clinic_id
+            ORDER BY m.map_version DESC
+            LIMIT 1
+        )
     ) AS clinic
 FROM clinics AS c
 WHERE $1::text[] IS NULL OR c.clinic_id = any($1::text[])

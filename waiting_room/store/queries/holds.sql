@@ -7,6 +7,11 @@ SELECT
     c.partition,
     n.rules_version,
     (
+        SELECT m.to_partition
+        FROM clinic_moves AS m
+        WHERE m.clinic_id = c.clinic_id AND m.marker_read_at IS NULL
+    ) AS moving_to,
+    (
         SELECT jsonb_agg(to_jsonb(s) - 'business_id' ORDER BY s.service_type)
         FROM service_types AS s
         WHERE s.business_id = c.business_id

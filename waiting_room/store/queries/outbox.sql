@@ -1,9 +1,16 @@
 -- news --
 -- Clinics with events that are not published yet. Polled up to 40 times a second, so it reads two small tables only
--- and looks up partitions for what it found.
+-- and looks up partitions for what it found: those they began in, so that their events stay in one order wherever
+-- their commands go.
 SELECT
     n.clinic_id,
-    c.partition,
+    coalesce((
+        SELECT m.from_partition
+        FROM clinic_moves AS m
+        WHERE m.clinic_id = n.clinic_id
+        ORDER BY m.map_version
+        LIMIT 1
+    ), c.partition) AS partition,
     n.published_seq,
     n.last_seq
 FROM (

@@ -1,0 +1,62 @@
+"""A clinic that moves to another partition, as the lanes see it."""
+
+from __future__ import annotations
+
+from tests.support.lanes import NORMAL, World
+from workers.pacing.disposition import Action, Disposition
+from workers.pacing.offsets import Partition
+from workers.pacing.work import Rank, Verdict
+
+ELSEWHERE: Partition = ("clinic.confirmations", 1)
+
+
+def test_a_clinic_that_moves_to_another_worker_is_let_go() -> None:
+    world = World(limit=1, lane_max=4)
+    world.ring("1", "2", "3", "4")
+    world.ring("9", clinic="B")
+    one, nine = world.start()
+    assert world.lanes.pauses == {NORMAL}
+    world.lanes.drop("A", world.now, to=ELSEWHERE)
+    assert world.lanes.pauses == frozenset()
+    assert world.lanes.offsets.committable() == {NORMAL: 4}, "what was rung for is in PostgreSQL"
+    world.end(one, Verdict.FAILED, Disposition(Action.RETRY, 1.0))
+    assert "A" not in world.lanes.views(world.now), "the call that was under way ends and is not repeated here"
+    world.end(nine)
+    assert world.lanes.offsets.committable() == {NORMAL: 5}
+
+
+def test_a_clinic_that_moves_within_a_worker_is_filled_from_the_database_and_keeps_what_it_learnt() -> None:
+    world = World(limit=1, lane_max=4)
+    world.lanes.assigned([ELSEWHERE])
+    world.ring("1", "2", "3")
+    (one,) = world.start()
+    limit = world.lanes.limits()["A"]
+    world.lanes.drop("A", world.now, to=ELSEWHERE)
+    assert world.lanes.limits()["A"] is limit
+    assert world.lanes.offsets.committable() == {NORMAL: 3}
+    (refill,) = world.lanes.refills()
+    assert refill.known == ("1",), "the call under way is its own"
+    world.lanes.refilled(refill, [("2", Rank.NORMAL), ("3", Rank.NORMAL)], world.now)
+    world.end(one, Verdict.FAILED, Disposition(Action.RETRY, 1.0))
+    world.now = 1.0
+    assert world.start_refs() == ["1"]
+
+
+def test_a_partition_that_is_paused_for_a_clinic_that_leaves_is_read_again() -> None:
+    world = World(limit=1, lane_max=50, gap_max=4)
+    world.ring("1", "2", "3", "4")
+    assert world.lanes.pauses == {NORMAL}
+    world.lanes.drop("A", world.now, to=ELSEWHERE)
+    assert world.lanes.pauses == frozenset()
+
+
+def test_a_clinic_that_came_is_adopted_where_its_partition_is_ours() -> None:
+    world = World(limit=1)
+    world.lanes.adopt("A", ELSEWHERE, world.now)
+    assert world.lanes.refills() == []
+    world.lanes.adopt("A", NORMAL, world.now)
+    (refill,) = world.lanes.refills()
+    world.ring("3")
+    world.lanes.refilled(refill, [("1", Rank.NORMAL), ("2", Rank.PRIORITY)], world.now)
+    assert world.start_refs() == ["2"]
+    assert world.lanes.refills() != [], "what was rung for meanwhile is looked for once more"
