@@ -16,6 +16,7 @@ from waiting_room.telemetry import logs
 BENCHMARKS = {
     "ack": "accept latency at 1,000 bookings/s over 500 clinics; CPU and p50 against a bare handler",
     "drain": "clinics kept at their hidden capacity while their lines are full",
+    "eta": "what patients are told at the door against what becomes of it, and whether a place ever grows",
     "isolation": "healthy clinics' p99 wait with a quarter of the others in trouble, against none",
     "key-parallel": "10,000 messages of many keys in one partition, each key in order, against a Java library",
     "hold": "bookings one hold process drains from a full topic",
