@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from datetime import UTC, datetime
 from typing import Final
@@ -31,10 +32,14 @@ def boot_seconds() -> float:
 
 
 class MapKeeper:
-    """``run`` looks several times a second; everything else is ``lease``."""
+    """``run`` looks several times a second; everything else is ``lease``.
+
+    It reports under a name that no other run has: one that was frozen and the one started in its place know different
+    maps.
+    """
 
     def __init__(self, worker_id: str, lease: MapLease, follower: Follower, handover: Handover) -> None:
-        self._worker_id = worker_id
+        self._run_id = f"{worker_id}/{secrets.token_hex(3)}"
         self._lease = lease
         self._follower = follower
         self._handover = handover
@@ -58,9 +63,9 @@ class MapKeeper:
         offset = self._lease.to_report(now)
         if offset is None:
             return
-        report = MapReport(worker_id=self._worker_id, at=datetime.now(UTC), directory_offset=offset)
+        report = MapReport(worker_id=self._run_id, at=datetime.now(UTC), directory_offset=offset)
         async with asyncio.timeout(_ACKNOWLEDGED_WITHIN_SECONDS):
-            await self._handover.tell(CLINIC_PULSE, self._worker_id, encode(report))
+            await self._handover.tell(CLINIC_PULSE, self._run_id, encode(report))
         self._lease.reported(offset, now, boot_seconds())
         if not self._lease.holds(boot_seconds()):
             await self._check(now)

@@ -184,7 +184,8 @@ class Pulse(msgspec.Struct, frozen=True, kw_only=True, tag="pulse"):
 
 
 class MapReport(msgspec.Struct, frozen=True, kw_only=True, tag="map_report"):
-    """What one ingress knows of where clinics' records go; in ``clinic.pulse`` under its worker id.
+    """What one ingress knows of where clinics' records go; in ``clinic.pulse`` under ``worker_id``, which is its worker
+    id and something that tells this run of it from others.
 
     ``directory_offset``: of clinic.directory it has read everything before, and all that it accepted knowing less is
     in booking.requests. On change, and repeated.

@@ -60,3 +60,31 @@ def test_a_clinic_that_came_is_adopted_where_its_partition_is_ours() -> None:
     world.lanes.refilled(refill, [("1", Rank.NORMAL), ("2", Rank.PRIORITY)], world.now)
     assert world.start_refs() == ["2"]
     assert world.lanes.refills() != [], "what was rung for meanwhile is looked for once more"
+
+
+def test_when_others_come_what_a_full_lane_was_rung_for_does_not_hold_them_up() -> None:
+    world = World(limit=1, lane_max=4)
+    world.ring("1", "2", "3", "4", "5", "6")
+    (one,) = world.start()
+    world.ring("1")
+    assert world.lanes.pauses == {NORMAL}
+    world.shared = True
+    world.lanes.joined("A", world.now)
+    assert world.lanes.pauses == frozenset()
+    assert world.lanes.offsets.committable() == {NORMAL: 7}, "the line is in PostgreSQL"
+    world.end(one)
+    assert world.start_refs() == ["1"], "it was rung for again meanwhile"
+    assert world.lanes.views(world.now)["A"].waiting == 5, "and the others are here still"
+
+
+def test_what_is_rung_for_during_a_call_is_looked_at_afterwards_wherever_its_clinic_went_meanwhile() -> None:
+    world = World(limit=1)
+    world.lanes.assigned([ELSEWHERE])
+    world.ring("1", "2")
+    (one,) = world.start()
+    world.ring("1")
+    world.lanes.drop("A", world.now, to=ELSEWHERE)
+    (refill,) = world.lanes.refills()
+    world.lanes.refilled(refill, [("2", Rank.NORMAL)], world.now)
+    world.end(one)
+    assert world.start_refs() == ["1"]

@@ -21,10 +21,13 @@ AGAIN_SECONDS = 0.5
 
 class Clinics:
     """``systems`` is shared with whoever claims calls; it only grows or is replaced entry by entry. ``on_moved`` is
-    called with those that turn out to be in another partition than before, once that is in ``systems``.
+    called with those that turn out to be in another partition than before, and those to whose partition others have
+    come, once that is in ``systems``.
     """
 
-    def __init__(self, pool: Pool, transport: Transport, on_moved: Callable[[Collection[str]], None]) -> None:
+    def __init__(
+        self, pool: Pool, transport: Transport, on_moved: Callable[[Collection[str], Collection[str]], None]
+    ) -> None:
         self._pool = pool
         self._transport = transport
         self._on_moved = on_moved
@@ -72,7 +75,7 @@ class Clinics:
                 raise
             log.warning("clinics_not_read", error=type(error).__name__)
             return False
-        moved = []
+        moved, joined = [], []
         for clinic_id, system in found.items():
             known = self.systems.get(clinic_id)
             if known == system:
@@ -81,6 +84,8 @@ class Clinics:
             self._gateways.pop(clinic_id, None)
             if known is not None and known.partition != system.partition:
                 moved.append(clinic_id)
-        if moved:
-            self._on_moved(moved)
+            elif known is not None and system.shared and not known.shared:
+                joined.append(clinic_id)
+        if moved or joined:
+            self._on_moved(moved, joined)
         return True

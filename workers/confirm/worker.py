@@ -175,12 +175,15 @@ class ConfirmWorker:
         self._runner.look_again()
         return answered
 
-    def _moved(self, clinic_ids: Collection[str]) -> None:
-        """These are in other partitions than they were, perhaps other workers'."""
+    def _moved(self, clinic_ids: Collection[str], joined: Collection[str]) -> None:
+        """Clinics are in other partitions than they were, perhaps other workers'; others were joined in theirs."""
+        now = time.monotonic()
         for clinic_id in clinic_ids:
             partition = self._clinics.systems[clinic_id].partition
             log.info("clinic_moved", clinic_id=clinic_id, partition=partition)
-            self.lanes.drop(clinic_id, time.monotonic(), to=(CLINIC_CONFIRMATIONS, partition))
+            self.lanes.drop(clinic_id, now, to=(CLINIC_CONFIRMATIONS, partition))
+        for clinic_id in joined:
+            self.lanes.joined(clinic_id, now)
         self._runner.look_again()
 
     def _before_a_round(self) -> None:

@@ -88,6 +88,10 @@ class Lanes:
         """
         self._roster.move(clinic_id, to, now)
 
+    def joined(self, clinic_id: str, now: float) -> None:
+        """Others have come to this clinic's partition: what was rung for counts as finished, as what comes will."""
+        self._roster.join(clinic_id, now)
+
     @property
     def pauses(self) -> frozenset[Partition]:
         """Partitions that should not be read now. Apply it again after each assignment: a new one starts unpaused."""

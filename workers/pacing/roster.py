@@ -108,16 +108,33 @@ class Roster:
         if to is not None and stays:
             lane.sources[to] = Rank.NORMAL
             lane.overflow.pass_over()
-        for work in [work for work in self.works.values() if work.clinic_id == clinic_id]:
-            self.finish_rings(work)
-            for ring in work.rung_again:
-                self.offsets.finished(ring.partition, ring.offset)
-            work.rung_again, work.taken = [], stays
+        for work in self._works_of(clinic_id):
+            self._free_offsets(work)
+            work.rings, work.taken = [], stays
+            work.rung_again = work.rung_again if stays else []  # or nobody would look at it again
             if work.where is not Where.STARTED:
                 lane.remove(work)
                 self.drop(work)
         self.pauses.forget_lane(clinic_id)
         self.settle(lane, now)
+
+    def join(self, clinic_id: str, now: float) -> None:
+        """See Lanes.joined."""
+        lane = self.lanes.get(clinic_id)
+        if lane is None:
+            return
+        for work in self._works_of(clinic_id):
+            self._free_offsets(work)
+            work.taken = work.taken or bool(work.rings)
+        self.pauses.forget_lane(clinic_id)
+        self.settle(lane, now)
+
+    def _works_of(self, clinic_id: str) -> list[Work]:
+        return [work for work in self.works.values() if work.clinic_id == clinic_id]
+
+    def _free_offsets(self, work: Work) -> None:
+        for ring in (*work.rings, *work.rung_again):
+            self.offsets.finished(ring.partition, ring.offset)
 
     def settle(self, lane: Lane, now: float) -> None:
         """After anything about a lane has changed. A lane is kept with what it has learnt for as long as its partition
