@@ -29,9 +29,14 @@ from tests.support.fleet import (
 )
 from tests.support.written import WITHDRAWING
 
-CLINICS, ALONE, EACH = 7, 0, 45
+CLINICS, ALONE, EACH = 7, 0, 32
 """How many clinics, the partition of the one that is alone, and how many bookings each gets."""
-SETTINGS = {"confirm_lane_max": 12, "clinic_lease_seconds": 7.5, "shutdown_seconds": 5.0}
+SETTINGS = {
+    "confirm_lane_max": 12,
+    "clinic_call_seconds": 2.0,
+    "clinic_lease_seconds": 7.5,
+    "shutdown_seconds": 5.0,
+}
 """Leases that outlast the session (6 s): a new owner meets what a dead one has under way."""
 BEHAVIOUR = {"capacity": 9, "latency_mean": 0.3, "latency_sigma": 0.3, "latency_max": 0.9}
 
@@ -59,9 +64,9 @@ async def test_workers_join_leave_and_die_and_every_booking_is_confirmed_once(wo
     await world.until_done(30)
     assert await world.paused() >= 1
     await world.join("c")
-    await world.until_done(90)
+    await world.until_done(70)
     await world.leave("b")
-    await world.until_done(130)
+    await world.until_done(100)
     await nothing_is_passed_by(world, fresh_kafka)
     await world.kill("a", "c")
     assert await undecided(world.sites[0])
@@ -119,3 +124,19 @@ async def test_nothing_is_called_before_a_new_owner_knows_what_the_last_one_left
     assert newest[0].booking_ref in {record.booking_ref for record in called[-4:]}, "those before it went first"
     for site in (shared, alone):
         assert site.clinic.stats(0).max_in_flight <= 2
+
+
+async def test_a_call_that_outlasts_the_shutdown_is_handed_over(database: Database, fresh_kafka: Kafka) -> None:
+    behaviour = {"capacity": 9, "latency_mean": 1.6, "latency_sigma": 0.0, "latency_max": 2.0}
+    times = {"shutdown_seconds": 1.0, "clinic_call_seconds": 2.5, "clinic_lease_seconds": 3.5}
+    async with sites(database, fresh_kafka, concurrency=1, behaviour=behaviour, settings=times) as [site]:
+        first, *others = await site.hold(3)
+        async with confirming(site):
+            await until(lambda: site.in_flight == 1)
+        assert await site.state(first) == ("pending", "calling"), "its lease is all that is left of it"
+        site.change(latency_mean=0.05, latency_min=0.02)
+        async with confirming(site, worker_id="next"):
+            await site.until_state("confirmed", "booked", first, *others)
+        assert await site.attempts(first) == [("confirm", "expired"), ("lookup", "booked")]
+    assert {record.times_accepted for record in site.records().values()} == {1}
+    assert site.clinic.stats(0).max_in_flight == 1

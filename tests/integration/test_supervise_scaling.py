@@ -19,7 +19,7 @@ from tests.support.confirming import Site, sites, until
 from tests.support.database import Database
 from tests.support.processes import gauges, process_of
 
-CALLS_MAX, MOST, EACH = 8, 3, 20
+CALLS_MAX, MOST, EACH = 8, 3, 16
 DESIRED, RUNNING = "waiting_room_confirm_workers_desired", "waiting_room_confirm_workers_running"
 
 
@@ -51,7 +51,7 @@ async def test_a_stuck_clinic_adds_no_worker_however_long_its_line(
     """By the length of the line alone, 10,000 bookings of 2 s within 5 s would want 500 workers."""
     async with sites(database, fresh_kafka, concurrency=40, behaviour={"capacity": 40, "down": "hang"}) as [site]:
         await site.rush(10_000)
-        async with supervised(tmp_path, site) as worker:
+        async with supervised(tmp_path, site, clinic_call_seconds=0.5) as worker:
             seen: set[tuple[float, float]] = set()
 
             async def known_to_be_down() -> bool:
@@ -72,7 +72,8 @@ async def test_workers_come_for_a_rush_and_go_one_by_one(
     tmp_path: Path, database: Database, fresh_kafka: Kafka
 ) -> None:
     behaviour = {"capacity": 9, "latency_mean": 0.3, "latency_max": 0.8}
-    async with sites(database, fresh_kafka, 30, concurrency=2, behaviour=behaviour) as many:
+    times = {"clinic_call_seconds": 2.0, "clinic_lease_seconds": 4.0}
+    async with sites(database, fresh_kafka, 30, concurrency=2, behaviour=behaviour, settings=times) as many:
         async with supervised(tmp_path, many[0]) as worker:
             for site in many:
                 await site.rush(EACH)

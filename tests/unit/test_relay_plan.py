@@ -10,7 +10,7 @@ from workers.relay.plan import plan, unbroken
 
 
 def news(waiting: dict[str, int], published: int = 0) -> list[News]:
-    return [News(clinic_id, 0, published, published + count) for clinic_id, count in sorted(waiting.items())]
+    return [News(clinic_id, published, published + count, 0) for clinic_id, count in sorted(waiting.items())]
 
 
 def event(clinic_id: str, seq: int) -> StoredEvent:

@@ -15,9 +15,9 @@ class News(NamedTuple):
     """A clinic with events past ``published_seq``, up to ``last_seq``; both committed. ``partition``: its first one."""
 
     clinic_id: str
-    partition: int
     published_seq: int
     last_seq: int
+    partition: int
 
 
 class Span(NamedTuple):

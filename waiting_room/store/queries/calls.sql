@@ -22,8 +22,8 @@ WHERE c.clinic_id = any($1::text[]);
 SELECT
     c.clinic_id,
     c.partition,
-    EXISTS (
-        SELECT m.move_id
+    (
+        SELECT count(*) > 0
         FROM clinic_moves AS m
         WHERE m.clinic_id = c.clinic_id OR m.from_partition = c.partition
     ) AS moved

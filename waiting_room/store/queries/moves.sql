@@ -25,8 +25,8 @@ INSERT INTO clinic_moves (clinic_id, map_version, from_partition, to_partition)
 SELECT
     m.clinic_id,
     m.map_version,
-    c.partition,
-    m.partition
+    c.partition AS from_partition,
+    m.partition AS to_partition
 FROM moved AS m
 INNER JOIN clinics AS c ON m.clinic_id = c.clinic_id
 RETURNING clinic_id, map_version, from_partition, to_partition;

@@ -4,15 +4,15 @@
 -- their commands go.
 SELECT
     n.clinic_id,
+    n.published_seq,
+    n.last_seq,
     coalesce((
         SELECT m.from_partition
         FROM clinic_moves AS m
         WHERE m.clinic_id = n.clinic_id
         ORDER BY m.map_version
         LIMIT 1
-    ), c.partition) AS partition,
-    n.published_seq,
-    n.last_seq
+    ), c.partition) AS partition
 FROM (
     SELECT
         l.clinic_id,
