@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,10 +35,11 @@ class Secrets:
 
     ref_secret: str
     role_password: str
+    master_key: str
 
     @classmethod
     def generate(cls) -> Secrets:
-        return cls(secrets.token_urlsafe(32), secrets.token_urlsafe(24))
+        return cls(secrets.token_urlsafe(32), secrets.token_urlsafe(24), b64encode(secrets.token_bytes(32)).decode())
 
 
 def dsn_of(owner_dsn: str, role: str, password: str) -> str:

@@ -19,6 +19,7 @@ from ingress.answers import json_answer
 from ingress.book import BOOK
 from ingress.cancel import CANCEL
 from ingress.clinics import GET_CLINIC, LIST_CLINICS, LIST_PROVIDERS
+from ingress.event_types import EVENT_TYPES
 from ingress.events import EVENTS
 from ingress.get import GET
 from ingress.history import HISTORY
@@ -28,6 +29,9 @@ from ingress.operation import answering
 from ingress.parts import Parts, wired
 from ingress.process import HEALTHZ, METRICS, PROBLEM, READYZ
 from ingress.resource import Resource, not_found
+from ingress.webhook_changes import ENDPOINT_CHANGES
+from ingress.webhook_deliveries import DELIVERIES
+from ingress.webhook_endpoints import ENDPOINTS
 from waiting_room.domain.booking_ref import RefSecrets
 from waiting_room.settings import Settings
 from waiting_room.supervise import supervise
@@ -44,6 +48,10 @@ OPERATIONS: Final = (
     LIST_CLINICS,
     GET_CLINIC,
     LIST_PROVIDERS,
+    *ENDPOINTS,
+    *ENDPOINT_CHANGES,
+    *DELIVERIES,
+    EVENT_TYPES,
     HEALTHZ,
     READYZ,
     METRICS,

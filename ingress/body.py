@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -53,6 +54,7 @@ class BookingRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     range: WantedRange | UnsetType = UNSET
 
 
+T = TypeVar("T")
 _decode: Final = msgspec.json.Decoder(BookingRequest).decode
 _PATH = re.compile(r" - at `(?:key` in `)?\$(?P<path>[^`]*)`$")
 _UNKNOWN = re.compile(r"unknown field `(?P<field>.*)`$")
@@ -61,8 +63,13 @@ _MISSING = re.compile(r"missing required field `(?P<field>[^`]*)`$")
 
 def read(raw: bytes) -> BookingRequest:
     """Raises Refused: 400 where it is no JSON, 422 where it is not what we take."""
+    return read_as(_decode, raw)
+
+
+def read_as(decode: Callable[[bytes], T], raw: bytes) -> T:
+    """The same for another type, by its decoder."""
     try:
-        return _decode(raw)
+        return decode(raw)
     except msgspec.ValidationError as error:
         raise _refused(str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -27,6 +27,7 @@ from ingress.tail import Tail
 from waiting_room import collector
 from waiting_room.domain.booking_ref import RefSecrets
 from waiting_room.domain.map_reports import lease_seconds
+from waiting_room.envelope import Envelope, envelope_of
 from waiting_room.kafka import Follower, OnRecord
 from waiting_room.messages import AccessKey, MapReport, PulseRecord, Reader, Unreadable
 from waiting_room.settings import Settings
@@ -54,6 +55,8 @@ class Parts:
     reads: Reads
     alternatives: Alternatives
     tail: Tail
+    envelope: Envelope | None
+    """Seals webhook secrets; None where there is no master key, and then there are no new ones."""
     stopping: asyncio.Event
     """Set when the process is told to stop: streams end, waiting requests answer."""
 
@@ -124,6 +127,7 @@ async def wired(settings: Settings, refs: RefSecrets, stopping: asyncio.Event) -
             reads=reads,
             alternatives=Alternatives(reads, directory, lines),
             tail=Tail(settings),
+            envelope=envelope_of(settings) if settings.master_key else None,
             stopping=stopping,
         )
     finally:

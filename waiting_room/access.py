@@ -47,14 +47,16 @@ class Scope(StrEnum):
     """Book and cancel for the key's app."""
     CLINIC_READ = "clinic:read"
     """See bookings at the key's clinic."""
+    WEBHOOKS = "webhooks"
+    """Make, see and change the webhook endpoints of the key's app or clinic."""
     OPERATOR = "operator"
     """Everything, everywhere; each use is recorded."""
 
 
 SCOPES_OF: Final[Mapping[OwnerKind, tuple[Scope, ...]]] = MappingProxyType(
     {
-        OwnerKind.APP: (Scope.APPOINTMENTS_READ, Scope.APPOINTMENTS_WRITE),
-        OwnerKind.CLINIC: (Scope.CLINIC_READ,),
+        OwnerKind.APP: (Scope.APPOINTMENTS_READ, Scope.APPOINTMENTS_WRITE, Scope.WEBHOOKS),
+        OwnerKind.CLINIC: (Scope.CLINIC_READ, Scope.WEBHOOKS),
         OwnerKind.OPERATOR: (Scope.OPERATOR,),
     }
 )

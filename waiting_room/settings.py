@@ -14,6 +14,8 @@ from typing import Literal, NoReturn
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from waiting_room.envelope import master_key
+
 PREFIX = "WAITING_ROOM_"
 
 
@@ -64,6 +66,14 @@ class Settings(BaseSettings):
     )
     ref_secrets_retired: SecretStr = Field(
         SecretStr(""), description="Earlier ref secrets, comma separated: their refs stay valid."
+    )
+
+    # Secrets in PostgreSQL
+    master_key: SecretStr | None = Field(
+        None, description="Key that secrets in PostgreSQL are sealed under: base64 of 32 bytes. Webhooks need it."
+    )
+    master_keys_retired: SecretStr = Field(
+        SecretStr(""), description="Earlier master keys, comma separated: what is still sealed under them opens."
     )
 
     # Ingress
@@ -172,10 +182,22 @@ class Settings(BaseSettings):
         500, ge=1, le=10_000, description="Webhook deliveries one worker may have in flight."
     )
     webhook_endpoint_in_flight_max: int = Field(
-        8,
+        32,
         ge=1,
         le=1_000,
-        description="Of these, how many to one endpoint; one at a time while it fails.",
+        description="Of these, at most to one endpoint; how many it takes is found out by trying.",
+    )
+    webhook_disable_after_seconds: float = Field(
+        432_000.0,
+        gt=0,
+        le=31_536_000,
+        description="A webhook endpoint that has done nothing but fail for so long is switched off: five days.",
+    )
+    webhook_secret_overlap_seconds: float = Field(
+        86_400.0,
+        gt=0,
+        le=2_592_000,
+        description="How long a rotated webhook secret goes on signing beside the new one.",
     )
     sweep_every_seconds: float = Field(1.0, gt=0, le=60, description="Pause between two rounds of sweep.")
     sweep_ring_after_seconds: float = Field(
@@ -206,6 +228,20 @@ class Settings(BaseSettings):
         if not all(32 <= len(secret.encode()) <= 64 for secret in each):
             raise ValueError("each must have 32 to 64 characters")
         return secrets
+
+    @field_validator("master_key")
+    @classmethod
+    def _master_key(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None:
+            master_key(key.get_secret_value())
+        return key
+
+    @field_validator("master_keys_retired")
+    @classmethod
+    def _master_keys(cls, keys: SecretStr) -> SecretStr:
+        for each in filter(None, keys.get_secret_value().split(",")):
+            master_key(each)
+        return keys
 
     @field_validator("webhook_retry_seconds")
     @classmethod

@@ -11,6 +11,7 @@ from waiting_room.cli.dlq import app as dlq
 from waiting_room.cli.keys import app as keys
 from waiting_room.cli.migrate import migrate
 from waiting_room.cli.topics import topics
+from waiting_room.cli.webhooks import app as webhooks
 
 app = typer.Typer(
     help="Set up, look after and audit a Waiting Room.",
@@ -25,3 +26,4 @@ app.command()(audit)
 app.add_typer(directory, name="directory")
 app.add_typer(keys, name="keys")
 app.add_typer(dlq, name="dlq")
+app.add_typer(webhooks, name="webhooks")
