@@ -23,6 +23,7 @@ BENCHMARKS = {
     "outage": "all clinics away for ten minutes: nothing dead-lettered, nothing rejected in time, no herd afterwards",
     "spike": "twenty times a sustainable load: who is refused, and whether they get in when told to come back",
     "seat-race": "200 bookings at once for one seat",
+    "webhooks": "what failing webhook endpoints cost the others, and events a second delivered",
 }
 """Name to what it measures; ``loadtest/bench/NAME.py`` has ``async def measure(seed) -> Result``."""
 
