@@ -24,6 +24,7 @@ RUN python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/li
 
 FROM python:${PYTHON_TAG}@${PYTHON_DIGEST} AS product
 ENV PATH=/opt/venv/bin:$PATH \
+    HOME=/tmp \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 COPY --from=build /opt/venv /opt/venv

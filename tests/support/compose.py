@@ -7,23 +7,20 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import jsonschema
 import yaml
-from pydantic import ValidationError
 
 from devstack import roles
 from devstack.roles import Secrets
 from devstack.world import Shape
+from tests.support import told
+from tests.support.told import ROLES
 from waiting_room.cli.secrets import NAMES
-from waiting_room.settings import PREFIX, Settings, described
-from workers.assemble import Role
+from waiting_room.settings import PREFIX
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((ROOT / "tests/schemas/compose-spec.json").read_text())
-PROGRAMS = ("ingress", "workers", "waiting_room")
-ROLES = ("ingress", *Role, "supervise")
 HARDENED = {"read_only": True, "cap_drop": ["ALL"], "security_opt": ["no-new-privileges:true"], "user": "10001:10001"}
 ADDRESSES = {"KAFKA_BOOTSTRAP", "POSTGRES_DSN", "INGRESS_HOST", "INGRESS_PORT", "METRICS_HOST", "METRICS_PORT"}
 ADDRESSES |= {"WEBHOOK_ALLOW_NETWORKS", "REF_SECRET"}
@@ -57,42 +54,16 @@ def ours(compose: Compose) -> dict[str, tuple[str, dict[str, str]]]:
     """(what it runs, environment) of each service that runs a program of ours. A role's is the role."""
     found = {}
     for name, service in compose["services"].items():
-        program, *arguments = service.get("command", [""])
-        if program in PROGRAMS:
-            env = {key: str(value) for key, value in service.get("environment", {}).items()}
-            found[name] = (program if program == "ingress" else arguments[0], env)
+        if (what := told.what_runs(service.get("command", []))) is not None:
+            found[name] = (what, {key: str(value) for key, value in service.get("environment", {}).items()})
     return found
 
 
 def _settings(compose: Compose) -> Iterator[str]:
-    known = {name for name, _, _ in described()}
     for name, (what, env) in ours(compose).items():
-        yield from (f"{name}: no process reads {each}" for each in sorted(env) if each not in known)
-        filled = {each: _VARIABLE.sub("x" * 40, value) for each, value in env.items()}
-        try:
-            Settings.model_validate(
-                {each.removeprefix(PREFIX).lower(): filled[each] for each in filled if each in known}
-            )
-        except ValidationError as error:
-            yield from (f"{name}: {mistake['loc']}: {mistake['msg']}" for mistake in error.errors())
-        yield from (f"{name}: {PREFIX}{each} must be set" for each in sorted(_must(what)) if PREFIX + each not in env)
-        dsn = urlsplit(filled.get(PREFIX + "POSTGRES_DSN", ""))
-        login = {"supervise": "confirm"}.get(what, what)
-        if what in ROLES and dsn.username != f"waiting_room_{login}":
-            yield f"{name}: logs in as {dsn.username}, not with the role's own login"
-
-
-def _must(what: str) -> set[str]:
-    """Settings that a container cannot leave out: their defaults name the machine itself, or there is none."""
-    if what == "ingress":
-        return {"KAFKA_BOOTSTRAP", "POSTGRES_DSN", "INGRESS_HOST", "REF_SECRET"}
-    if what in ROLES:
-        return {"KAFKA_BOOTSTRAP", "POSTGRES_DSN", "METRICS_HOST", "METRICS_PORT"}
-    return {
-        "migrate": {"POSTGRES_DSN", "POSTGRES_ROLE_PASSWORD"},
-        "topics": {"KAFKA_BOOTSTRAP", "KAFKA_CLINIC_PARTITIONS"},
-        "directory": {"POSTGRES_DSN", "KAFKA_BOOTSTRAP", "KAFKA_CLINIC_PARTITIONS"},
-    }[what]
+        yield from told.offences(name, what, {each: _VARIABLE.sub("x" * 40, value) for each, value in env.items()})
+        if what == "migrate" and PREFIX + "POSTGRES_ROLE_PASSWORD" not in env:
+            yield f"{name}: no role could log in"
 
 
 def _embedded(compose: Compose) -> Iterator[str]:

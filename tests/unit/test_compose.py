@@ -13,6 +13,7 @@ from devstack import jars, kafka_config, postgres_config, postgres_server, stack
 from devstack.world import Shape
 from tests.support import compose
 from tests.support.compose import ROOT, load, offences
+from tests.support.told import ROLES
 from waiting_room.settings import Settings
 from workers.supervise.supervisor import MARGIN_SECONDS
 
@@ -43,6 +44,11 @@ def test_nothing_is_wrong_with_it() -> None:
         ("      WAITING_ROOM_REF_SECRET: ${WAITING_ROOM_REF_SECRET:?make secrets}\n", "", "REF_SECRET must be set"),
         ("  WAITING_ROOM_METRICS_HOST: 0.0.0.0\n", "", "confirm: WAITING_ROOM_METRICS_HOST must be set"),
         ("  WAITING_ROOM_METRICS_HOST:", "  WAITING_ROOM_METRIC_HOST:", "no process reads WAITING_ROOM_METRIC_HOST"),
+        (
+            "      WAITING_ROOM_POSTGRES_ROLE_PASSWORD: ${WAITING_ROOM_POSTGRES_ROLE_PASSWORD:?make secrets}\n",
+            "",
+            "log in",
+        ),
         ('PARTITIONS: "24"', "PARTITIONS: many", "valid integer"),
         ("waiting_room_relay:", "waiting_room_hold:", "relay: logs in as waiting_room_hold"),
         # The embedded stack
@@ -133,7 +139,7 @@ def test_webhooks_may_reach_the_network_of_the_stack_and_no_other() -> None:
 
 def test_a_container_has_the_time_that_its_program_takes_to_stop() -> None:
     for name, (what, _) in compose.ours(load(TEXT)).items():
-        if what in compose.ROLES:
+        if what in ROLES:
             shutdown_seconds = Settings().shutdown_seconds + MARGIN_SECONDS * (2 if what == "supervise" else 1)
             grace = re.fullmatch(r"(\d+)s", SERVICES[name]["stop_grace_period"])
             assert grace is not None
