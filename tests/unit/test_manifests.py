@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,19 @@ def test_every_secret_is_in_the_manual(production: list[Object]) -> None:
                 reference = variable["valueFrom"]["secretKeyRef"]
                 assert f"`{reference['key']}`" in manual
                 assert f"`{reference['name']}`" in manual
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_asks_for_what_the_manual_says_it_measured(production: list[Object], role: str) -> None:
+    [row] = [
+        line
+        for line in (ROOT / "docs/deploying.md").read_text().splitlines()
+        if re.match(rf"\| {role} \| .* ms ", line)
+    ]
+    deployment = one(production, "Deployment", role)
+    assert deployment is not None
+    requests = deployment["spec"]["template"]["spec"]["containers"][0]["resources"]["requests"]
+    assert f"| {requests['cpu']}, {requests['memory']} |" in row
 
 
 def put(path: str, value: Any) -> Callable[[Object], None]:
