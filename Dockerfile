@@ -9,11 +9,11 @@ ARG PYTHON_DIGEST=sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f98
 
 FROM python:${PYTHON_TAG}@${PYTHON_DIGEST} AS build
 WORKDIR /build
-RUN python -m venv /opt/venv
+RUN python -m venv --without-pip /opt/venv
 COPY requirements/run.txt ./
 # What has no wheel would need a compiler, and would not be what was tested.
-RUN /opt/venv/bin/pip install --no-cache-dir --no-compile --no-deps --only-binary :all: --require-hashes -r run.txt \
-    && /opt/venv/bin/pip uninstall --yes pip setuptools
+RUN pip --python /opt/venv/bin/python install --no-cache-dir --no-compile --no-deps --only-binary :all: \
+    --require-hashes -r run.txt
 WORKDIR /app
 COPY waiting_room ./waiting_room
 COPY ingress ./ingress

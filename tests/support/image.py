@@ -62,7 +62,9 @@ def offences(dockerfile: str) -> list[str]:
     for stage in found.values():
         wrong += [f"{stage.name}: ADD fetches and unpacks; use COPY" for _ in stage.values("ADD")]
         for command in stage.values("RUN"):
-            if "pip install" in command and not {"--require-hashes", "--only-binary"} <= set(command.split()):
+            if re.search(r"\bpip\b.* install ", command) and not {"--require-hashes", "--only-binary"} <= set(
+                command.split()
+            ):
                 wrong.append(f"{stage.name}: installs what no hash pins: {command}")
             if _NEEDS_A_SHELL.search(command) or "http" in command:
                 wrong.append(f"{stage.name}: fetches something else: {command}")
@@ -97,6 +99,21 @@ def tree(dockerfile: str, stage: str, context: Path, target: Path) -> None:
                 else:
                     (target / folder).mkdir(parents=True, exist_ok=True)
                     shutil.copy(context / source, target / folder)
+
+
+def requirements(dockerfile: str, stage: str) -> list[str]:
+    """The files whose packages are in the image of ``stage``."""
+    _, found = stages(dockerfile)
+    needed, named = [stage], list[str]()
+    while needed:
+        for each in _line(found[needed.pop()], found):
+            for value in each.values("COPY"):
+                first, *_ = value.split()
+                if first.startswith("--from="):
+                    needed.append(first.removeprefix("--from="))
+                elif first.startswith("requirements/"):
+                    named.append(first)
+    return named
 
 
 def _line(stage: Stage, found: dict[str, Stage]) -> list[Stage]:
