@@ -35,6 +35,7 @@ class Composed:
             for name, service in compose["services"].items()
             if "build" in service and "profiles" not in service
         }
+        self._simulators = {name for name, each in self._services.items() if each["command"][0] == "loadtest"}
         self._folder = folder
         self._ports = {name: free_port() for name in self._services}
         [pool] = compose["networks"]["default"]["ipam"]["config"]
@@ -45,8 +46,7 @@ class Composed:
             "${WAITING_ROOM_REF_SECRET:?make secrets}": "only-for-tests-" * 3,
             "@postgres/waiting_room": f"@{owner.hostname}:{owner.port}/{database}",
             "kafka:9092": kafka.bootstrap_servers,
-            "//clinics:8090": f"//127.0.0.1:{self._ports['clinics']}",
-            "//receiver:8090": f"//127.0.0.1:{self._ports['receiver']}",
+            **{f"//{name}:8090": f"//127.0.0.1:{self._ports[name]}" for name in self._simulators},
             "0.0.0.0": "127.0.0.1",
             pool["subnet"]: "127.0.0.0/8",
             "/world": str(folder / "world"),
@@ -77,8 +77,7 @@ class Composed:
     async def stop(self) -> dict[str, int | None]:
         """End the roles as compose does, then the rest; exit statuses of those that ran until now, by service."""
         running = {name: each for name, each in self.processes.items() if each.running}
-        simulators = {"clinics", "receiver"}
-        for group in (running.keys() - simulators, running.keys() & simulators):
+        for group in (running.keys() - self._simulators, running.keys() & self._simulators):
             await asyncio.gather(*(running[name].stop(self._grace(name)) for name in group))
         return {name: process.returncode for name, process in running.items()}
 
