@@ -27,6 +27,7 @@ from ingress.openapi import document
 from ingress.operation import answering
 from ingress.parts import Parts, wired
 from ingress.process import HEALTHZ, METRICS, PROBLEM, READYZ
+from ingress.reschedule import RESCHEDULE
 from ingress.resource import Resource, not_found
 from waiting_room.domain.booking_ref import RefSecrets
 from waiting_room.settings import Settings
@@ -39,6 +40,7 @@ OPERATIONS: Final = (
     LIST,
     GET,
     CANCEL,
+    RESCHEDULE,
     EVENTS,
     HISTORY,
     LIST_CLINICS,

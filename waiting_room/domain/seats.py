@@ -44,12 +44,11 @@ class Taken:
     def add(self, provider_id: str, seat: int, start: datetime, until: datetime) -> None:
         insort(self._ranges.setdefault((provider_id, seat), []), (start, until))
 
-    def free(self, provider_id: str, seat: int, start: datetime) -> None:
-        """Take the claim that starts at ``start`` away again, if there is one."""
+    def free(self, provider_id: str, seat: int, start: datetime) -> tuple[datetime, datetime] | None:
+        """Take the claim that starts at ``start`` away again; what it was, if there is one."""
         ranges = self._ranges.get((provider_id, seat), [])
         at = bisect_left(ranges, (start,))
-        while at < len(ranges) and ranges[at][0] == start:
-            del ranges[at]
+        return ranges.pop(at) if at < len(ranges) and ranges[at][0] == start else None
 
     def is_free(self, provider_id: str, seat: int, start: datetime, until: datetime) -> bool:
         ranges = self._ranges.get((provider_id, seat))
