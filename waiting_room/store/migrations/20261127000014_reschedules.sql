@@ -10,7 +10,11 @@ ADD CHECK (moving_to IS NULL OR status IN ('pending', 'confirmed') OR clinic_sta
 -- A confirmed booking that its clinic was asked to move.
 ALTER TABLE appointments DROP CONSTRAINT appointments_check6;
 ALTER TABLE appointments ADD CONSTRAINT appointments_confirmed_at_clinic
-CHECK (status <> 'confirmed' OR clinic_state IN ('none', 'booked') OR (moving_to IS NOT NULL AND clinic_state IN ('calling', 'unknown')));
+CHECK (
+    status <> 'confirmed'
+    OR clinic_state IN ('none', 'booked')
+    OR (moving_to IS NOT NULL AND clinic_state IN ('calling', 'unknown'))
+);
 
 CREATE INDEX appointments_to_be_moved ON appointments (clinic_id, ticket) WHERE moving_to IS NOT NULL AND status = 'confirmed';
 
@@ -36,7 +40,16 @@ CREATE TABLE reschedules (
     FOREIGN KEY (clinic_id, booking_ref) REFERENCES appointments (clinic_id, booking_ref) DEFERRABLE INITIALLY DEFERRED,
     CHECK ((ended_at IS NULL) = (outcome IS NULL)),
     CHECK ((outcome IN ('failed', 'refused')) = (reason IS NOT NULL)),
-    CHECK (outcome = 'refused' OR (provider_id IS NOT NULL AND seat IS NOT NULL AND start_at IS NOT NULL AND end_at IS NOT NULL AND move_until IS NOT NULL))
+    CHECK (
+        outcome = 'refused'
+        OR (
+            provider_id IS NOT NULL
+            AND seat IS NOT NULL
+            AND start_at IS NOT NULL
+            AND end_at IS NOT NULL
+            AND move_until IS NOT NULL
+        )
+    )
 );
 CREATE UNIQUE INDEX reschedules_one_open ON reschedules (clinic_id, booking_ref) WHERE ended_at IS NULL;
 

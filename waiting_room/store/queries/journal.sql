@@ -44,9 +44,11 @@ WHERE s.clinic_id = n.clinic_id AND s.booking_ref = n.booking_ref;
 -- end_reschedules --
 UPDATE reschedules AS r
 SET ended_at = $6::timestamptz, outcome = n.outcome, reason = n.reason
-FROM unnest($1::text[], $2::text[], $3::integer[], $4::text[], $5::text[]) AS n (
-    clinic_id, booking_ref, revision, outcome, reason
-)
+FROM
+    unnest($1::text[], $2::text[], $3::integer[], $4::text[], $5::text[])
+        AS n (
+            clinic_id, booking_ref, revision, outcome, reason
+        )
 WHERE r.clinic_id = n.clinic_id AND r.booking_ref = n.booking_ref AND r.revision = n.revision;
 
 -- move_appointments --
@@ -55,9 +57,11 @@ UPDATE appointments AS a
 SET
     provider_id = n.provider_id, seat = n.seat, start_at = n.start_at, end_at = n.end_at,
     hold_until = least(a.hold_until, n.start_at), decide_by = least(a.decide_by, n.start_at)
-FROM unnest($1::text[], $2::text[], $3::text[], $4::integer[], $5::timestamptz[], $6::timestamptz[]) AS n (
-    clinic_id, booking_ref, provider_id, seat, start_at, end_at
-)
+FROM
+    unnest($1::text[], $2::text[], $3::text[], $4::integer[], $5::timestamptz[], $6::timestamptz[])
+        AS n (
+            clinic_id, booking_ref, provider_id, seat, start_at, end_at
+        )
 WHERE a.clinic_id = n.clinic_id AND a.booking_ref = n.booking_ref;
 
 -- free_other_revisions --
