@@ -15,6 +15,7 @@ from waiting_room.telemetry import logs
 
 BENCHMARKS = {
     "ack": "accept latency at 1,000 bookings/s over 500 clinics; CPU and p50 against a bare handler",
+    "autoscale": "worker-hours by what clinics need against those by lag, with 5% of the clinics down",
     "drain": "clinics kept at their hidden capacity while their lines are full",
     "eta": "what patients are told at the door against what becomes of it, and whether a place ever grows",
     "isolation": "healthy clinics' p99 wait with a quarter of the others in trouble, against none",

@@ -180,7 +180,7 @@ async def test_in_any_course_each_booking_has_its_seats_and_no_other(
             commands.append(reschedule(of, f"move {number}", start_at=tomorrow(9 + hour)))
         elif what == "cancel":
             commands.append(cancel(of))
-        if what == "confirm" or len(commands) == split:
+        if commands and (what == "confirm" or len(commands) == split):
             await hold(appended(*commands))
             commands = []
         if what == "confirm":
