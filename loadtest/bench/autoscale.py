@@ -85,7 +85,7 @@ async def measure(seed: int) -> Result:
         peer={"worker-hours by lag, simulated": peer.worker_hours} if peer else {},
         rows=rows,
         notes=[
-            f"simulator: {CLINICS:,} clinics, {BOOKINGS:,} bookings a day, {SIMULATED_CALLS} calls a worker, until 09:00",
+            f"simulator: {CLINICS:,} clinics, {BOOKINGS:,} bookings a day, {SIMULATED_CALLS} calls a worker, to 09:00",
             f"sockets: {ON_SOCKETS} clinics, {EACH} bookings each at once, {SOCKET_CALLS} calls a worker, "
             f"{WATCH_SECONDS:.0f} s; a worker goes when it was not wanted for {DOWN_AFTER_SECONDS:.0f} s",
             f"{DOWN_SHARE:.0%} of the clinics are down",
