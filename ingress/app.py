@@ -32,6 +32,7 @@ from ingress.overrides import DELETE_OVERRIDE, LIST_OVERRIDES, PUT_OVERRIDE
 from ingress.parts import Parts, wired
 from ingress.process import HEALTHZ, METRICS, PROBLEM, READYZ
 from ingress.resource import Resource, not_found
+from ingress.slots import BUSINESS_SLOTS, CLINIC_SLOTS, PROVIDER_SLOTS
 from waiting_room.domain.booking_ref import RefSecrets
 from waiting_room.settings import Settings
 from waiting_room.supervise import supervise
@@ -48,6 +49,9 @@ OPERATIONS: Final = (
     LIST_CLINICS,
     GET_CLINIC,
     LIST_PROVIDERS,
+    PROVIDER_SLOTS,
+    CLINIC_SLOTS,
+    BUSINESS_SLOTS,
     GET_AVAILABILITY,
     PUT_AVAILABILITY,
     LIST_OVERRIDES,

@@ -13,6 +13,7 @@ import structlog
 from ingress import problems
 from ingress.access import Keys
 from ingress.alternatives import Alternatives
+from ingress.calendars import Calendars
 from ingress.directory import Directory
 from ingress.handover import Handover
 from ingress.line import Lines
@@ -55,6 +56,7 @@ class Parts:
     reads: Reads
     writes: Writes
     alternatives: Alternatives
+    calendars: Calendars
     tail: Tail
     stopping: asyncio.Event
     """Set when the process is told to stop: streams end, waiting requests answer."""
@@ -126,6 +128,7 @@ async def wired(settings: Settings, refs: RefSecrets, stopping: asyncio.Event) -
             reads=reads,
             writes=writes,
             alternatives=Alternatives(reads, directory, lines),
+            calendars=Calendars(reads, settings.slots_days_max),
             tail=Tail(settings),
             stopping=stopping,
         )

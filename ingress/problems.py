@@ -94,6 +94,9 @@ TOO_FAR_AHEAD: Final = ProblemType(
 TOO_SHORT_NOTICE: Final = ProblemType(
     "too-short-notice", 422, "It is too late to book that time", "Choose a later time, or call the clinic."
 )
+SERVICE_OR_DURATION: Final = ProblemType(
+    "service-or-duration", 422, "Say how long: a service or a duration", "Send exactly one of `service` and `duration`."
+)
 RANGE_EMPTY: Final = ProblemType(
     "range-empty", 422, "The range has no time in it", "Send a `to` that is later than `from`."
 )

@@ -47,19 +47,20 @@ def why_not_now(providers: Iterable[Provider], spans: Spans, start_at: datetime)
     bounds = [spans.get(each.provider_id) for each in providers]
     soonest = []
     for bound in bounds:
-        if bound is None or _within(start_at, bound):
+        if bound is None or within(start_at, bound):
             return None
         soonest.append(bound[0])
     return Reason.TOO_SHORT_NOTICE if start_at < min(soonest) else Reason.TOO_FAR_AHEAD
 
 
-def _within(start_at: datetime, span: tuple[datetime, datetime | None]) -> bool:
+def within(start_at: datetime, span: tuple[datetime, datetime | None]) -> bool:
+    """Half-open; None is no bound."""
     return span[0] <= start_at and (span[1] is None or start_at < span[1])
 
 
 def _allowed(candidate: Candidate, spans: Spans) -> bool:
     span = spans.get(candidate.provider_id)
-    return span is None or _within(candidate.start_at, span)
+    return span is None or within(candidate.start_at, span)
 
 
 @lru_cache(maxsize=16_384)
