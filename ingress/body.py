@@ -13,6 +13,7 @@ from msgspec import UNSET, Meta, UnsetType
 from ingress import problems
 from ingress.refusal import FieldError, Refused
 
+T = TypeVar("T")
 Id = Annotated[str, Meta(min_length=1, max_length=64, description="As the directory has it.")]
 # ``$`` also matches before a final newline in Python's regular expressions, hence the look-ahead after it.
 PatientId = Annotated[
@@ -62,7 +63,6 @@ class RescheduleRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     range: WantedRange | UnsetType = UNSET
 
 
-R = TypeVar("R")
 _decode: Final = msgspec.json.Decoder(BookingRequest).decode
 _decode_reschedule: Final = msgspec.json.Decoder(RescheduleRequest).decode
 _PATH = re.compile(r" - at `(?:key` in `)?\$(?P<path>[^`]*)`$")
@@ -72,15 +72,16 @@ _MISSING = re.compile(r"missing required field `(?P<field>[^`]*)`$")
 
 def read(raw: bytes) -> BookingRequest:
     """Raises Refused: 400 where it is no JSON, 422 where it is not what we take."""
-    return _read(_decode, raw)
+    return read_as(raw, _decode)
 
 
 def read_reschedule(raw: bytes) -> RescheduleRequest:
     """Raises as ``read`` does."""
-    return _read(_decode_reschedule, raw)
+    return read_as(raw, _decode_reschedule)
 
 
-def _read(decode: Callable[[bytes], R], raw: bytes) -> R:
+def read_as(raw: bytes, decode: Callable[[bytes], T]) -> T:
+    """The same for what a msgspec decoder reads."""
     try:
         return decode(raw)
     except msgspec.ValidationError as error:

@@ -117,7 +117,7 @@ async def test_what_cannot_be_held_is_refused_and_nothing_changes(database: Data
     wishes = await rows_of(database, "SELECT booking_ref, reason FROM reschedules ORDER BY revision")
     assert [row["reason"] for row in wishes if row["booking_ref"] == mine.booking_ref] == [
         Reason.SLOT_TAKEN,
-        Reason.NOT_BOOKABLE,
+        Reason.OUTSIDE_HOURS,
         Reason.NO_FREE_SLOT,
     ]
     assert [row["reason"] for row in wishes if row["booking_ref"] == theirs.booking_ref] == [Reason.NOT_ACTIVE]

@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from waiting_room.domain.appointment import Reason
-from waiting_room.domain.candidates import busy_for, candidates
+from waiting_room.domain.candidates import Spans, candidates, spans_of, why_not_now
 from waiting_room.domain.directory import ClinicStatus, Provider, ServiceType
-from waiting_room.domain.schedule import offers
+from waiting_room.domain.schedule import busy_for, offers
 from waiting_room.domain.seats import Candidate
 from waiting_room.messages import Moment, TimeRange
 from waiting_room.store.holds import Rules
@@ -39,16 +39,16 @@ class Bookable:
     from_at: datetime
     to_at: datetime
     if_none_free: Reason
+    spans: Spans
 
     def candidates(self) -> Iterator[Candidate]:
         """Earliest first."""
-        return candidates(self.providers, self.service, self.timezone, self.from_at, self.to_at)
+        return candidates(self.providers, self.service, self.timezone, self.from_at, self.to_at, self.spans)
 
     def windows(self) -> Iterator[tuple[str, datetime, datetime]]:
         """(provider_id, from, to) of every claim that could be in the way."""
-        until = self.to_at + busy_for(self.service)
         for provider in self.providers:
-            yield provider.provider_id, self.from_at, until
+            yield provider.provider_id, self.from_at, self.to_at + busy_for(provider, self.service)
 
 
 def bookable(command: Wanted, rules: Rules, now: datetime) -> Bookable | Reason:
@@ -67,10 +67,13 @@ def bookable(command: Wanted, rules: Rules, now: datetime) -> Bookable | Reason:
     if span is None:
         return Reason.NOT_BOOKABLE
     from_at, to_at = span
+    spans = spans_of(tuple(providers), rules.timezone, now)
     if command.start_at is not None:
         providers = [each for each in providers if offers(each, service, rules.timezone, command.start_at)]
         if not providers:
-            return Reason.NOT_BOOKABLE
+            return Reason.OUTSIDE_HOURS
+        if (too := why_not_now(providers, spans, command.start_at)) is not None:
+            return too
     return Bookable(
         tuple(providers),
         service,
@@ -78,6 +81,7 @@ def bookable(command: Wanted, rules: Rules, now: datetime) -> Bookable | Reason:
         from_at,
         to_at,
         Reason.SLOT_TAKEN if command.start_at is not None else Reason.NO_FREE_SLOT,
+        spans,
     )
 
 
