@@ -26,12 +26,13 @@ down: $(READY) ## stop what `up` started
 test: $(READY) ## all tests, with real Kafka and PostgreSQL
 	@$(RUN) -m pytest $(ARGS)
 
-check: $(READY) ## style, types, imports, SQL
+check: $(READY) ## style, types, imports, SQL, rules
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy .
 	@.venv/bin/lint-imports
 	@.venv/bin/sqlfluff lint waiting_room/store
+	@$(RUN) -m dashboards.promtool
 
 bench: $(READY) ## list the benchmarks; run one: make bench B=NAME
 	@$(RUN) -m loadtest bench $(B) $(ARGS)

@@ -49,7 +49,7 @@ def main() -> None:
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=round(settings.shutdown_seconds),
     )
-    Server(config, stopping).run()
+    Server(config, stopping, shared=settings.ingress_share_port).run()
 
 
 if __name__ == "__main__":

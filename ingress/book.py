@@ -44,8 +44,10 @@ from waiting_room.telemetry import metrics
 _OTHER_CLINICS: Final = 3
 _canonical: Final = msgspec.json.Encoder(order="deterministic").encode
 _SECONDS: Final = {
-    outcome: metrics.ACCEPT_SECONDS.labels(outcome) for outcome in ("accepted", "none", "unknown", "invalid", "error")
+    outcome: metrics.ACCEPT_SECONDS.labels(outcome)
+    for outcome in ("accepted", "refused", "none", "unknown", "invalid", "error")
 }
+_FOR_LOAD: Final = 429
 
 
 async def book(scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,7 +63,7 @@ async def book(scope: Scope, receive: Receive, send: Send) -> None:
         accepted = await _accept(parts, headers, receive)
         outcome = "accepted"
     except Refused as refusal:
-        outcome = refusal.more.get("outcome", "invalid")
+        outcome = "refused" if refusal.kind.status == _FOR_LOAD else refusal.more.get("outcome", "invalid")
         raise
     finally:
         _SECONDS[outcome].observe(time.perf_counter() - started)

@@ -121,6 +121,11 @@ class Lines:
         held = self._held.get(partition)
         return max(0, self._ends.get(partition, 0) - held.next_offset) if held else 0
 
+    @property
+    def unheld_most(self) -> int:
+        """The same in the partition that has most of them."""
+        return max(map(self.unheld, self._ends), default=0)
+
     def place(self, clinic: Clinic, offset: int) -> int | None:
         """The place of a booking appended at ``offset``: what is not held before it, plus the line, plus one.
 

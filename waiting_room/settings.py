@@ -69,6 +69,10 @@ class Settings(BaseSettings):
     # Ingress
     ingress_host: str = Field("127.0.0.1", description="Address ingress listens on.")
     ingress_port: int = Field(8080, ge=1, le=65_535, description="Port ingress listens on.")
+    ingress_share_port: bool = Field(
+        False,
+        description="Let several ingress processes of one host listen on that port; give each a metrics port.",
+    )
     ingress_body_max_bytes: int = Field(16_384, ge=1_024, le=1_048_576, description="Largest request body.")
     ingress_accept_within_ms: int = Field(
         1_500,
@@ -189,7 +193,10 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     metrics_host: str = Field("127.0.0.1", description="Address a worker serves /metrics and /healthz on.")
     metrics_port: int = Field(
-        0, ge=0, le=65_535, description="Its port; 0 turns it off. Ingress serves them on its own port."
+        0,
+        ge=0,
+        le=65_535,
+        description="Its port; 0 turns it off. Ingress serves /metrics on its own port too, and here if set.",
     )
 
     @field_validator("ref_secret")

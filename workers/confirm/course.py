@@ -76,6 +76,8 @@ class Course:
                     await self._put_aside(work, detail)
                 else:
                     disposition = Disposition(Action.ASIDE, WITHOUT_TOKENS_SECONDS)
+        if disposition.action is Action.PARK:
+            self._report.parked()
         self._lanes.finished(work, time.monotonic(), disposition)
 
     async def _run(self, work: Work) -> Disposition:

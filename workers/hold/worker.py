@@ -26,7 +26,8 @@ from waiting_room.store import holds
 from waiting_room.store.journal import Booking
 from waiting_room.store.pool import Pool, create_pool
 from waiting_room.supervise import supervise
-from waiting_room.telemetry import metrics
+from waiting_room.telemetry import decided, metrics
+from waiting_room.telemetry.lag import ConsumerLag
 from waiting_room.topics import BOOKING_REQUESTS, CLINIC_CONFIRMATIONS, CLINIC_CONFIRMATIONS_PRIORITY
 from workers.hold.batch import Batch, Deadlines, Outcome
 from workers.hold.free_starts import FreeStarts
@@ -92,7 +93,7 @@ class HoldWorker:
             max_poll_interval_ms=3_600_000,
             max_partition_fetch_bytes=1 << 18,
         )
-        poll = Poll(consumer, self.take, self._offsets, self._settings.hold_batch_max)
+        poll = Poll(consumer, self.take, self._offsets, self._settings.hold_batch_max, ConsumerLag(GROUP))
         listener = StartFromTheLower(consumer, self._pool, self._offsets, self._pulse)
         await consumer.start()
         consumer.subscribe([BOOKING_REQUESTS], listener=listener)
@@ -224,7 +225,7 @@ class HoldWorker:
             metrics.HELD.labels(booking.known_state.status).inc()
             if booking.decided_at:
                 waited = (booking.decided_at - booking.accepted_at).total_seconds()
-                metrics.DECIDE_SECONDS.labels(booking.known_state.status).observe(max(waited, 0.0))
+                decided.observe(booking.known_state.status, waited, booking.eta_p90)
 
     def _measure(self, items: Sequence[Appended], started: float) -> None:
         now = datetime.now(UTC)

@@ -50,6 +50,7 @@ class Sender:
         self._ended: list[Settled] = []
         self._broken: BaseException | None = None
         self._wake = asyncio.Event()
+        metrics.WEBHOOKS_IN_FLIGHT.set_function(lambda: len(self._in_flight))
 
     def look(self) -> None:
         """There may be something to send."""
