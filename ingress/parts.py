@@ -18,6 +18,7 @@ from ingress.handover import Handover
 from ingress.line import Lines
 from ingress.map_keeper import MapKeeper, boot_seconds
 from ingress.map_lease import MapLease
+from ingress.ops.watch import OpsWatch, urls_of
 from ingress.promises import Promises
 from ingress.reads import Reads
 from ingress.refusal import Refused
@@ -58,6 +59,7 @@ class Parts:
     alternatives: Alternatives
     tail: Tail
     loop_lag: LoopLag
+    ops: OpsWatch
     stopping: asyncio.Event
     """Set when the process is told to stop: streams end, waiting requests answer."""
 
@@ -141,6 +143,7 @@ async def wired(settings: Settings, refs: RefSecrets, stopping: asyncio.Event) -
             alternatives=Alternatives(reads, directory, lines),
             tail=Tail(settings),
             loop_lag=LoopLag(),
+            ops=OpsWatch(urls_of(settings.ops_metrics_urls)),
             stopping=stopping,
         )
     finally:

@@ -199,6 +199,22 @@ class Settings(BaseSettings):
         description="Its port; 0 turns it off. Ingress serves /metrics on its own port too, and here if set.",
     )
 
+    otlp_endpoint: str = Field(
+        "",
+        description="Where traces go: an OTLP/HTTP address, .../v1/traces. Unset, nothing is traced.",
+    )
+    trace_share: float = Field(
+        0.01, ge=0, le=1, description="Of all bookings, how many are traced: the same ones in every process."
+    )
+    ops_metrics_urls: str = Field(
+        "",
+        description="Where /ops reads what the other processes say: addresses of /metrics, comma separated.",
+    )
+    ops_from_loopback: bool = Field(
+        True,
+        description="Show /ops without a key to callers on this machine. Off where a proxy runs beside ingress.",
+    )
+
     @field_validator("ref_secret")
     @classmethod
     def _long_enough(cls, secret: SecretStr | None) -> SecretStr | None:

@@ -12,9 +12,9 @@ from collections.abc import Collection
 
 import structlog
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from waiting_room.telemetry import metrics
+from waiting_room.telemetry.exposition import page
 from waiting_room.telemetry.loop_lag import LoopLag
 
 log = structlog.get_logger(__name__)
@@ -55,7 +55,8 @@ class MetricsServer:
         await finish.wait()
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        text, content_type = page(request.headers.get("Accept", ""))
+        return web.Response(body=text, headers={"Content-Type": content_type})
 
 
 class HealthServer(MetricsServer):

@@ -11,7 +11,7 @@ from waiting_room.domain.clinic_call import CallKind
 from waiting_room.messages import ClinicPulse
 from waiting_room.store.calls import Claim, Lines, Recorded
 from waiting_room.store.journal import Booking
-from waiting_room.telemetry import decided, metrics
+from waiting_room.telemetry import decided, metrics, tracing
 from workers.confirm.call import Answered
 from workers.confirm.showing import Showing
 from workers.pacing.adaptive import AdaptiveLimit
@@ -48,7 +48,8 @@ class Report:
     def call_starts(self, claim: Claim) -> None:
         """The claim is ours and the call is about to be made."""
         if claim.kind is CallKind.CONFIRM and claim.attempt == 1 and claim.booking.held_at:
-            metrics.CONFIRM_WAIT.observe(max((datetime.now(UTC) - claim.booking.held_at).total_seconds(), 0.0))
+            waited = max((datetime.now(UTC) - claim.booking.held_at).total_seconds(), 0.0)
+            metrics.CONFIRM_WAIT.observe(waited, tracing.exemplar(claim.booking.booking_ref))
 
     def call_ended(self, claim: Claim, answered: Answered, recorded: Recorded, slot_seconds: float | None) -> None:
         """Its outcome is stored. ``slot_seconds``: how long it took one of the clinic's slots, claim included; None if
@@ -93,7 +94,7 @@ class Report:
     def _decided(self, booking: Booking) -> None:
         if booking.decided_at:
             waited = max((booking.decided_at - booking.accepted_at).total_seconds(), 0.0)
-            decided.observe(booking.known_state.status, waited, booking.eta_p90)
+            decided.observe(booking.booking_ref, booking.known_state.status, waited, booking.eta_p90)
             if booking.eta_p50 is not None and booking.eta_p90 is not None:
                 metrics.ETA_OUTCOMES.labels("within" if waited <= booking.eta_p90 else "later").inc()
                 metrics.ETA_ERROR.observe(abs(waited - booking.eta_p50) / max(booking.eta_p50, 1.0))
