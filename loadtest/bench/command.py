@@ -20,6 +20,7 @@ BENCHMARKS = {
     "isolation": "healthy clinics' p99 wait with a quarter of the others in trouble, against none",
     "key-parallel": "10,000 messages of many keys in one partition, each key in order, against a Java library",
     "hold": "bookings one hold process drains from a full topic",
+    "metrics": "what measuring costs on the accept path, at a scrape of ingress, in bytes of a whole deployment",
     "outage": "all clinics away for ten minutes: nothing dead-lettered, nothing rejected in time, no herd afterwards",
     "spike": "twenty times a sustainable load: who is refused, and whether they get in when told to come back",
     "seat-race": "200 bookings at once for one seat",
