@@ -19,7 +19,7 @@ from ingress.parts import Parts
 from ingress.problems import ProblemType
 from ingress.refusal import Outcome, Refused
 from waiting_room.kafka import Headers
-from waiting_room.messages import Book, Cancel, encode
+from waiting_room.messages import Book, Cancel, Reschedule, encode
 from waiting_room.settings import Settings
 from waiting_room.telemetry import metrics
 
@@ -76,7 +76,7 @@ def require_producing(parts: Parts, partition: int, booking_ref: str) -> None:
 
 
 async def hand_over(
-    parts: Parts, partition: int, command: Book | Cancel, accept_by_ms: int, headers: Headers = ()
+    parts: Parts, partition: int, command: Book | Cancel | Reschedule, accept_by_ms: int, headers: Headers = ()
 ) -> int:
     """Append the command; its offset. Raises Refused (503) with the outcome, none or unknown."""
     ref = command.booking_ref

@@ -40,6 +40,19 @@ BOARD = Board(
             ),
         ),
         Row(
+            "What is free",
+            (
+                Panel(
+                    title="Providers' days asked for",
+                    says="By whether they were kept from before or read from PostgreSQL. Kept ones cost little.",
+                    unit="reqps",
+                    queries=(rate_by("outcome", "waiting_room_slot_days_total"),),
+                    kind="stack",
+                    width=24,
+                ),
+            ),
+        ),
+        Row(
             "Hold",
             (
                 Panel(
