@@ -112,9 +112,9 @@ def test_a_share_of_the_bookings_is_traced_the_same_ones_everywhere() -> None:
 
 
 def test_a_log_line_that_names_a_booking_names_its_trace(spans: InMemorySpanExporter) -> None:
-    line = tracing.add_trace_id(None, "info", {"event": "clinic_call", "booking_ref": REF})
-    assert line["trace_id"] == tracing.trace_id_of(REF)
-    assert "trace_id" not in tracing.add_trace_id(None, "info", {"event": "started"})
+    line = tracing.name_trace(None, "info", {"event": "clinic_call", "booking_ref": REF})
+    assert (line["trace_id"], line["clinic_id"]) == (tracing.trace_id_of(REF), "0001")
+    assert tracing.name_trace(None, "info", {"event": "started"}) == {"event": "started"}
 
 
 def test_a_point_of_a_histogram_leads_to_a_trace_where_that_can_be_told(spans: InMemorySpanExporter) -> None:
@@ -132,7 +132,7 @@ def test_off_it_does_nothing_and_costs_no_import() -> None:
         assert tracing.outgoing_headers() == {}
     tracing.say(None, status="held")
     assert tracing.exemplar(REF) is None
-    assert tracing.add_trace_id(None, "info", {"booking_ref": REF}) == {"booking_ref": REF}
+    assert tracing.name_trace(None, "info", {"booking_ref": REF}) == {"booking_ref": REF, "clinic_id": "0001"}
     assert page(OPENMETRICS)[1].startswith("text/plain")
     code = "import sys, ingress.__main__, workers.__main__, workers.confirm.worker; "
     code += "sys.exit(any(name.startswith('opentelemetry') for name in sys.modules))"

@@ -189,10 +189,12 @@ def exemplar(booking_ref: str) -> dict[str, str] | None:
     return {"trace_id": trace_id_of(booking_ref)}
 
 
-def add_trace_id(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """structlog: lines that name a booking name its trace, while traces are on."""
-    if _tracer is not None and isinstance(ref := event.get("booking_ref"), str):
-        event["trace_id"] = trace_id_of(ref)
+def name_trace(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """structlog: lines that name a booking name its clinic too and, while traces are on, its trace."""
+    if isinstance(ref := event.get("booking_ref"), str):
+        event.setdefault("clinic_id", clinic_of(ref))
+        if _tracer is not None:
+            event["trace_id"] = trace_id_of(ref)
     return event
 
 
