@@ -29,13 +29,14 @@ secrets: $(READY) ## make .env, which compose.yaml reads its secrets from
 test: $(READY) ## all tests, with real Kafka and PostgreSQL
 	@$(RUN) -m pytest $(ARGS)
 
-check: $(READY) ## style, types, imports, SQL, Dockerfile
+check: $(READY) ## style, types, imports, SQL, rules, Dockerfile
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy .
 	@.venv/bin/lint-imports
 	@.venv/bin/sqlfluff lint waiting_room/store
 	@.venv/bin/hadolint Dockerfile
+	@$(RUN) -m dashboards.promtool
 
 bench: $(READY) ## list the benchmarks; run one: make bench B=NAME
 	@$(RUN) -m loadtest bench $(B) $(ARGS)

@@ -219,12 +219,15 @@ class Stack:
             roles.simulator("receiver", self._receiver_port, ["--secrets", str(hooks)], self.logs),
         ]
         env = self.env()
-        ingress, self._ingress_url = roles.ingress(env, self.owner_dsn, self.secrets, self.logs)
-        metrics_urls = {"ingress": f"{self._ingress_url}/metrics"}
-        started = [*simulated, ingress]
+        metrics_urls: dict[str, str] = {}
+        workers = []
         for role in WORKER_ROLES:
             process, metrics_urls[role] = roles.worker(role, env, self.owner_dsn, self.secrets, self.logs)
-            started.append(process)
+            workers.append(process)
+        told = list(metrics_urls.values())
+        ingress, self._ingress_url = roles.ingress(env, self.owner_dsn, self.secrets, self.logs, told)
+        metrics_urls = {"ingress": f"{self._ingress_url}/metrics", **metrics_urls}
+        started = [*simulated, ingress, *workers]
         self.processes = {process.name: process for process in started}
         await asyncio.gather(*(process.start() for process in started))
         return metrics_urls

@@ -22,6 +22,7 @@ BENCHMARKS = {
     "key-parallel": "10,000 messages of many keys in one partition, each key in order, against a Java library",
     "footprint": "what each process costs: CPU a booking, CPU idle, memory; what deploy/ asks for",
     "hold": "bookings one hold process drains from a full topic",
+    "metrics": "what measuring costs on the accept path, at a scrape of ingress, in bytes of a whole deployment",
     "outage": "all clinics away for ten minutes: nothing dead-lettered, nothing rejected in time, no herd afterwards",
     "spike": "twenty times a sustainable load: who is refused, and whether they get in when told to come back",
     "scale": "rule expansion at 1, 10 and 100 times as many days, providers, slots, overrides and claims",
