@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -39,7 +38,7 @@ class Secrets:
 
     @classmethod
     def generate(cls) -> Secrets:
-        return cls(secrets.token_urlsafe(32), secrets.token_urlsafe(24), b64encode(secrets.token_bytes(32)).decode())
+        return cls(secrets.token_urlsafe(32), secrets.token_urlsafe(24), secrets.token_urlsafe(32))
 
 
 def dsn_of(owner_dsn: str, role: str, password: str) -> str:
@@ -62,8 +61,10 @@ def common_env(kafka: str, partitions: int, extra: Mapping[str, str]) -> dict[st
     }
 
 
-def ingress(env: Mapping[str, str], owner_dsn: str, keys: Secrets, logs: Path) -> tuple[Process, str]:
-    """(process, base URL)."""
+def ingress(
+    env: Mapping[str, str], owner_dsn: str, keys: Secrets, logs: Path, metrics_urls: Iterable[str] = ()
+) -> tuple[Process, str]:
+    """(process, base URL). ``metrics_urls``: what /ops shows beside its own."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     return _program(
@@ -73,6 +74,8 @@ def ingress(env: Mapping[str, str], owner_dsn: str, keys: Secrets, logs: Path) -
             **env,
             "WAITING_ROOM_INGRESS_PORT": str(port),
             "WAITING_ROOM_REF_SECRET": keys.ref_secret,
+            "WAITING_ROOM_MASTER_KEY": keys.master_key,
+            "WAITING_ROOM_OPS_METRICS_URLS": ",".join(metrics_urls),
             "WAITING_ROOM_POSTGRES_DSN": dsn_of(owner_dsn, "ingress", keys.role_password),
         },
         f"{url}/readyz",
@@ -86,11 +89,13 @@ def worker(
     """(process, metrics URL) of ``python -m workers ROLE``."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
+    own = {"WAITING_ROOM_MASTER_KEY": keys.master_key} if role == "webhooks" else {}
     return _program(
         name or role,
         ["-m", "workers", role],
         {
             **env,
+            **own,
             "WAITING_ROOM_METRICS_PORT": str(port),
             "WAITING_ROOM_POSTGRES_DSN": dsn_of(owner_dsn, role, keys.role_password),
         },
@@ -98,6 +103,21 @@ def worker(
         logs,
         nice=NICE[role],
     ), f"{url}/metrics"
+
+
+def supervisor(
+    module: Sequence[str], env: Mapping[str, str], owner_dsn: str, keys: Secrets, logs: Path
+) -> tuple[Process, str]:
+    """(process, metrics URL) of ``python -m MODULE...``, which starts confirm workers and has their login."""
+    port = free_port()
+    own = {
+        **env,
+        "WAITING_ROOM_METRICS_PORT": str(port),
+        "WAITING_ROOM_POSTGRES_DSN": dsn_of(owner_dsn, "confirm", keys.role_password),
+    }
+    url = f"http://127.0.0.1:{port}"
+    process = _program("supervise", ["-m", *module], own, f"{url}/readyz", logs, nice=NICE["confirm"])
+    return process, f"{url}/metrics"
 
 
 def simulator(name: str, port: int, arguments: list[str], logs: Path) -> Process:

@@ -16,19 +16,26 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
 from ingress.answers import json_answer
+from ingress.availability import GET_AVAILABILITY, PUT_AVAILABILITY
 from ingress.book import BOOK
+from ingress.busy import DELETE_ONE_BUSY, LIST_BUSY, PUT_BUSY, PUT_ICS, PUT_ONE_BUSY
 from ingress.cancel import CANCEL
 from ingress.clinics import GET_CLINIC, LIST_CLINICS, LIST_PROVIDERS
 from ingress.event_types import EVENT_TYPES
 from ingress.events import EVENTS
+from ingress.feed import MAKE_FEED, READ_FEED, WITHDRAW_FEED
 from ingress.get import GET
 from ingress.history import HISTORY
 from ingress.lists import LIST
 from ingress.openapi import document
 from ingress.operation import answering
+from ingress.ops.page import OPS
+from ingress.overrides import DELETE_OVERRIDE, LIST_OVERRIDES, PUT_OVERRIDE
 from ingress.parts import Parts, wired
 from ingress.process import HEALTHZ, METRICS, PROBLEM, READYZ
+from ingress.reschedule import RESCHEDULE
 from ingress.resource import Resource, not_found
+from ingress.slots import BUSINESS_SLOTS, CLINIC_SLOTS, PROVIDER_SLOTS
 from ingress.webhook_changes import ENDPOINT_CHANGES
 from ingress.webhook_deliveries import DELIVERIES
 from ingress.webhook_endpoints import ENDPOINTS
@@ -43,11 +50,28 @@ OPERATIONS: Final = (
     LIST,
     GET,
     CANCEL,
+    RESCHEDULE,
     EVENTS,
     HISTORY,
     LIST_CLINICS,
     GET_CLINIC,
     LIST_PROVIDERS,
+    PROVIDER_SLOTS,
+    CLINIC_SLOTS,
+    BUSINESS_SLOTS,
+    GET_AVAILABILITY,
+    PUT_AVAILABILITY,
+    LIST_OVERRIDES,
+    PUT_OVERRIDE,
+    DELETE_OVERRIDE,
+    LIST_BUSY,
+    PUT_BUSY,
+    PUT_ICS,
+    PUT_ONE_BUSY,
+    DELETE_ONE_BUSY,
+    MAKE_FEED,
+    WITHDRAW_FEED,
+    READ_FEED,
     *ENDPOINTS,
     *ENDPOINT_CHANGES,
     *DELIVERIES,
@@ -99,6 +123,7 @@ def _resources() -> dict[str, Resource]:
     for operation in OPERATIONS:
         by_path.setdefault(operation.path, {})[operation.method] = operation.endpoint
     by_path["/openapi.json"] = {"GET": answering(openapi)}
+    by_path |= {path: {"GET": answering(handler)} for path, handler in OPS.items()}
     return {path: Resource(path, methods) for path, methods in by_path.items()}
 
 

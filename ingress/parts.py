@@ -13,17 +13,20 @@ import structlog
 from ingress import problems
 from ingress.access import Keys
 from ingress.alternatives import Alternatives
+from ingress.calendars import Calendars
 from ingress.directory import Directory
 from ingress.handover import Handover
 from ingress.line import Lines
 from ingress.map_keeper import MapKeeper, boot_seconds
 from ingress.map_lease import MapLease
+from ingress.ops.watch import OpsWatch, urls_of
 from ingress.promises import Promises
 from ingress.reads import Reads
 from ingress.refusal import Refused
 from ingress.remembered import Remembered
 from ingress.requests import Headers
 from ingress.tail import Tail
+from ingress.writes import Writes
 from waiting_room import collector
 from waiting_room.domain.booking_ref import RefSecrets
 from waiting_room.domain.map_reports import lease_seconds
@@ -32,6 +35,9 @@ from waiting_room.kafka import Follower, OnRecord
 from waiting_room.messages import AccessKey, MapReport, PulseRecord, Reader, Unreadable
 from waiting_room.settings import Settings
 from waiting_room.supervise import Task
+from waiting_room.telemetry import metrics
+from waiting_room.telemetry.health import MetricsServer
+from waiting_room.telemetry.loop_lag import LoopLag
 from waiting_room.topics import ACCESS_KEYS, CLINIC_DIRECTORY, CLINIC_PULSE
 
 log = structlog.get_logger(__name__)
@@ -53,8 +59,12 @@ class Parts:
     map_lease: MapLease
     remembered: Remembered
     reads: Reads
+    writes: Writes
     alternatives: Alternatives
+    calendars: Calendars
     tail: Tail
+    loop_lag: LoopLag
+    ops: OpsWatch
     envelope: Envelope | None
     """Seals webhook secrets; None where there is no master key, and then there are no new ones."""
     stopping: asyncio.Event
@@ -74,7 +84,17 @@ class Parts:
             "handover": self.handover.run,
             "map keeper": self.map_keeper.run,
             "tail": self.tail.run,
+            "loop lag": self.loop_lag.run,
+            **self._metrics_server,
         }
+
+    @property
+    def _metrics_server(self) -> dict[str, Task]:
+        """Of this process alone: where several share ingress's port, only so is each of them scraped."""
+        settings = self.settings
+        if not settings.metrics_port:
+            return {}
+        return {"metrics": MetricsServer(settings.metrics_host, settings.metrics_port).run}
 
     async def _calm_collector(self, finish: asyncio.Event) -> None:
         """Once every clinic and key is known."""
@@ -103,7 +123,7 @@ class Parts:
 async def wired(settings: Settings, refs: RefSecrets, stopping: asyncio.Event) -> AsyncIterator[Parts]:
     """Everything wired; nothing is waited for, neither Kafka nor PostgreSQL has to be there."""
     keys, directory, lines = Keys(), Directory(), Lines(settings.hold_deadline_seconds)
-    reads = await Reads.open(settings)
+    reads, writes = await Reads.open(settings), await Writes.open(settings)
     tables = {CLINIC_DIRECTORY: directory.apply, ACCESS_KEYS: keys.apply, CLINIC_PULSE: _pulses_to(lines)}
     lease = MapLease(
         lease_seconds=lease_seconds(settings.ingress_accept_within_ms / 1000),
@@ -111,6 +131,8 @@ async def wired(settings: Settings, refs: RefSecrets, stopping: asyncio.Event) -
     )
     follower = Follower(settings, tables, begins=lambda: lease.lapse(boot_seconds()))
     handover = Handover(settings)
+    metrics.UNHELD.set_function(lambda: lines.unheld_most)
+    metrics.READY.labels("ingress").set_function(lambda: follower.caught_up.is_set() and not handover.failing)
     try:
         yield Parts(
             settings=settings,
@@ -125,13 +147,18 @@ async def wired(settings: Settings, refs: RefSecrets, stopping: asyncio.Event) -
             map_lease=lease,
             remembered=Remembered(settings.ingress_remember_keys),
             reads=reads,
+            writes=writes,
             alternatives=Alternatives(reads, directory, lines),
+            calendars=Calendars(reads, settings.slots_days_max),
             tail=Tail(settings),
+            loop_lag=LoopLag(),
+            ops=OpsWatch(urls_of(settings.ops_metrics_urls)),
             envelope=envelope_of(settings) if settings.master_key else None,
             stopping=stopping,
         )
     finally:
         await reads.close()
+        await writes.close()
 
 
 def _pulses_to(lines: Lines) -> OnRecord:

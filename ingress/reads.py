@@ -1,4 +1,4 @@
-"""PostgreSQL as ingress sees it: for reading, and for webhook endpoints; its absence is an answer like others."""
+"""PostgreSQL as ingress sees it: for reading only, and its absence is an answer like others."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Final, TypeVar
 import structlog
 
 from ingress import problems
-from ingress.problems import ProblemType
 from ingress.refusal import Refused
 from waiting_room.settings import Settings
 from waiting_room.store.faults import passes
@@ -32,16 +31,7 @@ class Reads:
         """Waits for nothing; PostgreSQL may be away."""
         return cls(await create_pool(settings, "ingress"))
 
-    async def change(self, work: Callable[[Connection], Awaitable[T]]) -> T:
-        """What ``work`` answers, done in one transaction. Raises Refused (503); then it may have been done or not."""
-
-        async def in_transaction(connection: Connection) -> T:
-            async with connection.transaction():
-                return await work(connection)
-
-        return await self.run(in_transaction, away=problems.WEBHOOKS_AWAY)
-
-    async def run(self, query: Callable[[Connection], Awaitable[T]], *, away: ProblemType = problems.READS_AWAY) -> T:
+    async def run(self, query: Callable[[Connection], Awaitable[T]]) -> T:
         """What ``query`` reads on a connection. Raises Refused (503) when that takes longer than WITHIN_SECONDS."""
         reading = asyncio.create_task(self._run(query), name="read")
         # Not asyncio.timeout: giving a connection back to a server that does not answer takes time of its own.
@@ -51,12 +41,12 @@ class Reads:
             reading.cancel()
             reading.add_done_callback(_look_at)
         if not done:
-            raise _away(away, "it does not answer")
+            raise _away("it does not answer")
         error = reading.exception()
         if error is None:
             return reading.result()
         if passes(error):
-            raise _away(away, type(error).__name__) from error
+            raise _away(type(error).__name__) from error
         raise error
 
     async def _run(self, query: Callable[[Connection], Awaitable[T]]) -> T:
@@ -74,6 +64,6 @@ def _look_at(done: asyncio.Task[T]) -> None:
         done.exception()
 
 
-def _away(kind: ProblemType, why: str) -> Refused:
+def _away(why: str) -> Refused:
     log.warning("postgres_away", why=why)
-    return Refused(kind, "The database does not answer.", headers={"Retry-After": str(RETRY_SECONDS)})
+    return Refused(problems.READS_AWAY, "The database does not answer.", headers={"Retry-After": str(RETRY_SECONDS)})

@@ -60,7 +60,7 @@ async def rotate(parts: Parts, request: Request) -> Response:
         row = await own_endpoint(conn, key, endpoint_id)
         return EndpointSecret(secret=secret_of(envelope, endpoint_id, sealed), endpoint=told(row))
 
-    return json_answer(await parts.reads.change(work))
+    return json_answer(await parts.writes.run(work))
 
 
 async def test(parts: Parts, request: Request) -> Response:
@@ -75,7 +75,7 @@ async def test(parts: Parts, request: Request) -> Response:
         assert delivery is not None
         return delivery_told(endpoint_id, delivery)
 
-    return json_answer(await parts.reads.change(work), 202)
+    return json_answer(await parts.writes.run(work), 202)
 
 
 async def enable(parts: Parts, request: Request) -> Response:
@@ -86,7 +86,7 @@ async def enable(parts: Parts, request: Request) -> Response:
         await webhook_endpoints.enable(conn, endpoint_id)
         return told(await own_endpoint(conn, key, endpoint_id))
 
-    return json_answer(await parts.reads.change(work))
+    return json_answer(await parts.writes.run(work))
 
 
 async def disable(parts: Parts, request: Request) -> Response:
@@ -98,10 +98,10 @@ async def disable(parts: Parts, request: Request) -> Response:
         await webhook_endpoints.disable(conn, endpoint_id, reason)
         return told(await own_endpoint(conn, key, endpoint_id))
 
-    return json_answer(await parts.reads.change(work))
+    return json_answer(await parts.writes.run(work))
 
 
-_PROBLEMS: Final = (problems.UNKNOWN_ENDPOINT, problems.WEBHOOKS_AWAY)
+_PROBLEMS: Final = (problems.UNKNOWN_ENDPOINT, problems.NOT_CHANGED)
 ENDPOINT_CHANGES: Final = (
     Operation(
         name="rotate_webhook_secret",
@@ -111,7 +111,7 @@ ENDPOINT_CHANGES: Final = (
         endpoint=answering(rotate),
         parameters=(ENDPOINT_ID, IDEMPOTENCY_KEY),
         answers=(Answer(status=200, description="The new secret, or the one this key has made.", body=EndpointSecret),),
-        problems=(*_PROBLEMS, problems.BAD_HEADER, problems.TOO_MANY_SECRETS),
+        problems=(*_PROBLEMS, problems.BAD_HEADER, problems.TOO_MANY_SECRETS, problems.WEBHOOKS_AWAY),
     ),
     Operation(
         name="test_webhook_endpoint",

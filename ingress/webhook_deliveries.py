@@ -148,14 +148,14 @@ async def replay_one(parts: Parts, request: Request) -> Response:
         await webhook_endpoints.replay(conn, endpoint_id, [which])
         return delivery_told(endpoint_id, await _delivery(conn, endpoint_id, which))
 
-    return json_answer(await parts.reads.change(work), 202)
+    return json_answer(await parts.writes.run(work), 202)
 
 
 async def replay_between(parts: Parts, request: Request) -> Response:
     key, endpoint_id = managing(parts, request), request.path_params["endpoint_id"]
     headers = dict(request.scope["headers"])
     require_json(headers)
-    wanted = read_as(_decode, await body(headers, request.receive, parts.settings.ingress_body_max_bytes))
+    wanted = read_as(await body(headers, request.receive, parts.settings.ingress_body_max_bytes), _decode)
     since = _utc("/since", wanted.since)
     until = datetime.now(UTC) if wanted.until is UNSET else _utc("/until", wanted.until)
 
@@ -166,7 +166,7 @@ async def replay_between(parts: Parts, request: Request) -> Response:
         )
         return ReplayAnswer(replayed=replayed, next_since=next_since)
 
-    return json_answer(await parts.reads.change(work), 202)
+    return json_answer(await parts.writes.run(work), 202)
 
 
 async def _require_on(conn: Connection, key: AccessKey, endpoint_id: str) -> None:
@@ -253,7 +253,7 @@ DELIVERIES: Final = (
             problems.UNKNOWN_ENDPOINT,
             problems.UNKNOWN_DELIVERY,
             problems.ENDPOINT_DISABLED,
-            problems.WEBHOOKS_AWAY,
+            problems.NOT_CHANGED,
         ),
     ),
     Operation(
@@ -274,7 +274,7 @@ DELIVERIES: Final = (
             problems.UNKNOWN_FIELD,
             problems.MISSING_FIELD,
             problems.WRONG_VALUE,
-            problems.WEBHOOKS_AWAY,
+            problems.NOT_CHANGED,
         ),
     ),
 )

@@ -75,13 +75,13 @@ async def create(parts: Parts, request: Request) -> Response:
     endpoint_id = _id_of(key, idempotency_key(headers))
     require_json(headers)
     wanted = _checked(
-        parts, read_as(_decode, await body(headers, request.receive, parts.settings.ingress_body_max_bytes))
+        parts, read_as(await body(headers, request.receive, parts.settings.ingress_body_max_bytes), _decode)
     )
 
     async def work(conn: Connection) -> EndpointSecret:
         return await _create(conn, envelope, key, endpoint_id, wanted)
 
-    made = await parts.reads.change(work)
+    made = await parts.writes.run(work)
     return json_answer(made, 201, {"Location": made.endpoint.links.self_})
 
 
@@ -168,6 +168,7 @@ ENDPOINTS: Final = (
             problems.KEY_REUSED,
             problems.TOO_MANY_ENDPOINTS,
             problems.WEBHOOKS_AWAY,
+            problems.NOT_CHANGED,
         ),
     ),
     Operation(

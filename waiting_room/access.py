@@ -47,6 +47,8 @@ class Scope(StrEnum):
     """Book and cancel for the key's app."""
     CLINIC_READ = "clinic:read"
     """See bookings at the key's clinic."""
+    CLINIC_WRITE = "clinic:write"
+    """Change the clinic's calendars."""
     WEBHOOKS = "webhooks"
     """Make, see and change the webhook endpoints of the key's app or clinic."""
     OPERATOR = "operator"
@@ -56,7 +58,7 @@ class Scope(StrEnum):
 SCOPES_OF: Final[Mapping[OwnerKind, tuple[Scope, ...]]] = MappingProxyType(
     {
         OwnerKind.APP: (Scope.APPOINTMENTS_READ, Scope.APPOINTMENTS_WRITE, Scope.WEBHOOKS),
-        OwnerKind.CLINIC: (Scope.CLINIC_READ, Scope.WEBHOOKS),
+        OwnerKind.CLINIC: (Scope.CLINIC_READ, Scope.CLINIC_WRITE, Scope.WEBHOOKS),
         OwnerKind.OPERATOR: (Scope.OPERATOR,),
     }
 )

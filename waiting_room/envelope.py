@@ -10,14 +10,14 @@ sealed secret copied to another row does not open there.
 from __future__ import annotations
 
 import secrets
-from base64 import b64decode
-from binascii import Error as NotBase64
 from collections.abc import Sequence
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 if TYPE_CHECKING:
     from waiting_room.settings import Settings
@@ -37,14 +37,10 @@ class CannotOpen(ValueError):
 
 
 def master_key(text: str) -> bytes:
-    """A master key as a setting has it: 32 bytes in base64. Raises ValueError."""
-    try:
-        key = b64decode(text, validate=True)
-    except NotBase64 as error:
-        raise ValueError("must be base64") from error
-    if len(key) != KEY_BYTES:
-        raise ValueError(f"must be base64 of {KEY_BYTES} bytes")
-    return key
+    """The key that a setting's random characters stand for (HKDF, RFC 5869). Raises ValueError."""
+    if not 32 <= len(text) <= 128:
+        raise ValueError("must have 32 to 128 characters")
+    return HKDF(SHA256(), KEY_BYTES, salt=None, info=b"waiting room master key").derive(text.encode())
 
 
 def envelope_of(settings: Settings) -> Envelope:

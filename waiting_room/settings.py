@@ -8,18 +8,17 @@ from __future__ import annotations
 import os
 import socket
 from functools import cache
-from ipaddress import ip_network
-from typing import Literal, NoReturn
+from typing import Literal, NoReturn, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from waiting_room.envelope import master_key
+from waiting_room.webhook_settings import WebhookSettings
 
 PREFIX = "WAITING_ROOM_"
 
 
-class Settings(BaseSettings):
+class _Core(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     # Kafka
@@ -68,18 +67,20 @@ class Settings(BaseSettings):
         SecretStr(""), description="Earlier ref secrets, comma separated: their refs stay valid."
     )
 
-    # Secrets in PostgreSQL
-    master_key: SecretStr | None = Field(
-        None, description="Key that secrets in PostgreSQL are sealed under: base64 of 32 bytes. Webhooks need it."
-    )
-    master_keys_retired: SecretStr = Field(
-        SecretStr(""), description="Earlier master keys, comma separated: what is still sealed under them opens."
-    )
-
     # Ingress
     ingress_host: str = Field("127.0.0.1", description="Address ingress listens on.")
     ingress_port: int = Field(8080, ge=1, le=65_535, description="Port ingress listens on.")
+    ingress_share_port: bool = Field(
+        False,
+        description="Let several ingress processes of one host listen on that port; give each a metrics port.",
+    )
     ingress_body_max_bytes: int = Field(16_384, ge=1_024, le=1_048_576, description="Largest request body.")
+    calendar_body_max_bytes: int = Field(
+        262_144, ge=1_024, le=4_194_304, description="Largest body of a calendar: rules, busy times, iCalendar files."
+    )
+    slots_days_max: int = Field(
+        20_000, ge=16, le=10_000_000, description="Providers' days an ingress keeps reckoned, about 4 kB each."
+    )
     ingress_accept_within_ms: int = Field(
         1_500,
         ge=100,
@@ -169,36 +170,6 @@ class Settings(BaseSettings):
     shutdown_seconds: float = Field(
         15.0, gt=0, le=600, description="Time a worker takes to finish or hand back on SIGTERM."
     )
-    webhook_timeout_seconds: float = Field(15.0, gt=0, le=60, description="Deadline of one webhook delivery.")
-    webhook_allow_networks: str = Field(
-        "",
-        description="Networks (CIDR, comma separated) webhooks may reach although private; for development.",
-    )
-    webhook_retry_seconds: str = Field(
-        "5,300,1800,7200,18000,36000,36000",
-        description="Pauses between the attempts of a webhook delivery, comma separated; after the last it failed.",
-    )
-    webhook_in_flight_max: int = Field(
-        500, ge=1, le=10_000, description="Webhook deliveries one worker may have in flight."
-    )
-    webhook_endpoint_in_flight_max: int = Field(
-        32,
-        ge=1,
-        le=1_000,
-        description="Of these, at most to one endpoint; how many it takes is found out by trying.",
-    )
-    webhook_disable_after_seconds: float = Field(
-        432_000.0,
-        gt=0,
-        le=31_536_000,
-        description="A webhook endpoint that has done nothing but fail for so long is switched off: five days.",
-    )
-    webhook_secret_overlap_seconds: float = Field(
-        86_400.0,
-        gt=0,
-        le=2_592_000,
-        description="How long a rotated webhook secret goes on signing beside the new one.",
-    )
     sweep_every_seconds: float = Field(1.0, gt=0, le=60, description="Pause between two rounds of sweep.")
     sweep_ring_after_seconds: float = Field(
         30.0,
@@ -211,7 +182,26 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     metrics_host: str = Field("127.0.0.1", description="Address a worker serves /metrics and /healthz on.")
     metrics_port: int = Field(
-        0, ge=0, le=65_535, description="Its port; 0 turns it off. Ingress serves them on its own port."
+        0,
+        ge=0,
+        le=65_535,
+        description="Its port; 0 turns it off. Ingress serves /metrics on its own port too, and here if set.",
+    )
+
+    otlp_endpoint: str = Field(
+        "",
+        description="Where traces go: an OTLP/HTTP address, .../v1/traces. Unset, nothing is traced.",
+    )
+    trace_share: float = Field(
+        0.01, ge=0, le=1, description="Of all bookings, how many are traced: the same ones in every process."
+    )
+    ops_metrics_urls: str = Field(
+        "",
+        description="Where /ops reads what the other processes say: addresses of /metrics, comma separated.",
+    )
+    ops_from_loopback: bool = Field(
+        True,
+        description="Show /ops without a key to callers on this machine. Off where a proxy runs beside ingress.",
     )
 
     @field_validator("ref_secret")
@@ -229,37 +219,8 @@ class Settings(BaseSettings):
             raise ValueError("each must have 32 to 64 characters")
         return secrets
 
-    @field_validator("master_key")
-    @classmethod
-    def _master_key(cls, key: SecretStr | None) -> SecretStr | None:
-        if key is not None:
-            master_key(key.get_secret_value())
-        return key
-
-    @field_validator("master_keys_retired")
-    @classmethod
-    def _master_keys(cls, keys: SecretStr) -> SecretStr:
-        for each in filter(None, keys.get_secret_value().split(",")):
-            master_key(each)
-        return keys
-
-    @field_validator("webhook_retry_seconds")
-    @classmethod
-    def _pauses(cls, text: str) -> str:
-        seconds = [float(part) for part in text.split(",")]
-        if not all(0 <= each <= 7 * 86_400 for each in seconds):
-            raise ValueError("each pause is 0 seconds to 7 days")
-        return text
-
-    @field_validator("webhook_allow_networks")
-    @classmethod
-    def _networks(cls, text: str) -> str:
-        for part in filter(None, text.split(",")):
-            ip_network(part.strip())
-        return text
-
     @model_validator(mode="after")
-    def _consistent(self) -> Settings:
+    def _consistent(self) -> Self:
         if self.clinic_lease_seconds <= self.clinic_call_seconds:
             raise ValueError("clinic_lease_seconds must be more than clinic_call_seconds")
         if self.confirm_workers_min > self.confirm_workers_max:
@@ -275,6 +236,10 @@ class Settings(BaseSettings):
         if self.kafka_min_insync_replicas > self.kafka_replication_factor:
             raise ValueError("kafka_min_insync_replicas must not be more than kafka_replication_factor")
         return self
+
+
+class Settings(WebhookSettings, _Core):
+    """All of them."""
 
 
 class BadSettings(SystemExit):

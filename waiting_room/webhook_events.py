@@ -113,6 +113,8 @@ _BOOKINGS: Final[Mapping[str, str]] = {
     "booking.rejected": "The booking cannot be; `reason` says why.",
     "booking.cancelled": "The booking was cancelled; `reason` says by whose wish.",
     "booking.rescheduled": "The booking has another time or provider, and a new revision.",
+    "booking.reschedule_failed": "The clinic would not have the other time; the booking stays as it was.",
+    "booking.reschedule_refused": "The other time was not free; the booking stays as it was.",
     "booking.arrived": "The patient has arrived.",
     "booking.completed": "The appointment has taken place.",
     "booking.no_show": "The patient did not come.",

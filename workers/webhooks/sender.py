@@ -18,7 +18,7 @@ from waiting_room.store.faults import passes
 from waiting_room.store.pool import Pool
 from waiting_room.store.webhooks import Delivery, Settled
 from waiting_room.supervise import pause
-from waiting_room.telemetry import metrics
+from waiting_room.telemetry import metrics, tracing
 from waiting_room.webhook_signing import Signers
 from workers.webhooks.endpoints import Endpoints
 from workers.webhooks.message import body_of, headers_of, id_of
@@ -54,6 +54,7 @@ class Sender:
         self._ended: list[tuple[Delivery, Settled]] = []
         self._broken: BaseException | None = None
         self._wake = asyncio.Event()
+        metrics.WEBHOOKS_IN_FLIGHT.set_function(lambda: len(self._in_flight))
 
     def look(self) -> None:
         """There may be something to send."""
@@ -117,7 +118,7 @@ class Sender:
         except ValueError as error:
             answer = Answer(None, str(error), asked=False)
         else:
-            answer = await self._poster.post(delivery.url, headers, body.encode())
+            answer = await self._post(delivery, headers, body.encode())
         now, ended_at = loop.time(), datetime.now(UTC)
         self._paces.ended(
             delivery.endpoint_id,
@@ -138,6 +139,14 @@ class Sender:
         )
         self._ended.append((delivery, settled))
         _report(delivery, settled)
+
+    async def _post(self, delivery: Delivery, headers: dict[str, str], body: bytes) -> Answer:
+        if delivery.booking_ref is None:
+            return await self._poster.post(delivery.url, headers, body)
+        with tracing.span("webhook", delivery.booking_ref, outgoing=True) as span:
+            answer = await self._poster.post(delivery.url, headers | tracing.outgoing_headers(), body)
+            tracing.say(span, event=delivery.event, attempt=delivery.attempts + 1, http_status=answer.status)
+        return answer
 
     async def _record(self) -> None:
         """Store what has ended. On an error it is kept for the next time."""
@@ -176,6 +185,7 @@ def _report(delivery: Delivery, settled: Settled) -> None:
         webhook_id=id_of(delivery),
         type=delivery.event,
         booking_ref=delivery.booking_ref,
+        clinic_id=delivery.clinic_id,
         attempt=delivery.attempts + settled.spent,
         status=settled.status,
         error=settled.error,
