@@ -17,14 +17,15 @@ from waiting_room.domain.appointment import WANTS_SEAT, By, EventType, Reason
 from waiting_room.domain.booking_ref import clinic_of
 from waiting_room.domain.directory import AdapterKind
 from waiting_room.domain.seats import Seat, Taken, allot
-from waiting_room.messages import Book, Cancel, Reschedule
+from waiting_room.messages import Book, Cancel, Closure, Reschedule
 from waiting_room.store import holds, moves
 from waiting_room.store.holds import Claim, Key, Rules, Window
 from waiting_room.store.journal import Booking, Journal
 from waiting_room.store.pool import Connection
 from waiting_room.topics import BOOKING_REQUESTS
+from workers.hold import closing
 from workers.hold.outcome import Outcome
-from workers.hold.read import Appended, Item, Marker
+from workers.hold.read import Appended, Closing, Item, Marker
 from workers.hold.rescheduling import Rescheduling
 from workers.hold.wishes import Bookable, bookable
 
@@ -68,7 +69,7 @@ class Batch:
         self._consumed: dict[int, int] = {}
         self._new_refs: set[str] = set()
         self._aliases: dict[str, str] = {}
-        self._forwarded: list[Cancel | Reschedule] = []
+        self._forwarded: list[Cancel | Reschedule | Closure] = []
 
     async def work(
         self, items: Sequence[Item], *, unprocessable: bool = False, behind: Collection[tuple[int, str]] = ()
@@ -87,11 +88,24 @@ class Batch:
             (waiting if waits and not unprocessable else ready).append(item)
         outcome = await self._decide([item for item in ready if isinstance(item, Appended)], unprocessable)
         outcome.waiting = waiting
+        for item in ready:
+            if isinstance(item, Closing):
+                await self._close(item.closure, outcome)
         markers = [item.moved for item in ready if isinstance(item, Marker)]
         if markers:
             outcome.arrived = await moves.marker_read(self._conn, markers)
         await self._save_offsets(ready)
         return outcome
+
+    async def _close(self, closure: Closure, outcome: Outcome) -> None:
+        """In a journal of its own: what came before it in the batch is written."""
+        journal = closing.own_journal(self._journal)
+        moves = await Rescheduling.open(self._conn, journal, self._rules, self._deadlines.usual, [])
+        closed = await closing.close(self._conn, moves, closure)
+        for booking in closed.touched:
+            outcome.add(booking)
+        if closed.left:
+            outcome.forwarded.append(closure)
 
     def _waits(self, item: Item) -> bool:
         """Whether it was read where its clinic moves to, before all was read where it comes from."""
