@@ -27,12 +27,13 @@ class Outcome:
     arrived: list[str] = field(default_factory=list)
     """Clinics whose last words were read: what waits for them may go on."""
 
-    def add(self, booking: Booking) -> None:
-        """As it is when the batch is done."""
-        state = booking.known_state
-        if state.clinic_state is ClinicState.WITHDRAWING:
-            self.to_withdraw.append(booking)
-        elif state.status is Status.PENDING or state.moving_to is not None:
-            self.due.append(booking)
-        else:
-            self.decided.append(booking)
+    def add(self, *bookings: Booking) -> None:
+        """As they are when the batch is done."""
+        for booking in bookings:
+            state = booking.known_state
+            if state.clinic_state is ClinicState.WITHDRAWING:
+                self.to_withdraw.append(booking)
+            elif state.status is Status.PENDING or state.moving_to is not None:
+                self.due.append(booking)
+            else:
+                self.decided.append(booking)
