@@ -138,8 +138,9 @@ class Stack:
         if address := os.environ.get("WAITING_ROOM_KAFKA_BOOTSTRAP"):
             self.kafka_address = address
             return
-        heap = "512m" if self.shape.partitions <= 64 else "1g"
-        self.kafka = KafkaServer(self.folder / "data" / "kafka", heap=heap, log_file=self.logs / "kafka.log")
+        self.kafka = KafkaServer(
+            self.folder / "data" / "kafka", heap=heap_of(self.shape.partitions), log_file=self.logs / "kafka.log"
+        )
         await self.kafka.start()
         self.kafka_address = self.kafka.bootstrap_servers
 
@@ -230,6 +231,11 @@ class Stack:
         self.processes = {process.name: process for process in started}
         await asyncio.gather(*(process.start() for process in started))
         return metrics_urls
+
+
+def heap_of(partitions: int) -> str:
+    """Of a broker whose per-clinic topics have so many partitions, as Java's options say it."""
+    return "512m" if partitions <= 64 else "1g"
 
 
 def _url(port: int) -> str:

@@ -17,6 +17,7 @@ COMMANDS = {
     "receiver": "loadtest.receiver:receiver",
     "send": "loadtest.plan:send_plan",
     "simulate": "loadtest.simulate.command:simulate",
+    "world": "loadtest.world:world",
 }
 
 

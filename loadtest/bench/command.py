@@ -20,6 +20,7 @@ BENCHMARKS = {
     "eta": "what patients are told at the door against what becomes of it, and whether a place ever grows",
     "isolation": "healthy clinics' p99 wait with a quarter of the others in trouble, against none",
     "key-parallel": "10,000 messages of many keys in one partition, each key in order, against a Java library",
+    "footprint": "what each process costs: CPU a booking, CPU idle, memory; what deploy/ asks for",
     "hold": "bookings one hold process drains from a full topic",
     "metrics": "what measuring costs on the accept path, at a scrape of ingress, in bytes of a whole deployment",
     "outage": "all clinics away for ten minutes: nothing dead-lettered, nothing rejected in time, no herd afterwards",
