@@ -55,7 +55,16 @@ class BookingRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     range: WantedRange | UnsetType = UNSET
 
 
+class RescheduleRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Another time for a booking: exactly one of ``start_at`` and ``range``; without a provider, any of the clinic."""
+
+    provider_id: Id | UnsetType = UNSET
+    start_at: Instant | UnsetType = UNSET
+    range: WantedRange | UnsetType = UNSET
+
+
 _decode: Final = msgspec.json.Decoder(BookingRequest).decode
+_decode_reschedule: Final = msgspec.json.Decoder(RescheduleRequest).decode
 _PATH = re.compile(r" - at `(?:key` in `)?\$(?P<path>[^`]*)`$")
 _INDEX = re.compile(r"\[(\d+)\]")
 _UNKNOWN = re.compile(r"unknown field `(?P<field>.*)`$")
@@ -65,6 +74,11 @@ _MISSING = re.compile(r"missing required field `(?P<field>[^`]*)`$")
 def read(raw: bytes) -> BookingRequest:
     """Raises Refused: 400 where it is no JSON, 422 where it is not what we take."""
     return read_as(raw, _decode)
+
+
+def read_reschedule(raw: bytes) -> RescheduleRequest:
+    """Raises as ``read`` does."""
+    return read_as(raw, _decode_reschedule)
 
 
 def read_as(raw: bytes, decode: Callable[[bytes], T]) -> T:

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import UNSET
 
 from ingress import problems
-from ingress.body import BookingRequest, WantedRange
+from ingress.body import BookingRequest, RescheduleRequest, WantedRange
 from ingress.directory import Directory, Site
 from ingress.problems import ProblemType
 from ingress.refusal import Refused, wrong_field
@@ -77,8 +77,24 @@ def when(
     request: BookingRequest, site: Site, now: datetime, ahead_max_days: int
 ) -> tuple[datetime | None, TimeRange | None]:
     """The start or the range that is asked for (UTC), if the clinic could ever give it. Raises Refused."""
-    choice = _choice(request, site, now)
-    window = Window(now, now + timedelta(days=ahead_max_days))
+    return _time(request, _choice(request, site, now), Window(now, now + timedelta(days=ahead_max_days)))
+
+
+def moved_to(
+    request: RescheduleRequest, site: Site, now: datetime, ahead_max_days: int
+) -> tuple[datetime | None, TimeRange | None]:
+    """As ``when``, for a booking whose service is not known here. Raises Refused."""
+    if request.provider_id is not UNSET and request.provider_id not in site.providers:
+        detail = f"Provider {request.provider_id} is not at clinic {site.clinic.clinic_id}."
+        raise _wrong("/provider_id", detail, problems.PROVIDER_ELSEWHERE)
+    if not site.open:
+        raise Refused(problems.CLINIC_CLOSED, f"{site.clinic.name} is closed for bookings at present.")
+    return _time(request, None, Window(now, now + timedelta(days=ahead_max_days)))
+
+
+def _time(
+    request: BookingRequest | RescheduleRequest, choice: Choice | None, window: Window
+) -> tuple[datetime | None, TimeRange | None]:
     if request.start_at is not UNSET and request.range is UNSET:
         return _start(_utc(request.start_at, "/start_at"), choice, window), None
     if request.range is not UNSET and request.start_at is UNSET:
@@ -104,11 +120,13 @@ def _choice(request: BookingRequest, site: Site, now: datetime) -> Choice:
     return Choice(site, service, providers, spans_of(providers, site.clinic.timezone, now))
 
 
-def _start(start_at: datetime, choice: Choice, window: Window) -> datetime:
+def _start(start_at: datetime, choice: Choice | None, window: Window) -> datetime:
     if start_at <= window.now:
         raise _wrong("/start_at", f"{_text(start_at)} has passed.", problems.START_IN_PAST)
     if start_at > window.last:
         raise _too_far("/start_at", window)
+    if choice is None:
+        return start_at
     offering = choice.who_has(start_at)
     if not offering:
         raise _not_offered("/start_at", start_at, choice, window)
@@ -117,7 +135,7 @@ def _start(start_at: datetime, choice: Choice, window: Window) -> datetime:
     return start_at
 
 
-def _range(asked: WantedRange, choice: Choice, window: Window) -> TimeRange:
+def _range(asked: WantedRange, choice: Choice | None, window: Window) -> TimeRange:
     """What of it still lies ahead."""
     from_at, to_at = _utc(asked.from_at, "/range/from"), _utc(asked.to_at, "/range/to")
     if to_at <= from_at:
@@ -129,7 +147,7 @@ def _range(asked: WantedRange, choice: Choice, window: Window) -> TimeRange:
     if from_at > window.last:
         raise _too_far("/range/from", window)
     from_at = max(from_at, window.now)
-    if next(choice.starts(from_at, to_at), None) is None:
+    if choice is not None and next(choice.starts(from_at, to_at), None) is None:
         raise _not_offered("/range", from_at, choice, window)
     return TimeRange(from_at, to_at)
 

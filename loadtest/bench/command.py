@@ -15,11 +15,14 @@ from waiting_room.telemetry import logs
 
 BENCHMARKS = {
     "ack": "accept latency at 1,000 bookings/s over 500 clinics; CPU and p50 against a bare handler",
+    "autoscale": "worker-hours by what clinics need against those by lag, with 5% of the clinics down",
     "drain": "clinics kept at their hidden capacity while their lines are full",
     "eta": "what patients are told at the door against what becomes of it, and whether a place ever grows",
     "isolation": "healthy clinics' p99 wait with a quarter of the others in trouble, against none",
     "key-parallel": "10,000 messages of many keys in one partition, each key in order, against a Java library",
+    "footprint": "what each process costs: CPU a booking, CPU idle, memory; what deploy/ asks for",
     "hold": "bookings one hold process drains from a full topic",
+    "metrics": "what measuring costs on the accept path, at a scrape of ingress, in bytes of a whole deployment",
     "outage": "all clinics away for ten minutes: nothing dead-lettered, nothing rejected in time, no herd afterwards",
     "spike": "twenty times a sustainable load: who is refused, and whether they get in when told to come back",
     "scale": "rule expansion at 1, 10 and 100 times as many days, providers, slots, overrides and claims",

@@ -55,12 +55,11 @@ class Taken:
         """The clinic says that so many seats, or all (None), are busy; which ones it does not say."""
         self._busy.setdefault(provider_id, []).append((start, until, seats))
 
-    def free(self, provider_id: str, seat: int, start: datetime) -> None:
-        """Take the claim that starts at ``start`` away again, if there is one."""
+    def free(self, provider_id: str, seat: int, start: datetime) -> tuple[datetime, datetime] | None:
+        """Take the claim that starts at ``start`` away again; what it was, if there is one."""
         ranges = self._ranges.get((provider_id, seat), [])
         at = bisect_left(ranges, (start,))
-        while at < len(ranges) and ranges[at][0] == start:
-            del ranges[at]
+        return ranges.pop(at) if at < len(ranges) and ranges[at][0] == start else None
 
     def is_free(self, provider_id: str, seat: int, start: datetime, until: datetime) -> bool:
         ranges = self._ranges.get((provider_id, seat))
