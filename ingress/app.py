@@ -28,6 +28,8 @@ from ingress.operation import answering
 from ingress.parts import Parts, wired
 from ingress.process import HEALTHZ, METRICS, PROBLEM, READYZ
 from ingress.resource import Resource, not_found
+from ingress.stock import COUNT_STOCK, GET_STOCK, MOVE_STOCK, STOCK_REPORT
+from ingress.visits import ARRIVAL, COMPLETION, NO_SHOW
 from waiting_room.domain.booking_ref import RefSecrets
 from waiting_room.settings import Settings
 from waiting_room.supervise import supervise
@@ -41,9 +43,16 @@ OPERATIONS: Final = (
     CANCEL,
     EVENTS,
     HISTORY,
+    ARRIVAL,
+    COMPLETION,
+    NO_SHOW,
     LIST_CLINICS,
     GET_CLINIC,
     LIST_PROVIDERS,
+    STOCK_REPORT,
+    GET_STOCK,
+    COUNT_STOCK,
+    MOVE_STOCK,
     HEALTHZ,
     READYZ,
     METRICS,

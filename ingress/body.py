@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -12,6 +13,7 @@ from msgspec import UNSET, Meta, UnsetType
 from ingress import problems
 from ingress.refusal import FieldError, Refused
 
+T = TypeVar("T")
 Id = Annotated[str, Meta(min_length=1, max_length=64, description="As the directory has it.")]
 # ``$`` also matches before a final newline in Python's regular expressions, hence the look-ahead after it.
 PatientId = Annotated[
@@ -53,20 +55,24 @@ class BookingRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     range: WantedRange | UnsetType = UNSET
 
 
-_decode: Final = msgspec.json.Decoder(BookingRequest).decode
 _PATH = re.compile(r" - at `(?:key` in `)?\$(?P<path>[^`]*)`$")
 _UNKNOWN = re.compile(r"unknown field `(?P<field>.*)`$")
 _MISSING = re.compile(r"missing required field `(?P<field>[^`]*)`$")
 
 
-def read(raw: bytes) -> BookingRequest:
-    """Raises Refused: 400 where it is no JSON, 422 where it is not what we take."""
-    try:
-        return _decode(raw)
-    except msgspec.ValidationError as error:
-        raise _refused(str(error)) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Refused(problems.MALFORMED_JSON, f"The body cannot be read as JSON: {error}.") from error
+def reader(kind: type[T]) -> Callable[[bytes], T]:
+    """Reads bodies of this type. Raises Refused: 400 where it is no JSON, 422 where it is not what we take."""
+    decode = msgspec.json.Decoder(kind).decode
+
+    def read(raw: bytes) -> T:
+        try:
+            return decode(raw)
+        except msgspec.ValidationError as error:
+            raise _refused(str(error)) from error
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Refused(problems.MALFORMED_JSON, f"The body cannot be read as JSON: {error}.") from error
+
+    return read
 
 
 def _refused(message: str) -> Refused:
@@ -84,3 +90,6 @@ def _refused(message: str) -> Refused:
 
 def _at(pointer: str, detail: str, fix: str, kind: problems.ProblemType) -> Refused:
     return Refused(kind, detail, (FieldError(detail=detail, fix=fix, pointer=pointer),))
+
+
+read: Final = reader(BookingRequest)

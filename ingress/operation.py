@@ -57,6 +57,7 @@ class Operation:
     problems: tuple[ProblemType, ...] = ()
     parameters: tuple[Parameter, ...] = ()
     body: type | None = None
+    body_required: bool = True
     secured: bool = True
 
 

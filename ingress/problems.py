@@ -128,6 +128,32 @@ NOT_BOOKED: Final = ProblemType(
     "not-booked", 409, "The booking was not made", "Book another time, provider or clinic, with a new key."
 )
 
+# At the desk
+IF_MATCH_MISSING: Final = ProblemType(
+    "if-match-missing", 428, "Say which version you change", "Read it, and send its ETag as `If-Match`."
+)
+VERSION_CHANGED: Final = ProblemType(
+    "version-changed", 412, "Somebody has changed it meanwhile", "Read it again, and send the change with the new ETag."
+)
+WRONG_STATUS: Final = ProblemType(
+    "wrong-status", 409, "That cannot be said of this booking now", "Read the booking, and see how it stands."
+)
+NOTICE_PASSED: Final = ProblemType(
+    "notice-passed", 409, "It is too late to cancel this booking here", "Call the clinic."
+)
+UNKNOWN_PRODUCT: Final = ProblemType(
+    "unknown-product", 404, "There is no such product", "Choose one from /v1/clinics/{id}/stock."
+)
+NOT_IN_STOCK: Final = ProblemType(
+    "not-in-stock", 409, "There is not so much of that lot", "Count the lot, and enter what was found."
+)
+NOT_WRITTEN: Final = ProblemType(
+    "not-written",
+    503,
+    "It is not known whether this was written",
+    "Read it again after `Retry-After`; where it has not changed, send it again.",
+)
+
 # Reading
 UNKNOWN_BOOKING: Final = ProblemType(
     "unknown-booking", 404, "There is no such booking", "Check the reference; only its own app can read it."

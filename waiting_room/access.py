@@ -46,7 +46,9 @@ class Scope(StrEnum):
     APPOINTMENTS_WRITE = "appointments:write"
     """Book and cancel for the key's app."""
     CLINIC_READ = "clinic:read"
-    """See bookings at the key's clinic."""
+    """See bookings and stock at the key's clinic."""
+    CLINIC_WRITE = "clinic:write"
+    """Change bookings and stock at the key's clinic."""
     OPERATOR = "operator"
     """Everything, everywhere; each use is recorded."""
 
@@ -54,7 +56,7 @@ class Scope(StrEnum):
 SCOPES_OF: Final[Mapping[OwnerKind, tuple[Scope, ...]]] = MappingProxyType(
     {
         OwnerKind.APP: (Scope.APPOINTMENTS_READ, Scope.APPOINTMENTS_WRITE),
-        OwnerKind.CLINIC: (Scope.CLINIC_READ,),
+        OwnerKind.CLINIC: (Scope.CLINIC_READ, Scope.CLINIC_WRITE),
         OwnerKind.OPERATOR: (Scope.OPERATOR,),
     }
 )

@@ -14,6 +14,8 @@ from typing import Literal, NoReturn
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from waiting_room.domain.limits import PENDING_MAX
+
 PREFIX = "WAITING_ROOM_"
 
 
@@ -119,6 +121,12 @@ class Settings(BaseSettings):
         ge=1,
         le=604_800,
         description="The same for a booking whose clinic was down meanwhile; never later than its start.",
+    )
+    patient_pending_max: int = Field(
+        PENDING_MAX,
+        ge=1,
+        le=1_000,
+        description="Pending bookings a patient of an app may have at once, at all clinics together.",
     )
     confirm_wait_target_seconds: float = Field(
         60.0,

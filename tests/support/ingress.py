@@ -71,6 +71,11 @@ class Answer:
     headers: Mapping[str, str]
     body: Any
 
+    @property
+    def problem(self) -> str:
+        """The name of the problem it tells of."""
+        return str(self.body["type"]).removeprefix("/problems/")
+
 
 @dataclass
 class Caller:

@@ -7,6 +7,9 @@ here, before any row is touched.
     none ──calling──▶ calling ──confirmed──▶ booked ──(cancelled)──▶ withdrawing ──withdrawn──▶ none
       ▲                 │  └──outcome_unknown──▶ unknown ──(found: confirmed; not there: not_booked)
       └───not_booked────┘
+
+A confirmed patient arrives and is seen (completed), or does not come (no_show): all three are the clinic's to say, the
+last one also time's. They undo nothing there: ``clinic_state`` stays as it is.
 """
 
 from __future__ import annotations
@@ -22,6 +25,9 @@ class Status(StrEnum):
     CONFIRMED = "confirmed"
     REJECTED = "rejected"
     CANCELLED = "cancelled"
+    ARRIVED = "arrived"
+    COMPLETED = "completed"
+    NO_SHOW = "no_show"
 
 
 class Stage(StrEnum):
@@ -47,6 +53,10 @@ class Reason(StrEnum):
     PROVIDER = "prov"
     SLOT_TAKEN = "slot_taken"
     NO_FREE_SLOT = "no_free_slot"
+    OUT_OF_STOCK = "out_of_stock"
+    TOO_MANY_PENDING = "too_many_pending"
+    ALREADY_BOOKED = "already_booked"
+    TOO_SOON = "too_soon"
     NOT_BOOKABLE = "not_bookable"
     CLINIC_CLOSED = "clinic_closed"
     CLINIC_REFUSED = "clinic_refused"
@@ -71,16 +81,33 @@ class EventType(StrEnum):
     CONFIRMED = "booking.confirmed"
     REJECTED = "booking.rejected"
     CANCELLED = "booking.cancelled"
+    CANCEL_REFUSED = "booking.cancel_refused"
+    ARRIVED = "booking.arrived"
+    COMPLETED = "booking.completed"
+    NO_SHOW = "booking.no_show"
     WITHDRAWAL_DUE = "booking.withdrawal_due"
     WITHDRAWN = "booking.withdrawn"
     REPEATED = "booking.repeated"
 
 
 PUBLIC_EVENTS = frozenset(
-    {EventType.ACCEPTED, EventType.HELD, EventType.CONFIRMED, EventType.REJECTED, EventType.CANCELLED}
+    {
+        EventType.ACCEPTED,
+        EventType.HELD,
+        EventType.CONFIRMED,
+        EventType.REJECTED,
+        EventType.CANCELLED,
+        EventType.CANCEL_REFUSED,
+        EventType.ARRIVED,
+        EventType.COMPLETED,
+        EventType.NO_SHOW,
+    }
 )
-DECIDED = frozenset({Status.CONFIRMED, Status.REJECTED, Status.CANCELLED})
-WANTS_SEAT = frozenset({Status.PENDING, Status.CONFIRMED})
+DECIDED = frozenset(Status) - {Status.PENDING}
+CANCELLABLE = frozenset({Status.PENDING, Status.CONFIRMED})
+HONOURED = frozenset({Status.CONFIRMED, Status.ARRIVED, Status.COMPLETED, Status.NO_SHOW})
+"""What the clinic's own record holds, whoever came of it."""
+WANTS_SEAT = frozenset({Status.PENDING, Status.CONFIRMED, Status.ARRIVED, Status.COMPLETED})
 
 
 class IllegalTransition(Exception):
@@ -103,14 +130,23 @@ class State(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def keeps_seat(self) -> bool:
-        """A claim lives until nobody can still rely on it (DESIGN, 'Undo')."""
+        """A claim lives until nobody can still rely on it (DESIGN, 'Undo'). Nobody does on that of a patient who did
+        not come, though the clinic goes on having the booking in its record.
+        """
+        if self.status is Status.NO_SHOW:
+            return False
         return self.status in WANTS_SEAT or self.clinic_state is not ClinicState.NONE
+
+    @property
+    def keeps_doses(self) -> bool:
+        """As long as the seat, or until they are used."""
+        return self.keeps_seat and self.status is not Status.COMPLETED
 
 
 def apply(state: State | None, event: EventType, *, reason: Reason | None = None, by: By | None = None) -> State:
     """The state after ``event``. Raises IllegalTransition.
 
-    ``reason`` goes with REJECTED and CANCELLED, ``by`` with CANCELLED.
+    ``reason`` goes with REJECTED and CANCELLED, ``by`` with CANCELLED and NO_SHOW.
     """
     if state is None:
         return _first(event, reason, by)
@@ -149,7 +185,7 @@ def _next(state: State, event: EventType, reason: Reason | None, by: By | None) 
             return _confirmed(state)
         case EventType.REJECTED if pending and reason is not None:
             return replace(state, status=Status.REJECTED, stage=None, reason=reason)
-        case EventType.CANCELLED if state.status in WANTS_SEAT and reason is not None:
+        case EventType.CANCELLED if state.status in CANCELLABLE and reason is not None:
             to_undo = state.clinic_state is ClinicState.BOOKED
             return replace(
                 state,
@@ -159,6 +195,14 @@ def _next(state: State, event: EventType, reason: Reason | None, by: By | None) 
                 by=by,
                 clinic_state=ClinicState.WITHDRAWING if to_undo else state.clinic_state,
             )
+        case EventType.CANCEL_REFUSED if state.status is Status.CONFIRMED:
+            return state
+        case EventType.ARRIVED if state.status is Status.CONFIRMED:
+            return replace(state, status=Status.ARRIVED)
+        case EventType.COMPLETED if state.status in (Status.CONFIRMED, Status.ARRIVED):
+            return replace(state, status=Status.COMPLETED)
+        case EventType.NO_SHOW if state.status in (Status.CONFIRMED, Status.ARRIVED):
+            return replace(state, status=Status.NO_SHOW, by=by)
         case EventType.WITHDRAWAL_DUE if state.status not in WANTS_SEAT and state.clinic_state in (
             ClinicState.CALLING,
             ClinicState.UNKNOWN,

@@ -1,7 +1,7 @@
 """The one way a booking changes in the database.
 
 A Journal is one transaction's work: it locks the clinics' counter rows in ascending id, applies events to bookings
-in memory through the state machine, and writes rows, events, counters and freed seats together. Ticket and event
+in memory through the state machine, and writes rows, events, counters, freed seats and doses together. Ticket and event
 numbers come from the locked rows, so each clinic's are in order and without gaps, and whoever holds the lock sees
 bookings that nobody else can change.
 """
@@ -18,7 +18,7 @@ import msgspec
 from waiting_room.domain import appointment
 from waiting_room.domain.appointment import By, ClinicState, EventType, Reason, Stage, State, Status
 from waiting_room.messages import BookingEvent
-from waiting_room.store import sql
+from waiting_room.store import doses, patients, sql
 from waiting_room.store.pool import Connection
 
 _SQL = sql.load("journal")
@@ -26,7 +26,7 @@ _record = msgspec.json.Encoder()
 _NEW_COLUMNS = (
     "clinic_id", "booking_ref", "app_id", "ticket", "status", "stage", "clinic_state", "reason", "by", "row_version",
     "body_hash", "provider_id", "seat", "service_type", "start_at", "end_at", "patient_id", "patient", "accepted_at",
-    "held_at", "decided_at", "hold_until", "decide_by", "next_attempt_at", "eta_p50", "eta_p90",
+    "held_at", "decided_at", "hold_until", "decide_by", "next_attempt_at", "eta_p50", "eta_p90", "doses",
 )  # fmt: skip
 _EVENT_COLUMNS = ("clinic_id", "seq", "booking_ref", "event", "at", "record")
 
@@ -69,10 +69,16 @@ class Booking:
     next_attempt_at: datetime | None = None
     attempts: int = 0
     clinic_booking_id: str | None = None
+    doses: int = 0
+    """Given when it was held, over all products; what of them it has now is in ``dose_claims``."""
 
     @property
     def key(self) -> tuple[str, str]:
         return self.clinic_id, self.booking_ref
+
+    @property
+    def decided(self) -> bool:
+        return self.known_state.decided
 
     @property
     def known_state(self) -> State:
@@ -175,6 +181,10 @@ class Journal:
             freed = [booking for booking in self._changed.values() if not booking.known_state.keeps_seat]
             if freed:
                 await self.conn.execute(_SQL["free_seats"], *_columns(lambda booking: booking.key, freed))
+            await self._settle_doses()
+            decided = [(*each.key, each.known_state.status.value) for each in self._changed.values() if each.decided]
+            if decided:
+                await patients.settle(self.conn, decided)
         if not self.events:
             return
         await self.conn.copy_records_to_table(
@@ -188,6 +198,16 @@ class Journal:
                 [item for item in self.counters.items() if item[0] in touched],
             ),
         )
+
+    async def _settle_doses(self) -> None:
+        """Doses go with the seat, or into the patient."""
+        ended = [
+            (*booking.key, booking.known_state.status is Status.COMPLETED)
+            for booking in self._changed.values()
+            if booking.doses and not booking.known_state.keeps_doses
+        ]
+        if ended:
+            await doses.settle(self.conn, ended)
 
 
 def booking_of(row: Any) -> Booking:
@@ -214,7 +234,7 @@ def _new_values(b: Booking) -> tuple[Any, ...]:
         b.clinic_id, b.booking_ref, b.app_id, b.ticket, state.status, state.stage, state.clinic_state, state.reason,
         state.by, b.row_version, b.body_hash, b.provider_id, b.seat, b.service_type, b.start_at, b.end_at,
         b.patient_id, b.patient, b.accepted_at, b.held_at, b.decided_at, b.hold_until, b.decide_by, b.next_attempt_at,
-        b.eta_p50, b.eta_p90,
+        b.eta_p50, b.eta_p90, b.doses,
     )  # fmt: skip
 
 

@@ -8,41 +8,29 @@ and the doorbell is mended by reading the records once more.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import msgspec
 
-from waiting_room.domain.appointment import WANTS_SEAT, By, ClinicState, EventType, Reason, Status
+from waiting_room.domain.appointment import CANCELLABLE, By, EventType, Reason
 from waiting_room.domain.booking_ref import clinic_of
 from waiting_room.domain.directory import AdapterKind
+from waiting_room.domain.limits import PENDING_MAX
 from waiting_room.domain.seats import Seat, Taken, allot
+from waiting_room.domain.visits import too_late_to_cancel
 from waiting_room.messages import Book, Cancel
 from waiting_room.store import holds, moves
-from waiting_room.store.holds import Claim, Key, Rules, Window
+from waiting_room.store.holds import Claim, Rules, Window
 from waiting_room.store.journal import Booking, Journal
 from waiting_room.store.pool import Connection
 from waiting_room.topics import BOOKING_REQUESTS
+from workers.hold.doses import Doses
+from workers.hold.outcome import Outcome, outcome_of
+from workers.hold.patients import Patients
 from workers.hold.read import Appended, Item, Marker
+from workers.hold.refs import Refs
 from workers.hold.wishes import Bookable, bookable
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What a committed batch leaves to do: ring for ``due`` bookings, those to be withdrawn first."""
-
-    due: list[Booking] = field(default_factory=list)
-    to_withdraw: list[Booking] = field(default_factory=list)
-    decided: list[Booking] = field(default_factory=list)
-    forwarded: list[Cancel] = field(default_factory=list)
-    """Cancels by a ref that leads to another booking, perhaps of another clinic: to be appended there."""
-    lines: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """By clinic: (seq, line) after the batch."""
-    waiting: list[Item] = field(default_factory=list)
-    """Nothing was done for these: they wait for their clinics' last words in other partitions."""
-    arrived: list[str] = field(default_factory=list)
-    """Clinics whose last words were read: what waits for them may go on."""
 
 
 class Deadlines(NamedTuple):
@@ -69,6 +57,7 @@ class Batch:
         rules: dict[str, Rules],
         deadlines: Deadlines,
         next_offset: NextOffset = _behind_the_last,
+        pending_max: int = PENDING_MAX,
     ) -> None:
         self._conn = conn
         self._rules = rules
@@ -77,10 +66,11 @@ class Batch:
         self._known: dict[tuple[str, str], Booking] = {}
         self._claims: dict[tuple[str, str], Claim] = {}
         self._taken = Taken()
+        self._doses = Doses(conn)
+        self._patients = Patients(conn, pending_max)
+        self._refs = Refs(conn)
         self._journal: Journal
         self._consumed: dict[int, int] = {}
-        self._new_refs: set[str] = set()
-        self._aliases: dict[str, str] = {}
         self._forwarded: list[Cancel] = []
 
     async def work(
@@ -114,8 +104,14 @@ class Batch:
         if not items:
             return self._outcome(items)
         books = [item.command for item in items if isinstance(item.command, Book)]
-        elsewhere = await self._look_up(items, books)
-        await self._follow_aliases(items)
+        self._known = await self._journal.load({item.command_key for item in items})
+        self._consumed = await holds.consumed(self._conn, BOOKING_REQUESTS, {item.partition for item in items})
+        elsewhere = await self._refs.claim(books)
+        await self._refs.follow(
+            item.command.booking_ref
+            for item in items
+            if isinstance(item.command, Cancel) and item.command_key not in self._known
+        )
         plans = {
             command.booking_ref: Reason.UNPROCESSABLE
             if unprocessable
@@ -124,16 +120,21 @@ class Batch:
             if command.booking_ref not in elsewhere and (command.clinic_id, command.booking_ref) not in self._known
         }
         self._taken = await self._read_taken(books, plans)
+        wanted = [(book.clinic_id, plans.get(book.booking_ref)) for book in books]
+        await self._doses.read((clinic_id, plan.service) for clinic_id, plan in wanted if isinstance(plan, Bookable))
+        await self._patients.read(book for book in books if isinstance(plans.get(book.booking_ref), Bookable))
         for item in items:
             command = item.command
             if isinstance(command, Cancel):
-                self._cancel(command)
+                self._cancel(command, item)
             elif command.booking_ref not in elsewhere:
                 await self._book(command, item, plans)
         await self._journal.write()
-        claims = [claim for key, claim in self._claims.items() if self._known[key].known_state.keeps_seat]
-        if claims:
-            await holds.claim_seats(self._conn, claims)
+        keeping = [key for key in self._claims if self._known[key].known_state.keeps_seat]
+        if keeping:
+            await holds.claim_seats(self._conn, [self._claims[key] for key in keeping])
+            await self._doses.claim(self._known[key] for key in keeping)
+            await self._patients.claim()
         return self._outcome(items)
 
     async def _refresh_rules(self) -> None:
@@ -145,31 +146,6 @@ class Batch:
         ]
         if stale:
             self._rules.update(await holds.load_rules(self._conn, stale))
-
-    async def _look_up(self, items: Sequence[Appended], books: list[Book]) -> set[str]:
-        """Read the bookings there are; claim the refs that are new. Refs whose key has booked under another ref."""
-        self._known = await self._journal.load({item.command_key for item in items})
-        self._consumed = await holds.consumed(self._conn, BOOKING_REQUESTS, {item.partition for item in items})
-        keys = {book.booking_ref: Key(book.booking_ref, book.app_id, book.key_hash) for book in books}
-        if not keys:
-            return set()
-        self._new_refs = await holds.claim_refs(self._conn, list(keys.values()))
-        old = [key for ref, key in keys.items() if ref not in self._new_refs]
-        booked_as = await holds.find_refs(self._conn, old) if old else {}
-        aliases = [(keys[ref], booking_ref) for ref, booking_ref in booked_as.items() if ref != booking_ref]
-        if aliases:
-            await holds.add_aliases(self._conn, aliases)
-        return {key.ref for key, _ in aliases}
-
-    async def _follow_aliases(self, items: Sequence[Appended]) -> None:
-        """Where cancels lead whose ref has no row: to what the ref's key had booked before."""
-        strangers = [
-            item.command.booking_ref
-            for item in items
-            if isinstance(item.command, Cancel) and item.command_key not in self._known
-        ]
-        if strangers:
-            self._aliases = await holds.find_aliases(self._conn, strangers)
 
     async def _read_taken(self, books: list[Book], plans: dict[str, Bookable | Reason]) -> Taken:
         reach: dict[tuple[str, str], tuple[datetime, datetime]] = {}
@@ -183,10 +159,10 @@ class Batch:
             return Taken()
         return await holds.taken(self._conn, [Window(*whose, *when) for whose, when in reach.items()])
 
-    def _cancel(self, command: Cancel) -> None:
+    def _cancel(self, command: Cancel, item: Appended) -> None:
         key = (command.clinic_id, command.booking_ref)
         booking = self._known.get(key)
-        if booking is None and (leads_to := self._aliases.get(command.booking_ref)) is not None:
+        if booking is None and (leads_to := self._refs.leads_to(command.booking_ref)) is not None:
             self._forwarded.append(
                 msgspec.structs.replace(command, booking_ref=leads_to, clinic_id=clinic_of(leads_to))
             )
@@ -198,12 +174,29 @@ class Batch:
                 app_id=command.app_id,
                 accepted_at=command.requested_at,
             )
-        elif booking.known_state.status not in WANTS_SEAT or booking.app_id != command.app_id:
+        elif booking.known_state.status not in CANCELLABLE or booking.app_id != command.app_id:
+            return
+        elif self._is_too_late(command, booking):
+            if not self._read_before(item):
+                self._journal.record(booking, EventType.CANCEL_REFUSED)
             return
         self._journal.record(booking, EventType.CANCELLED, reason=command.reason, by=command.by)
+        self._patients.drop(booking)
         claim = self._claims.get(key)
         if claim and not booking.known_state.keeps_seat:
             self._taken.free(claim.provider_id, claim.seat, claim.start_at)
+            self._doses.give_back(key)
+
+    def _is_too_late(self, command: Cancel, booking: Booking) -> bool:
+        rules = self._rules[booking.clinic_id]
+        return booking.start_at is not None and too_late_to_cancel(
+            by=command.by,
+            status=booking.known_state.status,
+            start_at=booking.start_at,
+            accepted_at=booking.accepted_at,
+            notice=rules.cancel_notice(booking.service_type),
+            asked_at=command.requested_at,
+        )
 
     async def _book(self, command: Book, item: Appended, plans: dict[str, Bookable | Reason]) -> None:
         key = (command.clinic_id, command.booking_ref)
@@ -230,14 +223,33 @@ class Batch:
             self._journal.record(booking, EventType.ACCEPTED)
             self._journal.record(booking, EventType.REJECTED, reason=plan)
             return
-        seat = allot(plan.candidates(), self._taken)
-        if seat is None and await self._expire_dead_holds(command.clinic_id, plan):
-            seat = allot(plan.candidates(), self._taken)
+        allowed = self._patients.allow(command, plan, self._rules[command.clinic_id])
+        if isinstance(allowed, Reason):
+            self._journal.record(booking, EventType.ACCEPTED)
+            self._journal.record(booking, EventType.REJECTED, reason=allowed)
+            return
+        plan = allowed
+        seat = self._allot(key, plan)
+        if isinstance(seat, Reason) and await self._expire_dead_holds(command.clinic_id):
+            seat = self._allot(key, plan)
         self._journal.record(booking, EventType.ACCEPTED)
-        if seat is None:
-            self._journal.record(booking, EventType.REJECTED, reason=plan.if_none_free)
+        if isinstance(seat, Reason):
+            self._journal.record(booking, EventType.REJECTED, reason=seat)
         else:
             self._hold(booking, seat)
+
+    def _allot(self, key: tuple[str, str], plan: Bookable) -> Seat | Reason:
+        """The first free seat and what an appointment on it consumes, or what is not there. If no dose is left for the
+        first free seat, none is for a later one: lots expire.
+        """
+        seat = allot(plan.candidates(), self._taken)
+        if seat is None:
+            return plan.if_none_free
+        candidate = seat.candidate
+        if not self._doses.take(key, plan.service, candidate.start_at, plan.timezone):
+            self._taken.free(candidate.provider_id, seat.seat, candidate.start_at)
+            return Reason.OUT_OF_STOCK
+        return seat
 
     def _hold(self, booking: Booking, seat: Seat) -> None:
         candidate, now = seat.candidate, self._journal.now
@@ -247,6 +259,7 @@ class Batch:
         booking.hold_until = min(now + self._deadlines.usual, candidate.start_at)
         booking.decide_by = min(now + self._deadlines.in_outage, candidate.start_at)
         booking.ticket = self._journal.next_ticket(booking.clinic_id)
+        booking.doses = self._doses.number(booking.key)
         self._claims[booking.key] = Claim(
             booking.clinic_id,
             candidate.provider_id,
@@ -259,22 +272,29 @@ class Batch:
         self._journal.record(booking, EventType.HELD)
         if self._rules[booking.clinic_id].adapter is AdapterKind.BUILTIN:
             self._journal.record(booking, EventType.CONFIRMED)
+        self._patients.take(booking, self._rules[booking.clinic_id], decided=booking.known_state.decided)
 
     def _repeated(self, booking: Booking, command: Book, item: Appended) -> None:
         """The first body wins; that another came under the same key shows in the history, once a record."""
-        read_before = item.offset < self._consumed.get(item.partition, 0)
-        if not read_before and booking.body_hash != command.body_hash:
+        if not self._read_before(item) and booking.body_hash != command.body_hash:
             self._journal.record(booking, EventType.REPEATED)
 
-    async def _expire_dead_holds(self, clinic_id: str, plan: Bookable) -> bool:
-        """Reject the clinic's dead holds, in case they are in the way; whether any seat came free."""
+    def _read_before(self, item: Appended) -> bool:
+        return item.offset < self._consumed.get(item.partition, 0)
+
+    async def _expire_dead_holds(self, clinic_id: str) -> bool:
+        """Reject the clinic's dead holds, in case they are in the way; whether any seat or dose came free."""
         dead = await holds.dead_holds(self._conn, [clinic_id], self._journal.now)
         dead = [key for key in dead if key not in self._known]
         if not dead:
             return False
-        for key, booking in (await self._journal.load(dead)).items():
+        expired = await self._journal.load(dead)
+        if any(booking.doses for booking in expired.values()):
+            await self._doses.expect_back(expired)
+        for key, booking in expired.items():
             self._known[key] = booking
             self._journal.record(booking, EventType.REJECTED, reason=Reason.CLINIC_UNAVAILABLE, by=By.SERVICE)
+            self._patients.drop(booking)
             if booking.provider_id and booking.seat is not None and booking.start_at:
                 self._taken.free(booking.provider_id, booking.seat, booking.start_at)
         return True
@@ -290,21 +310,8 @@ class Batch:
             await holds.save_consumed(self._conn, BOOKING_REQUESTS, known)
 
     def _outcome(self, items: Sequence[Appended]) -> Outcome:
-        outcome = Outcome(
-            forwarded=self._forwarded,
-            lines={
-                clinic_id: (counters.last_seq, counters.line) for clinic_id, counters in self._journal.counters.items()
-            },
+        return outcome_of(
+            [booking for key in dict.fromkeys(item.command_key for item in items) if (booking := self._known.get(key))],
+            self._forwarded,
+            {clinic_id: (counters.last_seq, counters.line) for clinic_id, counters in self._journal.counters.items()},
         )
-        for key in dict.fromkeys(item.command_key for item in items):
-            booking = self._known.get(key)
-            if booking is None:
-                continue
-            state = booking.known_state
-            if state.clinic_state is ClinicState.WITHDRAWING:
-                outcome.to_withdraw.append(booking)
-            elif state.status is Status.PENDING:
-                outcome.due.append(booking)
-            else:
-                outcome.decided.append(booking)
-        return outcome

@@ -28,8 +28,9 @@ from waiting_room.store.pool import Pool, create_pool
 from waiting_room.supervise import supervise
 from waiting_room.telemetry import metrics
 from waiting_room.topics import BOOKING_REQUESTS, CLINIC_CONFIRMATIONS, CLINIC_CONFIRMATIONS_PRIORITY
-from workers.hold.batch import Batch, Deadlines, Outcome
+from workers.hold.batch import Batch, Deadlines
 from workers.hold.free_starts import FreeStarts
+from workers.hold.outcome import Outcome
 from workers.hold.poll import Poll
 from workers.hold.read import Appended, Item, item_of
 from workers.hold.rebalance import StartFromTheLower
@@ -153,7 +154,8 @@ class HoldWorker:
         """``behind``: of which clinics earlier parts of the same items wait, by partition; added to."""
         behind = set() if behind is None else behind
         async with self._pool.acquire() as conn, conn.transaction():
-            batch = Batch(conn, self._rules, self._deadlines, self._next_offset)
+            pending_max = self._settings.patient_pending_max
+            batch = Batch(conn, self._rules, self._deadlines, self._next_offset, pending_max)
             outcome = await batch.work(items, unprocessable=unprocessable, behind=behind)
         behind.update((item.partition, item.clinic_id) for item in outcome.waiting)
         return outcome

@@ -72,6 +72,7 @@ SELECT
     a.eta_p90,
     a.next_attempt_at,
     a.attempts,
-    a.clinic_booking_id
+    a.clinic_booking_id,
+    a.doses
 FROM unnest($1::text[], $2::text[]) AS n (clinic_id, booking_ref)
 INNER JOIN appointments AS a ON n.clinic_id = a.clinic_id AND n.booking_ref = a.booking_ref;
