@@ -55,24 +55,39 @@ class BookingRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     range: WantedRange | UnsetType = UNSET
 
 
+class RescheduleRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Another time for a booking: exactly one of ``start_at`` and ``range``; without a provider, any of the clinic."""
+
+    provider_id: Id | UnsetType = UNSET
+    start_at: Instant | UnsetType = UNSET
+    range: WantedRange | UnsetType = UNSET
+
+
+_decode: Final = msgspec.json.Decoder(BookingRequest).decode
+_decode_reschedule: Final = msgspec.json.Decoder(RescheduleRequest).decode
 _PATH = re.compile(r" - at `(?:key` in `)?\$(?P<path>[^`]*)`$")
 _UNKNOWN = re.compile(r"unknown field `(?P<field>.*)`$")
 _MISSING = re.compile(r"missing required field `(?P<field>[^`]*)`$")
 
 
-def reader(kind: type[T]) -> Callable[[bytes], T]:
-    """Reads bodies of this type. Raises Refused: 400 where it is no JSON, 422 where it is not what we take."""
-    decode = msgspec.json.Decoder(kind).decode
+def read(raw: bytes) -> BookingRequest:
+    """Raises Refused: 400 where it is no JSON, 422 where it is not what we take."""
+    return read_as(raw, _decode)
 
-    def read(raw: bytes) -> T:
-        try:
-            return decode(raw)
-        except msgspec.ValidationError as error:
-            raise _refused(str(error)) from error
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise Refused(problems.MALFORMED_JSON, f"The body cannot be read as JSON: {error}.") from error
 
-    return read
+def read_reschedule(raw: bytes) -> RescheduleRequest:
+    """Raises as ``read`` does."""
+    return read_as(raw, _decode_reschedule)
+
+
+def read_as(raw: bytes, decode: Callable[[bytes], T]) -> T:
+    """The same for what a msgspec decoder reads."""
+    try:
+        return decode(raw)
+    except msgspec.ValidationError as error:
+        raise _refused(str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Refused(problems.MALFORMED_JSON, f"The body cannot be read as JSON: {error}.") from error
 
 
 def _refused(message: str) -> Refused:
@@ -90,6 +105,3 @@ def _refused(message: str) -> Refused:
 
 def _at(pointer: str, detail: str, fix: str, kind: problems.ProblemType) -> Refused:
     return Refused(kind, detail, (FieldError(detail=detail, fix=fix, pointer=pointer),))
-
-
-read: Final = reader(BookingRequest)

@@ -27,7 +27,7 @@ from ingress.refusal import Refused
 from ingress.remembered import Cancelling
 from ingress.requests import idempotency_key
 from waiting_room.access import OwnerKind, Scope
-from waiting_room.domain.appointment import CANCELLABLE, By, Reason, Status
+from waiting_room.domain.appointment import CHANGEABLE, By, Reason, Status
 from waiting_room.domain.booking_ref import clinic_of
 from waiting_room.domain.visits import too_late_to_cancel
 from waiting_room.messages import Cancel
@@ -91,7 +91,7 @@ async def _app_of(parts: Parts, ref: str) -> str:
     row = await read(parts, ref)
     if row is None or row.booking_ref != ref:
         raise unknown()
-    if row.status not in (*CANCELLABLE, Status.CANCELLED):
+    if row.status not in (*CHANGEABLE, Status.CANCELLED):
         raise Refused(problems.WRONG_STATUS, f"The booking is {row.status}.")
     return row.app_id
 

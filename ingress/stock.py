@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from ingress import problems
 from ingress.answers import json_answer
-from ingress.body import reader
-from ingress.desk import CLINIC_ID, IF_MATCH, desk_key, own_clinic, require_version, version_of, write
+from ingress.body import read_as
+from ingress.calendar_of import IF_MATCH, etag, require_version
+from ingress.desk import CLINIC_ID, desk_key, own_clinic
 from ingress.operation import STRING, Answer, Operation, Parameter, answering
 from ingress.parts import Parts
 from ingress.refusal import Refused, wrong_field
@@ -28,8 +30,8 @@ from waiting_room.store.stock import Product
 STOCK: Final = "/v1/clinics/{id}/stock"
 PRODUCT_STOCK: Final = STOCK + "/{product}"
 _Enter = Callable[[Stocktake], None]
-_count: Final = reader(StockCount)
-_movement: Final = reader(StockMovement)
+_decode_count: Final = msgspec.json.Decoder(StockCount).decode
+_decode_movement: Final = msgspec.json.Decoder(StockMovement).decode
 
 
 async def report(parts: Parts, request: Request) -> Response:
@@ -53,7 +55,7 @@ async def get(parts: Parts, request: Request) -> Response:
 
 async def count(parts: Parts, request: Request) -> Response:
     key, raw = await _entered(parts, request)
-    found = _count(raw).lots
+    found = read_as(raw, _decode_count).lots
     seen: set[tuple[str, str]] = set()
     for at, each in enumerate(found):
         if (each.pool, each.lot) in seen:
@@ -66,7 +68,7 @@ async def count(parts: Parts, request: Request) -> Response:
 
 async def move(parts: Parts, request: Request) -> Response:
     key, raw = await _entered(parts, request)
-    movement = _movement(raw)
+    movement = read_as(raw, _decode_movement)
     lot, doses = (movement.pool, movement.lot), movement.doses
     match movement.kind:
         case "received":
@@ -81,7 +83,7 @@ async def move(parts: Parts, request: Request) -> Response:
             return await _change(parts, request, key, lambda take: take.transfer(lot, to_pool, doses))
         case "wasted":
             return await _change(parts, request, key, lambda take: take.waste(lot, doses))
-        case "administered":
+        case "administered":  # to somebody without a booking
             return await _change(parts, request, key, lambda take: take.administer(lot, doses, None))
 
 
@@ -96,14 +98,13 @@ async def _entered(parts: Parts, request: Request) -> tuple[AccessKey, bytes]:
 
 async def _change(parts: Parts, request: Request, key: AccessKey, enter: _Enter) -> Response:
     clinic_id, name = request.path_params["id"], request.path_params["product"]
-    version = version_of(dict(request.scope["headers"]))
 
     async def work(connection: Connection) -> tuple[Product, StockAnswer]:
         await Journal.open(connection, [clinic_id])
         opened = await stock.open_stock(connection, clinic_id, name)
         if opened is None:
             raise _unknown(clinic_id, name)
-        require_version(version, opened.version)
+        require_version(request, opened.version)
         try:
             enter(opened.take)
         except NotInStock as error:
@@ -111,7 +112,7 @@ async def _change(parts: Parts, request: Request, key: AccessKey, enter: _Enter)
         await opened.write(key.key_id)
         return await _read(connection, clinic_id, name)
 
-    return _told(*await write(parts, work))
+    return _told(*await parts.writes.run(work))
 
 
 async def _read(connection: Connection, clinic_id: str, name: str) -> tuple[Product, StockAnswer]:
@@ -123,7 +124,7 @@ async def _read(connection: Connection, clinic_id: str, name: str) -> tuple[Prod
 
 
 def _told(product: Product, answer: StockAnswer) -> Response:
-    return json_answer(answer, headers={"ETag": f'"{product.version}"'})
+    return json_answer(answer, headers={"ETag": etag(product.version)})
 
 
 def _unknown(clinic_id: str, name: str) -> Refused:
@@ -144,14 +145,14 @@ _CHANGE_PROBLEMS: Final = (
     problems.MALFORMED_JSON,
     problems.BAD_HEADER,
     problems.UNKNOWN_PRODUCT,
-    problems.VERSION_CHANGED,
+    problems.CHANGED_MEANWHILE,
     problems.WRONG_CONTENT_TYPE,
     problems.BODY_TOO_LARGE,
     problems.UNKNOWN_FIELD,
     problems.MISSING_FIELD,
     problems.WRONG_VALUE,
     problems.IF_MATCH_MISSING,
-    problems.NOT_WRITTEN,
+    problems.NOT_CHANGED,
 )
 
 STOCK_REPORT: Final = Operation(

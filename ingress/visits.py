@@ -12,8 +12,9 @@ from starlette.responses import Response
 
 from ingress import problems
 from ingress.answers import BookingAnswer, json_answer, row_answer
-from ingress.body import Id, reader
-from ingress.desk import desk_key, require_version, version_of, write
+from ingress.body import Id, read_as
+from ingress.calendar_of import etag, require_version
+from ingress.desk import desk_key
 from ingress.found import own_ref, unknown
 from ingress.operation import REF, STRING, Answer, Operation, Parameter, answering
 from ingress.parts import Parts
@@ -46,7 +47,7 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     administered: Annotated[tuple[Administered, ...], Meta(max_length=8)] = ()
 
 
-_completion: Final = reader(Completion)
+_decode: Final = msgspec.json.Decoder(Completion).decode
 _RESULT: Final = {
     EventType.ARRIVED: Status.ARRIVED,
     EventType.COMPLETED: Status.COMPLETED,
@@ -74,18 +75,17 @@ async def _happened(parts: Parts, request: Request, event: EventType) -> Respons
     given: tuple[Administered, ...] = ()
     if event is EventType.COMPLETED and raw:
         require_json(headers)
-        given = _completion(raw).administered
-    version = version_of(headers) if b"if-match" in headers else None
-    row = await write(parts, partial(_record, key, ref, event, given, version))
-    return json_answer(row_answer(row, None), headers={"ETag": f'"{row.row_version}"'})
+        given = read_as(raw, _decode).administered
+    row = await parts.writes.run(partial(_record, request, key, ref, event, given))
+    return json_answer(row_answer(row, None), headers={"ETag": etag(row.row_version)})
 
 
 async def _record(
+    request: Request,
     key: AccessKey,
     ref: str,
     event: EventType,
     given: tuple[Administered, ...],
-    version: int | None,
     connection: Connection,
 ) -> BookingRow:
     """Once: what has happened already is not written again."""
@@ -98,8 +98,8 @@ async def _record(
     if booking is None:
         raise unknown()
     if booking.known_state.status is not _RESULT[event]:
-        if version is not None:
-            require_version(version, booking.row_version)
+        if "if-match" in request.headers:
+            require_version(request, booking.row_version)
         _require_lawful(journal, booking, event)
         for each in given:
             await _administer(connection, key, booking, each)
@@ -145,9 +145,9 @@ _PROBLEMS: Final = (
     problems.BAD_HEADER,
     problems.UNKNOWN_BOOKING,
     problems.WRONG_STATUS,
-    problems.VERSION_CHANGED,
+    problems.CHANGED_MEANWHILE,
     problems.BODY_TOO_LARGE,
-    problems.NOT_WRITTEN,
+    problems.NOT_CHANGED,
 )
 _ANSWERS: Final = (
     Answer(

@@ -48,7 +48,7 @@ class Scope(StrEnum):
     CLINIC_READ = "clinic:read"
     """See bookings and stock at the key's clinic."""
     CLINIC_WRITE = "clinic:write"
-    """Change bookings and stock at the key's clinic."""
+    """Change the clinic's calendars, stock and bookings."""
     OPERATOR = "operator"
     """Everything, everywhere; each use is recorded."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Set
+from datetime import date
 from functools import cache
 from typing import Annotated
 from zoneinfo import available_timezones
@@ -57,12 +58,20 @@ class ServiceTypeEntry(_Entry, frozen=True, kw_only=True):
     service_type: Id
     duration_minutes: Minutes
     buffer_minutes: Annotated[int, Meta(ge=0, le=1_440)] = 0
+    description: Annotated[str, Meta(max_length=2_000)] = ""
     consumes: Annotated[tuple[ConsumesEntry, ...], Meta(max_length=8)] = ()
     cancel_notice_minutes: Notice | None = None
     """How long before its start a patient may still cancel it; None is as the business has it."""
     one_active: bool = False
     interval_days: Annotated[int, Meta(ge=1, le=730)] | None = None
     interval_after: Id | None = None
+
+
+class DayOffEntry(_Entry, frozen=True, kw_only=True):
+    """A day on which nobody of the business works, by each clinic's calendar."""
+
+    day: date
+    name: Name
 
 
 class HoursEntry(_Entry, frozen=True, kw_only=True):
@@ -119,6 +128,8 @@ class BusinessEntry(_Entry, frozen=True, kw_only=True):
     cancel_notice_minutes: Notice = 1_440
     products: tuple[ProductEntry, ...] = ()
     service_types: tuple[ServiceTypeEntry, ...] = ()
+    days_off: tuple[DayOffEntry, ...] | None = None
+    """All of them, if it is there at all."""
     clinics: tuple[ClinicEntry, ...] = ()
 
 
@@ -169,6 +180,10 @@ def _named_twice(file: Onboarding) -> Iterator[str]:
         for name, times in services.items():
             if times > 1:
                 yield f"service_type {name!r} is there {times} times - at `$.businesses[{at}].service_types`"
+        days = Counter(each.day for each in business.days_off or ())
+        for day, times in days.items():
+            if times > 1:
+                yield f"day {day} is there {times} times - at `$.businesses[{at}].days_off`"
         products = Counter(product.product for product in business.products)
         for name, times in products.items():
             if times > 1:

@@ -95,7 +95,7 @@ async def test_who_has_read_an_old_version_changes_nothing(operator: Caller) -> 
     spec = SPECS[1]
     assert (await put(operator, spec, 0, lots(("a", 2)))).status == 200
     late = await put(operator, spec, 0, lots(("a", 9)))
-    assert (late.status, late.problem) == (412, "version-changed")
+    assert (late.status, late.problem) == (412, "changed-meanwhile")
     blind = await operator.call("PUT", shelf(spec), json=lots(("a", 9)))
     assert (blind.status, blind.problem) == (428, "if-match-missing")
     odd = await operator.call("PUT", shelf(spec), json=lots(("a", 9)), headers={"If-Match": "W/1"})

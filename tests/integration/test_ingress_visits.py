@@ -133,7 +133,7 @@ async def test_what_cannot_have_happened_is_refused(stage: Stage, desk: Caller) 
         assert (early.status, early.problem) == (409, "wrong-status")
     ref = await confirmed(stage, SPECS[3])
     stale = await say(desk, ref, "arrival", **{"If-Match": '"1"'})
-    assert (stale.status, stale.problem) == (412, "version-changed")
+    assert (stale.status, stale.problem) == (412, "changed-meanwhile")
     assert (await say(desk, ref, "arrival", **{"If-Match": '"3"'})).status == 200
     nobody = f"0001{ref[4:]}"
     assert (await say(desk, nobody, "arrival")).status == 404

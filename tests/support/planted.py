@@ -204,7 +204,7 @@ PLANTS: list[Plant] = [
     by_sql(
         "a dose was not freed",
         "freed",
-        "INSERT INTO dose_claims SELECT clinic_id, {freed}, 1, product, pool, lot, 1, pool FROM stock_lots",
+        "INSERT INTO dose_claims SELECT clinic_id, {freed}, product, pool, lot, 1, pool FROM stock_lots",
         Kind.DOSE_KEPT,
         Kind.STOCK_LEDGER,
     ),

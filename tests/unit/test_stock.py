@@ -65,7 +65,7 @@ def test_doses_of_one_booking_are_of_one_lot() -> None:
 
 
 def need(ticket: int, served_from: LotKey | None, *, on: int = 0, doses: int = 1, pool: str = GENERAL_POOL) -> Need:
-    return Need(f"booking {ticket}", 1, (1, ticket), day(on), doses, pool, served_from)
+    return Need(f"booking {ticket}", (1, ticket), day(on), doses, pool, served_from)
 
 
 A, B = (GENERAL_POOL, "a"), (GENERAL_POOL, "b")

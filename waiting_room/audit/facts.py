@@ -121,7 +121,6 @@ class Doses(NamedTuple):
     """A row of ``dose_claims`` or ``dose_shortages``: ``lot`` is (product, pool, lot), None where it is short."""
 
     booking_ref: str
-    revision: int
     product: str
     doses: int
     lot: tuple[str, str, str] | None

@@ -64,10 +64,8 @@ def _booking(facts: ClinicFacts, row: Row, mine: list[Doses]) -> Iterator[Offenc
         if mine:
             yield offence(Kind.DOSE_KEPT, f"is {row.state.status} and still claims {mine[0].product}")
         return
-    if any(each.revision != row.state.revision for each in mine):
-        yield offence(Kind.DOSE_KEPT, "still claims the doses of another revision")
     # Who has cancelled and waits for the clinic to take note may lose the dose to those who come.
     needed = row.doses if row.state.status in WANTS_SEAT else claimed
-    has = sum(each.doses for each in mine if each.revision == row.state.revision)
+    has = sum(each.doses for each in mine)
     if has != needed:
         yield offence(Kind.DOSE_MISSING, f"is {row.state.status}, was given {row.doses} doses and has {has}")

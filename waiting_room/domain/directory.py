@@ -5,16 +5,18 @@ The system of record is PostgreSQL; ``clinic.directory`` carries the same to eve
 
 from __future__ import annotations
 
-from datetime import time
+from datetime import date, time
 from enum import StrEnum
 from typing import Final
 
 import msgspec
 
+from waiting_room.domain.availability.rules import Availability, Override
+
 GENERAL_POOL: Final = "general"
 
 
-class Consumes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Consumes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, cache_hash=True):
     """What one appointment takes of one product; ``pool`` is the part of the stock that is kept for it."""
 
     product: str
@@ -22,12 +24,15 @@ class Consumes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     pool: str = GENERAL_POOL
 
 
-class ServiceType(msgspec.Struct, frozen=True, kw_only=True):
-    """What is booked. ``buffer_minutes`` follows the appointment and keeps the seat busy."""
+class ServiceType(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
+    """What is booked. ``buffer_minutes`` follows the appointment and keeps the seat busy; ``description`` is what a
+    patient reads of it, without a price.
+    """
 
     service_type: str
     duration_minutes: int
     buffer_minutes: int = 0
+    description: str = ""
     consumes: tuple[Consumes, ...] = ()
     cancel_notice_minutes: int | None = None
     """How long before its start a patient may still cancel it; None is as the business has it."""
@@ -38,7 +43,7 @@ class ServiceType(msgspec.Struct, frozen=True, kw_only=True):
     """So many days after the patient's last appointment for this service type; None is the service itself."""
 
 
-class Hours(msgspec.Struct, frozen=True, kw_only=True):
+class Hours(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
     """One weekly window (ISO weekday: 1 Monday to 7 Sunday; wall-clock times of the clinic's zone).
 
     Appointments start every ``slot_minutes`` from ``opens`` on and end by ``closes``.
@@ -50,14 +55,22 @@ class Hours(msgspec.Struct, frozen=True, kw_only=True):
     slot_minutes: int
 
 
-class Provider(msgspec.Struct, frozen=True, kw_only=True):
-    """A calendar at a clinic; ``capacity`` seats side by side."""
+class Provider(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
+    """A calendar at a clinic; ``capacity`` seats side by side.
+
+    ``hours`` count until its clinic has put an ``availability`` in their place, whose ``availability_version`` grows
+    with each that follows. ``overrides`` are those not over yet; ``days_off`` are its business's.
+    """
 
     provider_id: str
     name: str
     capacity: int
     service_types: tuple[str, ...]
     hours: tuple[Hours, ...]
+    availability: Availability | None = None
+    availability_version: int = 0
+    overrides: tuple[Override, ...] = ()
+    days_off: tuple[date, ...] = ()
 
 
 class ClinicStatus(StrEnum):

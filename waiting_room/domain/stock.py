@@ -84,6 +84,21 @@ class Shelf:
                     return Portion(wanted.product, pool, lot.lot, wanted.doses, wanted.pool)
         return None
 
+    def swap(self, portions: Sequence[Portion], day: date) -> tuple[Portion, ...] | None:
+        """Doses for those that are held, of the same lots where these serve ``day`` too; None if there are none."""
+        kept: list[Portion] = []
+        for had in portions:
+            lots = self._lots.get((had.product, had.pool), ())
+            serves = any(lot.lot == had.lot and lot.expires_on >= day for lot in lots)
+            wanted = Consumes(product=had.product, doses=had.doses, pool=had.asked_pool)
+            portion = had if serves else self._take(wanted, day)
+            if portion is None:
+                self.give_back(new for new in kept if new not in portions)
+                return None
+            kept.append(portion)
+        self.give_back(had for had in portions if had not in kept)
+        return tuple(kept)
+
     def give_back(self, portions: Iterable[Portion]) -> None:
         """What is no longer claimed. Of a lot that was not read nothing comes back: it may have been kept from us."""
         for portion in portions:
@@ -94,7 +109,7 @@ class Shelf:
 
 LotKey = tuple[str, str]
 """(pool, lot) of one product at one clinic."""
-Order = tuple[int, int, str, int]
+Order = tuple[int, int, str]
 
 
 @dataclass(slots=True)
@@ -102,7 +117,6 @@ class Need:
     """A booking that has, or should have, doses of a product. The lowest ``rank`` keeps its dose longest."""
 
     booking_ref: str
-    revision: int
     rank: tuple[int, int]
     day: date
     doses: int
@@ -111,7 +125,7 @@ class Need:
 
     @property
     def order(self) -> Order:
-        return (*self.rank, self.booking_ref, self.revision)
+        return (*self.rank, self.booking_ref)
 
 
 class Counted(msgspec.Struct, frozen=True):

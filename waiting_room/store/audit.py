@@ -104,9 +104,9 @@ async def load(conn: Connection, facts: Mapping[str, ClinicFacts]) -> None:
         _add_event(facts[row["clinic_id"]], row)
     for clinic_id, *claim in await conn.fetch(_SQL["claims"], clinic_ids):
         facts[clinic_id].claims.append(Claim(*claim))
-    for clinic_id, booking_ref, revision, product, doses, pool, lot in await conn.fetch(_SQL["doses"], clinic_ids):
+    for clinic_id, booking_ref, product, doses, pool, lot in await conn.fetch(_SQL["doses"], clinic_ids):
         whence = None if lot is None else (product, pool, lot)
-        facts[clinic_id].doses.append(Doses(booking_ref, revision, product, doses, whence))
+        facts[clinic_id].doses.append(Doses(booking_ref, product, doses, whence))
     for clinic_id, product, pool, lot, *figures in await conn.fetch(_SQL["lots"], clinic_ids):
         facts[clinic_id].lots[product, pool, lot] = Figures(*figures)
     for clinic_id, product, pool, lot, *figures in await conn.fetch(_SQL["moved"], clinic_ids):
@@ -138,6 +138,7 @@ def _add_row(facts: ClinicFacts, row: Any) -> None:
             Reason(row["reason"]) if row["reason"] else None,
             By(row["by"]) if row["by"] else None,
             row["revision"],
+            row["moving_to"],
         )
     except ValueError as error:
         facts.unreadable.append((row["booking_ref"], f"the row cannot be read: {error}"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from waiting_room.domain.stock import FreeLot, Portion, Shelf
@@ -15,7 +15,6 @@ _SQL = sql.load("doses")
 class DoseClaim(NamedTuple):
     clinic_id: str
     booking_ref: str
-    revision: int
     product: str
     pool: str
     lot: str
@@ -33,10 +32,13 @@ async def shelves(conn: Connection, wanted: Iterable[tuple[str, str]]) -> dict[s
     return found
 
 
-async def claims_of(conn: Connection, keys: Sequence[tuple[str, str]]) -> list[tuple[str, Portion]]:
-    """(clinic_id, portion) of all that these (clinic_id, booking_ref) have."""
-    rows = await conn.fetch(_SQL["claims_of"], *zip(*keys, strict=True))
-    return [(clinic_id, Portion(*portion)) for clinic_id, *portion in rows]
+async def claims_of(conn: Connection, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], tuple[Portion, ...]]:
+    """What these (clinic_id, booking_ref) have, of those that have anything."""
+    found: dict[tuple[str, str], tuple[Portion, ...]] = {}
+    for clinic_id, booking_ref, *portion in await conn.fetch(_SQL["claims_of"], *zip(*keys, strict=True)):
+        key = clinic_id, booking_ref
+        found[key] = (*found.get(key, ()), Portion(*portion))
+    return found
 
 
 async def claim(conn: Connection, claims: Sequence[DoseClaim]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import NamedTuple
 
 from waiting_room.domain.limits import PatientClaim
@@ -43,6 +43,11 @@ async def lock_and_read(conn: Connection, patients: Collection[Patient]) -> dict
 async def claim(conn: Connection, claims: Sequence[NewClaim]) -> None:
     """Raises asyncpg.UniqueViolationError where a patient would have more than is allowed."""
     await conn.copy_records_to_table("patient_claims", columns=NewClaim._fields, records=claims)
+
+
+async def moved(conn: Connection, starts: Sequence[tuple[str, str, datetime | None]]) -> None:
+    """(clinic_id, booking_ref, start_at) of bookings that are at another time now."""
+    await conn.execute(_SQL["moved"], *zip(*starts, strict=True))
 
 
 async def settle(conn: Connection, decided: Sequence[tuple[str, str, str]]) -> None:

@@ -15,8 +15,8 @@ from waiting_room.store import sql
 from waiting_room.store.pool import Connection
 
 _SQL = sql.load("stock")
-_CLAIM_COLUMNS = ("clinic_id", "booking_ref", "revision", "product", "pool", "lot", "doses", "asked_pool")
-_SHORT_COLUMNS = ("clinic_id", "booking_ref", "product", "revision", "doses", "asked_pool")
+_CLAIM_COLUMNS = ("clinic_id", "booking_ref", "product", "pool", "lot", "doses", "asked_pool")
+_SHORT_COLUMNS = ("clinic_id", "booking_ref", "product", "doses", "asked_pool")
 _MOVEMENT_COLUMNS = (
     "clinic_id", "product", "kind", "pool", "lot", "on_hand", "reserved", "administered", "wasted", "booking_ref",
     "entered_by",
@@ -83,22 +83,18 @@ class OpenStock:
         nobody has entered anything and the version stays.
         """
         changed = self.take.settle()
-        touched = [(need.booking_ref, need.revision) for need in (*self.take.released, *changed)]
+        touched = [need.booking_ref for need in (*self.take.released, *changed)]
         whose = self.clinic_id, self.product
         if touched:
-            refs, revisions = zip(*touched, strict=True)
-            await self.conn.execute(_SQL["free_claims"], *whose, refs, revisions)
-            await self.conn.execute(_SQL["end_shortages"], *whose, refs, revisions)
+            await self.conn.execute(_SQL["free_claims"], *whose, touched)
+            await self.conn.execute(_SQL["end_shortages"], *whose, touched)
         await self.conn.execute(_SQL["save_lots"], *whose, *_lot_columns(self.take.lots.items()))
         await self._write_claims([need for need in changed if need.served_from is not None])
         short = [each for each in changed if each.served_from is None and each.booking_ref in self._wanting]
         await self.conn.copy_records_to_table(
             "dose_shortages",
             columns=_SHORT_COLUMNS,
-            records=[
-                (self.clinic_id, each.booking_ref, self.product, each.revision, each.doses, each.asked_pool)
-                for each in short
-            ],
+            records=[(self.clinic_id, each.booking_ref, self.product, each.doses, each.asked_pool) for each in short],
         )
         await self.conn.copy_records_to_table(
             "stock_movements",
@@ -118,7 +114,6 @@ class OpenStock:
                 (
                     self.clinic_id,
                     need.booking_ref,
-                    need.revision,
                     self.product,
                     *(need.served_from or ()),
                     need.doses,
@@ -178,7 +173,6 @@ def _need(row: Any, zone: ZoneInfo) -> Need:
     group = 2 if status not in WANTS_SEAT else 0 if status is Status.ARRIVED else 1
     return Need(
         row["booking_ref"],
-        row["revision"],
         (group, row["ticket"] if row["ticket"] is not None else _LAST),
         row["start_at"].astimezone(zone).date(),
         row["doses"],

@@ -7,30 +7,32 @@ and the doorbell is mended by reading the records once more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Collection, Sequence
+from datetime import timedelta
 from typing import NamedTuple
 
 import msgspec
 
-from waiting_room.domain.appointment import CANCELLABLE, By, EventType, Reason
+from waiting_room.domain.appointment import CHANGEABLE, By, EventType, Reason
 from waiting_room.domain.booking_ref import clinic_of
 from waiting_room.domain.directory import AdapterKind
 from waiting_room.domain.limits import PENDING_MAX
 from waiting_room.domain.seats import Seat, Taken, allot
-from waiting_room.domain.visits import too_late_to_cancel
-from waiting_room.messages import Book, Cancel
+from waiting_room.messages import Book, Cancel, Reschedule
 from waiting_room.store import holds, moves
-from waiting_room.store.holds import Claim, Rules, Window
+from waiting_room.store.holds import Claim, Rules
 from waiting_room.store.journal import Booking, Journal
 from waiting_room.store.pool import Connection
 from waiting_room.topics import BOOKING_REQUESTS
 from workers.hold.doses import Doses
-from workers.hold.outcome import Outcome, outcome_of
+from workers.hold.outcome import Outcome
 from workers.hold.patients import Patients
+from workers.hold.reach import Reach
 from workers.hold.read import Appended, Item, Marker
 from workers.hold.refs import Refs
-from workers.hold.wishes import Bookable, bookable
+from workers.hold.rescheduling import Rescheduling
+from workers.hold.stored import NextOffset, behind_the_last, save_offsets
+from workers.hold.wishes import Bookable, bookable, notice_passed
 
 
 class Deadlines(NamedTuple):
@@ -38,14 +40,6 @@ class Deadlines(NamedTuple):
 
     usual: timedelta
     in_outage: timedelta
-
-
-NextOffset = Callable[[int, Collection[int]], int | None]
-"""(partition, offsets that are stored now) to the one before which all is stored then, if anybody can tell."""
-
-
-def _behind_the_last(_: int, stored: Collection[int]) -> int | None:
-    return max(stored) + 1
 
 
 class Batch:
@@ -56,7 +50,7 @@ class Batch:
         conn: Connection,
         rules: dict[str, Rules],
         deadlines: Deadlines,
-        next_offset: NextOffset = _behind_the_last,
+        next_offset: NextOffset = behind_the_last,
         pending_max: int = PENDING_MAX,
     ) -> None:
         self._conn = conn
@@ -70,8 +64,10 @@ class Batch:
         self._patients = Patients(conn, pending_max)
         self._refs = Refs(conn)
         self._journal: Journal
+        self._moves: Rescheduling
+        self._reach = Reach()
         self._consumed: dict[int, int] = {}
-        self._forwarded: list[Cancel] = []
+        self._forwarded: list[Cancel | Reschedule] = []
 
     async def work(
         self, items: Sequence[Item], *, unprocessable: bool = False, behind: Collection[tuple[int, str]] = ()
@@ -93,7 +89,7 @@ class Batch:
         markers = [item.moved for item in ready if isinstance(item, Marker)]
         if markers:
             outcome.arrived = await moves.marker_read(self._conn, markers)
-        await self._save_offsets(ready)
+        await save_offsets(self._conn, ready, self._next_offset)
         return outcome
 
     def _waits(self, item: Item) -> bool:
@@ -110,7 +106,7 @@ class Batch:
         await self._refs.follow(
             item.command.booking_ref
             for item in items
-            if isinstance(item.command, Cancel) and item.command_key not in self._known
+            if not isinstance(item.command, Book) and item.command_key not in self._known
         )
         plans = {
             command.booking_ref: Reason.UNPROCESSABLE
@@ -119,22 +115,29 @@ class Batch:
             for command in books
             if command.booking_ref not in elsewhere and (command.clinic_id, command.booking_ref) not in self._known
         }
-        self._taken = await self._read_taken(books, plans)
-        wanted = [(book.clinic_id, plans.get(book.booking_ref)) for book in books]
-        await self._doses.read((clinic_id, plan.service) for clinic_id, plan in wanted if isinstance(plan, Bookable))
-        await self._patients.read(book for book in books if isinstance(plans.get(book.booking_ref), Bookable))
+        moving = await self._plan_moves(items, books)
+        wanted = [(book, plan) for book in books if isinstance(plan := plans.get(book.booking_ref), Bookable)]
+        for book, plan in wanted:
+            self._reach.add(book.clinic_id, plan.windows())
+        self._taken = await self._reach.taken(self._conn)
+        await self._doses.read(((book.clinic_id, plan.service) for book, plan in wanted), moving)
+        await self._patients.read((book for book, _ in wanted), moving)
         for item in items:
             command = item.command
             if isinstance(command, Cancel):
                 self._cancel(command, item)
+            elif isinstance(command, Reschedule):
+                self._reschedule(command)
             elif command.booking_ref not in elsewhere:
                 await self._book(command, item, plans)
+        await self._moves.write(self._conn)
         await self._journal.write()
         keeping = [key for key in self._claims if self._known[key].known_state.keeps_seat]
-        if keeping:
-            await holds.claim_seats(self._conn, [self._claims[key] for key in keeping])
-            await self._doses.claim(self._known[key] for key in keeping)
-            await self._patients.claim()
+        claims = [claim for claim in (*self._claims.values(), *self._moves.claims) if self._is_wanted(claim)]
+        if claims:
+            await holds.claim_seats(self._conn, claims)
+        await self._doses.write(self._known, keeping)
+        await self._patients.claim()
         return self._outcome(items)
 
     async def _refresh_rules(self) -> None:
@@ -147,25 +150,48 @@ class Batch:
         if stale:
             self._rules.update(await holds.load_rules(self._conn, stale))
 
-    async def _read_taken(self, books: list[Book], plans: dict[str, Bookable | Reason]) -> Taken:
-        reach: dict[tuple[str, str], tuple[datetime, datetime]] = {}
-        for book in books:
-            plan = plans.get(book.booking_ref)
-            if isinstance(plan, Bookable):
-                for provider_id, from_at, to_at in plan.windows():
-                    had = reach.setdefault((book.clinic_id, provider_id), (from_at, to_at))
-                    reach[book.clinic_id, provider_id] = min(had[0], from_at), max(had[1], to_at)
-        if not reach:
-            return Taken()
-        return await holds.taken(self._conn, [Window(*whose, *when) for whose, when in reach.items()])
+    async def _plan_moves(self, items: Sequence[Appended], books: list[Book]) -> list[Booking]:
+        """The bookings that are to be moved, as far as there are any before this batch."""
+        commands = [item.command for item in items if isinstance(item.command, Reschedule)]
+        self._moves = await Rescheduling.open(
+            self._conn, self._journal, self._rules, self._deadlines.usual, commands, self._doses, self._patients
+        )
+        services = {(book.clinic_id, book.booking_ref): book.service_type for book in books} if commands else {}
+        moving = []
+        for command in commands:
+            key = (command.clinic_id, command.booking_ref)
+            known = self._known.get(key)
+            plan = self._moves.plan(command, known.service_type if known else services.get(key))
+            if plan is not None:
+                self._reach.add(command.clinic_id, plan.windows())
+            if known is not None:
+                moving.append(known)
+        return moving
+
+    def _is_wanted(self, claim: Claim) -> bool:
+        """Whether it stands at the end of the batch: its booking was not cancelled, nor moved elsewhere, since."""
+        state = self._known[claim.clinic_id, claim.booking_ref].known_state
+        return state.keeps_seat and claim.revision in (state.revision, state.moving_to)
+
+    def _leads_elsewhere(self, command: Cancel | Reschedule) -> bool:
+        leads_to = self._refs.leads_to(command.booking_ref)
+        if leads_to is not None:
+            self._forwarded.append(
+                msgspec.structs.replace(command, booking_ref=leads_to, clinic_id=clinic_of(leads_to))
+            )
+        return leads_to is not None
+
+    def _reschedule(self, command: Reschedule) -> None:
+        booking = self._known.get((command.clinic_id, command.booking_ref))
+        if booking is not None:
+            self._moves.move(booking, command, self._taken)
+        else:
+            self._leads_elsewhere(command)  # or there is nothing to move, as its caller can read
 
     def _cancel(self, command: Cancel, item: Appended) -> None:
         key = (command.clinic_id, command.booking_ref)
         booking = self._known.get(key)
-        if booking is None and (leads_to := self._refs.leads_to(command.booking_ref)) is not None:
-            self._forwarded.append(
-                msgspec.structs.replace(command, booking_ref=leads_to, clinic_id=clinic_of(leads_to))
-            )
+        if booking is None and self._leads_elsewhere(command):
             return
         if booking is None:  # it overtook its booking; a later book of this ref will find it so
             booking = self._known[key] = Booking(
@@ -174,9 +200,9 @@ class Batch:
                 app_id=command.app_id,
                 accepted_at=command.requested_at,
             )
-        elif booking.known_state.status not in CANCELLABLE or booking.app_id != command.app_id:
+        elif booking.known_state.status not in CHANGEABLE or booking.app_id != command.app_id:
             return
-        elif self._is_too_late(command, booking):
+        elif notice_passed(booking, self._rules[command.clinic_id], command.by, command.requested_at):
             if not self._read_before(item):
                 self._journal.record(booking, EventType.CANCEL_REFUSED)
             return
@@ -186,17 +212,6 @@ class Batch:
         if claim and not booking.known_state.keeps_seat:
             self._taken.free(claim.provider_id, claim.seat, claim.start_at)
             self._doses.give_back(key)
-
-    def _is_too_late(self, command: Cancel, booking: Booking) -> bool:
-        rules = self._rules[booking.clinic_id]
-        return booking.start_at is not None and too_late_to_cancel(
-            by=command.by,
-            status=booking.known_state.status,
-            start_at=booking.start_at,
-            accepted_at=booking.accepted_at,
-            notice=rules.cancel_notice(booking.service_type),
-            asked_at=command.requested_at,
-        )
 
     async def _book(self, command: Book, item: Appended, plans: dict[str, Bookable | Reason]) -> None:
         key = (command.clinic_id, command.booking_ref)
@@ -219,18 +234,10 @@ class Batch:
             booking.start_at = command.start_at
             booking.patient_id = command.patient.id
             booking.patient = msgspec.json.encode(command.patient).decode()
-        if isinstance(plan, Reason):
-            self._journal.record(booking, EventType.ACCEPTED)
-            self._journal.record(booking, EventType.REJECTED, reason=plan)
-            return
-        allowed = self._patients.allow(command, plan, self._rules[command.clinic_id])
-        if isinstance(allowed, Reason):
-            self._journal.record(booking, EventType.ACCEPTED)
-            self._journal.record(booking, EventType.REJECTED, reason=allowed)
-            return
-        plan = allowed
+        if isinstance(plan, Bookable):
+            plan = self._patients.allow(command, plan, self._rules[command.clinic_id])
         seat = self._allot(key, plan)
-        if isinstance(seat, Reason) and await self._expire_dead_holds(command.clinic_id):
+        if isinstance(seat, Reason) and isinstance(plan, Bookable) and await self._expire_dead_holds(key[0]):
             seat = self._allot(key, plan)
         self._journal.record(booking, EventType.ACCEPTED)
         if isinstance(seat, Reason):
@@ -238,10 +245,12 @@ class Batch:
         else:
             self._hold(booking, seat)
 
-    def _allot(self, key: tuple[str, str], plan: Bookable) -> Seat | Reason:
+    def _allot(self, key: tuple[str, str], plan: Bookable | Reason) -> Seat | Reason:
         """The first free seat and what an appointment on it consumes, or what is not there. If no dose is left for the
         first free seat, none is for a later one: lots expire.
         """
+        if isinstance(plan, Reason):
+            return plan
         seat = allot(plan.candidates(), self._taken)
         if seat is None:
             return plan.if_none_free
@@ -299,19 +308,10 @@ class Batch:
                 self._taken.free(booking.provider_id, booking.seat, booking.start_at)
         return True
 
-    async def _save_offsets(self, items: Sequence[Item]) -> None:
-        """Before them all is in the database: what waits, or is another part of a batch that was split, is not."""
-        stored: dict[int, set[int]] = {}
-        for item in items:
-            stored.setdefault(item.partition, set()).add(item.offset)
-        offsets = {partition: self._next_offset(partition, offsets) for partition, offsets in stored.items()}
-        known = {partition: offset for partition, offset in offsets.items() if offset is not None}
-        if known:
-            await holds.save_consumed(self._conn, BOOKING_REQUESTS, known)
-
     def _outcome(self, items: Sequence[Appended]) -> Outcome:
-        return outcome_of(
-            [booking for key in dict.fromkeys(item.command_key for item in items) if (booking := self._known.get(key))],
-            self._forwarded,
-            {clinic_id: (counters.last_seq, counters.line) for clinic_id, counters in self._journal.counters.items()},
-        )
+        lines = {clinic_id: (each.last_seq, each.line) for clinic_id, each in self._journal.counters.items()}
+        outcome = Outcome(forwarded=self._forwarded, lines=lines)
+        for key in dict.fromkeys(item.command_key for item in items):
+            if key in self._known:
+                outcome.add(self._known[key])
+        return outcome

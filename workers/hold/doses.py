@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -15,6 +15,7 @@ from waiting_room.store.pool import Connection
 
 Key = tuple[str, str]
 """(clinic_id, booking_ref)"""
+_NOTHING = Shelf()
 
 
 class Doses:
@@ -24,10 +25,16 @@ class Doses:
         self._conn = conn
         self._shelves: dict[str, Shelf] = {}
         self._given: dict[Key, tuple[Portion, ...]] = {}
+        self._had: dict[Key, tuple[Portion, ...]] = {}
+        """What bookings had before, of those that are to be moved."""
+        self._swapped: set[Key] = set()
 
-    async def read(self, wanted: Iterable[tuple[str, ServiceType]]) -> None:
-        """What is free of all that these (clinic_id, service) consume."""
+    async def read(self, wanted: Iterable[tuple[str, ServiceType]], moving: Iterable[Booking]) -> None:
+        """What is free of all that these (clinic_id, service) consume, and of what these bookings have."""
+        if keys := [booking.key for booking in moving if booking.doses]:
+            self._had = await doses.claims_of(self._conn, keys)
         pairs = {(clinic_id, each.product) for clinic_id, service in wanted for each in service.consumes}
+        pairs.update((key[0], portion.product) for key, portions in self._had.items() for portion in portions)
         if pairs:
             self._shelves = await doses.shelves(self._conn, sorted(pairs))
 
@@ -35,11 +42,25 @@ class Doses:
         """Whether the booking has got all that an appointment then consumes; else it has got nothing."""
         if not service.consumes:
             return True
-        day = start_at.astimezone(ZoneInfo(timezone)).date()
-        portions = self._shelves[key[0]].take(service.consumes, day)
+        portions = self._shelves[key[0]].take(service.consumes, start_at.astimezone(ZoneInfo(timezone)).date())
         if portions is None:
             return False
         self._given[key] = portions
+        return True
+
+    def keep(self, key: Key, start_at: datetime, timezone: str) -> bool:
+        """Whether what the booking has will do for an appointment then too, or could be had of lots that will."""
+        portions = self._given.get(key) or self._had.get(key)
+        if not portions:
+            return True
+        day = start_at.astimezone(ZoneInfo(timezone)).date()
+        kept = self._shelves.get(key[0], _NOTHING).swap(portions, day)
+        if kept is None:
+            return False
+        if kept != portions:
+            if key not in self._given:
+                self._swapped.add(key)
+            self._given[key] = kept
         return True
 
     def number(self, key: Key) -> int:
@@ -48,29 +69,24 @@ class Doses:
 
     def give_back(self, key: Key) -> None:
         """The booking is not to have them after all; they were only given in this batch."""
-        if portions := self._given.pop(key, None):
+        if key not in self._swapped and (portions := self._given.pop(key, None)):
             self._shelves[key[0]].give_back(portions)
 
-    async def expect_back(self, keys: Iterable[Key]) -> None:
+    async def expect_back(self, keys: Collection[Key]) -> None:
         """What these bookings had claimed comes free with this batch: it may be given out again."""
-        for clinic_id, portion in await doses.claims_of(self._conn, list(keys)):
+        for (clinic_id, _), portions in (await doses.claims_of(self._conn, keys)).items():
             if clinic_id in self._shelves:
-                self._shelves[clinic_id].give_back((portion,))
+                self._shelves[clinic_id].give_back(portions)
 
-    async def claim(self, bookings: Iterable[Booking]) -> None:
-        """For those of these bookings that were given any."""
+    async def write(self, known: Mapping[Key, Booking], held: Collection[Key]) -> None:
+        """Claim what ``held`` bookings were given, and what others were given for what they had."""
+        swapped = [key for key in self._swapped if known[key].known_state.keeps_doses]
+        if swapped:
+            await doses.settle(self._conn, [(*key, False) for key in swapped])
         claims = [
-            DoseClaim(
-                *booking.key,
-                booking.known_state.revision,
-                portion.product,
-                portion.pool,
-                portion.lot,
-                portion.doses,
-                portion.asked_pool,
-            )
-            for booking in bookings
-            for portion in self._given.get(booking.key, ())
+            DoseClaim(*key, portion.product, portion.pool, portion.lot, portion.doses, portion.asked_pool)
+            for key in (*held, *swapped)
+            for portion in self._given.get(key, ())
         ]
         if claims:
             await doses.claim(self._conn, claims)

@@ -28,9 +28,11 @@ class Patients:
         self._has: dict[Patient, dict[Key, PatientClaim]] = {}
         self._new: dict[Key, NewClaim] = {}
 
-    async def read(self, books: Iterable[Book]) -> None:
-        """Lock the patients of these commands and read what they have."""
-        if wanted := {(book.app_id, book.patient.id) for book in books}:
+    async def read(self, books: Iterable[Book], moving: Iterable[Booking]) -> None:
+        """Lock the patients of these commands, and of bookings that are to be moved, and read what they have."""
+        wanted = {(book.app_id, book.patient.id) for book in books}
+        wanted.update((each.app_id, each.patient_id) for each in moving if each.patient_id is not None)
+        if wanted:
             self._has = await patients.lock_and_read(self._conn, wanted)
 
     def allow(self, book: Book, plan: Bookable, rules: Rules) -> Bookable | Reason:
@@ -39,6 +41,15 @@ class Patients:
         reason = limits.refusal(plan.service, rules.business_id, has, self._pending_max)
         if reason is not None:
             return reason
+        return self._later(plan, rules, has)
+
+    def when_moved(self, booking: Booking, plan: Bookable, rules: Rules) -> Bookable | Reason:
+        """The same for a booking that the patient has and wants at another time."""
+        has = self._has.get((booking.app_id, booking.patient_id or ""), {})
+        return self._later(plan, rules, [claim for key, claim in has.items() if key != booking.key])
+
+    @staticmethod
+    def _later(plan: Bookable, rules: Rules, has: Iterable[PatientClaim]) -> Bookable | Reason:
         day = limits.earliest_day(plan.service, rules.business_id, has)
         if day is None:
             return plan
@@ -70,6 +81,12 @@ class Patients:
             service.one_active,
             lasting,
         )
+
+    def moved(self, booking: Booking, rules: Rules) -> None:
+        """The booking is at another time now; if it was there before this batch, its journal says so."""
+        if booking.key in self._new and booking.start_at is not None:
+            day = booking.start_at.astimezone(ZoneInfo(rules.timezone)).date()
+            self._new[booking.key] = self._new[booking.key]._replace(day=day)
 
     def drop(self, booking: Booking) -> None:
         """The booking is off."""

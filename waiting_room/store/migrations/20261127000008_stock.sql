@@ -57,18 +57,17 @@ CREATE TABLE stock_lots (
     CONSTRAINT stock_lots_not_oversold CHECK (reserved <= on_hand)
 ) WITH (fillfactor = 50);
 
--- As with seats: a row takes doses, its absence frees them.
+-- As with seats: a row takes doses, its absence frees them. A booking that is moved takes its doses along.
 CREATE TABLE dose_claims (
     clinic_id text NOT NULL,
     booking_ref text NOT NULL,
-    revision integer NOT NULL,
     product text NOT NULL,
     pool text NOT NULL,
     lot text NOT NULL,
     doses integer NOT NULL CHECK (doses > 0),
     -- The pool its service names, which need not be the one it was served from.
     asked_pool text NOT NULL,
-    PRIMARY KEY (clinic_id, booking_ref, revision, product),
+    PRIMARY KEY (clinic_id, booking_ref, product),
     FOREIGN KEY (clinic_id, booking_ref) REFERENCES appointments (clinic_id, booking_ref),
     FOREIGN KEY (clinic_id, product, pool, lot) REFERENCES stock_lots
 );
@@ -80,11 +79,10 @@ CREATE TABLE dose_shortages (
     clinic_id text NOT NULL,
     booking_ref text NOT NULL,
     product text NOT NULL,
-    revision integer NOT NULL,
     doses integer NOT NULL CHECK (doses > 0),
     asked_pool text NOT NULL,
     since timestamptz NOT NULL DEFAULT clock_timestamp(),
-    PRIMARY KEY (clinic_id, booking_ref, revision, product),
+    PRIMARY KEY (clinic_id, booking_ref, product),
     FOREIGN KEY (clinic_id, booking_ref) REFERENCES appointments (clinic_id, booking_ref)
 );
 CREATE INDEX dose_shortages_of_product ON dose_shortages (clinic_id, product);

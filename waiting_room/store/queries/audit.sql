@@ -75,6 +75,7 @@ SELECT
     a.reason,
     a."by", -- noqa: RF06
     a.revision,
+    a.moving_to,
     a.row_version,
     a.provider_id,
     a.seat,
@@ -115,7 +116,6 @@ WHERE clinic_id = any($1::text[]);
 SELECT
     clinic_id,
     booking_ref,
-    revision,
     product,
     doses,
     pool,
@@ -126,7 +126,6 @@ UNION ALL
 SELECT
     clinic_id,
     booking_ref,
-    revision,
     product,
     doses,
     NULL AS pool,

@@ -64,14 +64,15 @@ ON CONFLICT (business_id, product) DO UPDATE
 -- upsert_service_types --
 -- Returns the businesses whose clinics now offer something else.
 INSERT INTO service_types AS s (
-    business_id, service_type, duration_minutes, buffer_minutes, consumes, cancel_notice_minutes, one_active,
-    interval_days, interval_after
+    business_id, service_type, duration_minutes, buffer_minutes, description, consumes, cancel_notice_minutes,
+    one_active, interval_days, interval_after
 )
 SELECT
     n.business_id,
     n.service_type,
     n.duration_minutes,
     n.buffer_minutes,
+    n.description,
     n.consumes,
     n.cancel_notice_minutes,
     n.one_active,
@@ -80,24 +81,63 @@ SELECT
 FROM
     jsonb_to_recordset($1)
         AS n (
-            business_id text, service_type text, duration_minutes integer, buffer_minutes integer, consumes jsonb,
-            cancel_notice_minutes integer, one_active boolean, interval_days integer, interval_after text
+            business_id text, service_type text, duration_minutes integer, buffer_minutes integer, description text,
+            consumes jsonb, cancel_notice_minutes integer, one_active boolean, interval_days integer,
+            interval_after text
         )
 ON CONFLICT (business_id, service_type) DO UPDATE
     SET
         duration_minutes = excluded.duration_minutes, buffer_minutes = excluded.buffer_minutes,
-        consumes = excluded.consumes, cancel_notice_minutes = excluded.cancel_notice_minutes,
-        one_active = excluded.one_active, interval_days = excluded.interval_days,
-        interval_after = excluded.interval_after
+        description = excluded.description, consumes = excluded.consumes,
+        cancel_notice_minutes = excluded.cancel_notice_minutes, one_active = excluded.one_active,
+        interval_days = excluded.interval_days, interval_after = excluded.interval_after
     WHERE
     (
-        s.duration_minutes, s.buffer_minutes, s.consumes, s.cancel_notice_minutes, s.one_active, s.interval_days,
-        s.interval_after
+        s.duration_minutes, s.buffer_minutes, s.description, s.consumes, s.cancel_notice_minutes, s.one_active,
+        s.interval_days, s.interval_after
     ) IS DISTINCT FROM (
-        excluded.duration_minutes, excluded.buffer_minutes, excluded.consumes, excluded.cancel_notice_minutes,
-        excluded.one_active, excluded.interval_days, excluded.interval_after
+        excluded.duration_minutes, excluded.buffer_minutes, excluded.description, excluded.consumes,
+        excluded.cancel_notice_minutes, excluded.one_active, excluded.interval_days, excluded.interval_after
     )
 RETURNING business_id;
+
+-- replace_days_off --
+-- Of the businesses $2, those that $1 says and no others. Returns the businesses whose days have changed.
+WITH wanted AS (
+    SELECT
+        n.business_id,
+        n.day,
+        n.name
+    FROM jsonb_to_recordset($1) AS n (business_id text, day date, name text)
+),
+
+gone AS (
+    DELETE FROM business_days_off AS d
+    WHERE
+        d.business_id = any($2::text[])
+        AND NOT EXISTS (
+            SELECT FROM wanted AS w
+            WHERE w.business_id = d.business_id AND w.day = d.day
+        )
+    RETURNING d.business_id
+),
+
+come AS (
+    INSERT INTO business_days_off AS d (business_id, day, name)
+    SELECT
+        w.business_id,
+        w.day,
+        w.name
+    FROM wanted AS w
+    ON CONFLICT (business_id, day) DO UPDATE
+        SET name = excluded.name
+        WHERE d.name <> excluded.name
+    RETURNING business_id
+)
+
+SELECT business_id FROM gone
+UNION
+SELECT business_id FROM come;
 
 -- upsert_clinics --
 INSERT INTO clinics AS c (
@@ -283,8 +323,8 @@ SELECT
         ), '[]'),
         'providers',
         coalesce((
-            SELECT jsonb_agg(to_jsonb(p) - 'clinic_id' ORDER BY p.provider_id)
-            FROM providers AS p
+            SELECT jsonb_agg(p.provider ORDER BY p.provider_id)
+            FROM provider_records AS p
             WHERE p.clinic_id = c.clinic_id
         ), '[]'),
         'cancel_notice_minutes',

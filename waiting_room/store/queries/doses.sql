@@ -1,26 +1,27 @@
 -- free_lots --
--- What is there and what of it is free; all of it may be reserved and some come free in this transaction. Where
--- bookings are short of a product, what comes free is theirs: newcomers find nothing.
+-- What is there and what of it is free; all of it may be reserved and some come free in this transaction.
 SELECT
     l.clinic_id,
     l.product,
     l.pool,
     l.lot,
     l.expires_on,
-    l.on_hand - l.reserved AS free
+    -- Where bookings are short of the product what comes free is theirs: newcomers find nothing.
+    l.on_hand - l.reserved - CASE WHEN s.short THEN l.on_hand ELSE 0 END AS free
 FROM unnest($1::text[], $2::text[]) AS n (clinic_id, product)
 INNER JOIN stock_lots AS l ON n.clinic_id = l.clinic_id AND n.product = l.product
-WHERE
-    l.on_hand > 0 AND l.expires_on >= current_date - 1
-    AND NOT EXISTS (
-        SELECT s.booking_ref
-        FROM dose_shortages AS s
-        WHERE s.clinic_id = n.clinic_id AND s.product = n.product
-    );
+CROSS JOIN
+    LATERAL ( -- noqa: ST05
+        SELECT count(*) > 0 AS short
+        FROM dose_shortages AS d
+        WHERE d.clinic_id = n.clinic_id AND d.product = n.product
+    ) AS s
+WHERE l.on_hand > 0 AND l.expires_on >= current_date - 1;
 
 -- claims_of --
 SELECT
     d.clinic_id,
+    d.booking_ref,
     d.product,
     d.pool,
     d.lot,
@@ -32,12 +33,9 @@ INNER JOIN dose_claims AS d ON n.clinic_id = d.clinic_id AND n.booking_ref = d.b
 -- claim --
 -- Doses were allotted in code, under the clinics' locks; the lots' CHECKs have the last word.
 WITH claimed AS (
-    INSERT INTO dose_claims (clinic_id, booking_ref, revision, product, pool, lot, doses, asked_pool)
+    INSERT INTO dose_claims (clinic_id, booking_ref, product, pool, lot, doses, asked_pool)
     SELECT *
-    FROM
-        unnest(
-            $1::text[], $2::text[], $3::integer[], $4::text[], $5::text[], $6::text[], $7::integer[], $8::text[]
-        )
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::integer[], $7::text[])
     RETURNING clinic_id, booking_ref, product, pool, lot, doses
 ),
 

@@ -23,6 +23,13 @@ SELECT
 FROM unnest($1::text[], $2::text[]) AS n (app_id, patient_id)
 INNER JOIN patient_claims AS c ON n.app_id = c.app_id AND n.patient_id = c.patient_id;
 
+-- moved --
+UPDATE patient_claims AS p
+SET day = (n.start_at AT TIME ZONE c.timezone)::date
+FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS n (clinic_id, booking_ref, start_at)
+INNER JOIN clinics AS c ON n.clinic_id = c.clinic_id
+WHERE p.clinic_id = n.clinic_id AND p.booking_ref = n.booking_ref;
+
 -- settle --
 -- What these bookings take of their patients' allowance once they are decided: nothing, unless the service lasts.
 WITH decided AS (

@@ -21,21 +21,20 @@ FROM stock_lots
 WHERE clinic_id = $1 AND product = $2;
 
 -- needs --
--- Everybody who has doses of this product or should have: the claims first, then those who are short.
+-- Everybody who has doses of this product or should have: the claims first, then those who are short. Whoever is to be
+-- moved needs them on the later of the two days.
 SELECT
     a.booking_ref,
     a.ticket,
     a.status,
-    a.start_at,
-    n.revision,
     n.doses,
     n.asked_pool,
     n.pool,
-    n.lot
+    n.lot,
+    greatest(a.start_at, r.start_at) AS start_at
 FROM (
     SELECT
         booking_ref,
-        revision,
         doses,
         asked_pool,
         pool,
@@ -45,7 +44,6 @@ FROM (
     UNION ALL
     SELECT
         booking_ref,
-        revision,
         doses,
         asked_pool,
         NULL AS pool,
@@ -53,7 +51,9 @@ FROM (
     FROM dose_shortages
     WHERE clinic_id = $1 AND product = $2
 ) AS n
-INNER JOIN appointments AS a ON a.clinic_id = $1 AND n.booking_ref = a.booking_ref;
+INNER JOIN appointments AS a ON a.clinic_id = $1 AND n.booking_ref = a.booking_ref
+LEFT JOIN reschedules AS r
+    ON a.clinic_id = r.clinic_id AND a.booking_ref = r.booking_ref AND a.moving_to = r.revision;
 
 -- save_lots --
 INSERT INTO stock_lots AS l (clinic_id, product, pool, lot, expires_on, on_hand, reserved, administered, wasted)
@@ -78,13 +78,11 @@ ON CONFLICT (clinic_id, product, pool, lot) DO UPDATE
 
 -- free_claims --
 DELETE FROM dose_claims AS d
-USING unnest($3::text[], $4::integer[]) AS n (booking_ref, revision)
-WHERE d.clinic_id = $1 AND d.product = $2 AND d.booking_ref = n.booking_ref AND d.revision = n.revision;
+WHERE d.clinic_id = $1 AND d.product = $2 AND d.booking_ref = any($3::text[]);
 
 -- end_shortages --
 DELETE FROM dose_shortages AS s
-USING unnest($3::text[], $4::integer[]) AS n (booking_ref, revision)
-WHERE s.clinic_id = $1 AND s.product = $2 AND s.booking_ref = n.booking_ref AND s.revision = n.revision;
+WHERE s.clinic_id = $1 AND s.product = $2 AND s.booking_ref = any($3::text[]);
 
 -- save_version --
 INSERT INTO clinic_stock AS s (clinic_id, product, version)
