@@ -20,6 +20,7 @@ from ingress.answers import POLL_SECONDS, CancelAnswer, json_answer
 from ingress.command import fence, hand_over, overloaded, require_producing
 from ingress.directory import Site
 from ingress.found import own_ref, read, unknown
+from ingress.limiting import RATE_LIMIT, require_rate
 from ingress.links import booking_links
 from ingress.operation import IDEMPOTENCY_KEY, REF, RETRY_AFTER, STRING, Answer, Operation, answering
 from ingress.parts import Parts
@@ -47,6 +48,7 @@ async def cancel(parts: Parts, request: Request) -> Response:
     site = parts.directory.clinic(clinic_id)
     if site is None:
         raise unknown()
+    rate = require_rate(parts, key.owner_id)
     if key.owner_kind == OwnerKind.APP:
         await _require_notice(parts, site, ref)
         whose = _Whose(key.owner_id, By.PATIENT, Reason.PATIENT)
@@ -75,7 +77,7 @@ async def cancel(parts: Parts, request: Request) -> Response:
     ref_of_key = parts.refs.derive(clinic_id, key.owner_id, idempotency)
     told = await parts.remembered.once(ref_of_key, sha256(b"cancel " + ref.encode()).digest(), produce)
     answer = CancelAnswer(booking_ref=ref, requested_at=told.requested_at, links=booking_links(ref))
-    return json_answer(answer, 202, {"Location": answer.links.self_, "Retry-After": str(POLL_SECONDS)})
+    return json_answer(answer, 202, {"Location": answer.links.self_, "Retry-After": str(POLL_SECONDS), **rate})
 
 
 class _Whose(NamedTuple):
@@ -133,8 +135,8 @@ CANCEL: Final = Operation(
             status=202,
             description="The cancel was accepted; read the booking to see it carried out.",
             body=CancelAnswer,
-            headers={"Location": STRING, "Retry-After": RETRY_AFTER},
-            always=("Location", "Retry-After"),
+            headers={"Location": STRING, "Retry-After": RETRY_AFTER, **RATE_LIMIT},
+            always=("Location", "Retry-After", *RATE_LIMIT),
         ),
     ),
     problems=(
@@ -143,6 +145,7 @@ CANCEL: Final = Operation(
         problems.NOTICE_PASSED,
         problems.WRONG_STATUS,
         problems.KEY_REUSED,
+        problems.RATE_LIMITED,
         problems.BUSY,
         problems.NOT_ACCEPTING,
         problems.OUTCOME_UNKNOWN,

@@ -20,6 +20,7 @@ from ingress.line import Lines
 from ingress.map_keeper import MapKeeper, boot_seconds
 from ingress.map_lease import MapLease
 from ingress.promises import Promises
+from ingress.rate_limit import Limits
 from ingress.reads import Reads
 from ingress.refusal import Refused
 from ingress.remembered import Remembered
@@ -58,6 +59,7 @@ class Parts:
     alternatives: Alternatives
     calendars: Calendars
     tail: Tail
+    rate_limits: Limits
     stopping: asyncio.Event
     """Set when the process is told to stop: streams end, waiting requests answer."""
 
@@ -130,6 +132,7 @@ async def wired(settings: Settings, refs: RefSecrets, stopping: asyncio.Event) -
             alternatives=Alternatives(reads, directory, lines),
             calendars=Calendars(reads, settings.slots_days_max),
             tail=Tail(settings),
+            rate_limits=Limits(settings.rate_app_per_second, settings.rate_patient_per_minute),
             stopping=stopping,
         )
     finally:

@@ -142,6 +142,7 @@ NOTHING_FREE: Final = ProblemType(
     "The clinic has no free time left",
     "Try another clinic; times come free when others cancel, so ask again later.",
 )
+RATE_LIMITED: Final = ProblemType("rate-limited", 429, "Too many requests of one caller", _AGAIN)
 BACKLOG: Final = ProblemType("backlog", 429, "More was accepted than could be processed yet", _AGAIN)
 BUSY: Final = ProblemType("busy", 503, "Too many requests at once", _AGAIN)
 NOT_ACCEPTING: Final = ProblemType("not-accepting", 503, "Nothing can be accepted right now", _AGAIN)

@@ -102,6 +102,12 @@ class Settings(BaseSettings):
         le=10_000_000,
         description="Idempotency keys an ingress remembers to tell a changed body (422).",
     )
+    rate_app_per_second: int = Field(
+        5_000, ge=1, le=1_000_000, description="Commands an app may send to one ingress, over ten seconds (429)."
+    )
+    rate_patient_per_minute: int = Field(
+        30, ge=1, le=1_000_000, description="Bookings an app may send for one patient to one ingress (429)."
+    )
     unheld_max: int = Field(
         20_000,
         ge=1,
