@@ -28,6 +28,7 @@ from ingress.history import HISTORY
 from ingress.lists import LIST
 from ingress.openapi import document
 from ingress.operation import answering
+from ingress.ops.page import OPS
 from ingress.overrides import DELETE_OVERRIDE, LIST_OVERRIDES, PUT_OVERRIDE
 from ingress.parts import Parts, wired
 from ingress.process import HEALTHZ, METRICS, PROBLEM, READYZ
@@ -123,6 +124,7 @@ def _resources() -> dict[str, Resource]:
     for operation in OPERATIONS:
         by_path.setdefault(operation.path, {})[operation.method] = operation.endpoint
     by_path["/openapi.json"] = {"GET": answering(openapi)}
+    by_path |= {path: {"GET": answering(handler)} for path, handler in OPS.items()}
     return {path: Resource(path, methods) for path, methods in by_path.items()}
 
 

@@ -18,6 +18,7 @@ from ingress.links import booking_links
 from ingress.parts import Parts
 from ingress.problems import ProblemType
 from ingress.refusal import Outcome, Refused
+from waiting_room.kafka import Headers
 from waiting_room.messages import Book, Cancel, Reschedule, encode
 from waiting_room.settings import Settings
 from waiting_room.telemetry import metrics
@@ -74,11 +75,13 @@ def require_producing(parts: Parts, partition: int, booking_ref: str) -> None:
         raise refused(refusal, booking_ref)
 
 
-async def hand_over(parts: Parts, partition: int, command: Book | Cancel | Reschedule, accept_by_ms: int) -> int:
+async def hand_over(
+    parts: Parts, partition: int, command: Book | Cancel | Reschedule, accept_by_ms: int, headers: Headers = ()
+) -> int:
     """Append the command; its offset. Raises Refused (503) with the outcome, none or unknown."""
     ref = command.booking_ref
     try:
-        return await parts.handover.append(partition, command.clinic_id, encode(command), accept_by_ms)
+        return await parts.handover.append(partition, command.clinic_id, encode(command), accept_by_ms, headers)
     except NotHandedOver as error:
         raise refused(admission.NOT_ACCEPTING, ref) from error
     except OutcomeUnknown as error:

@@ -13,9 +13,11 @@ COMMANDS = {
     "bench": "loadtest.bench.command:bench",
     "clinics": "loadtest.clinics.command:clinics",
     "kill-loop": "loadtest.chaos:kill_loop",
+    "observe": "loadtest.observe.command:observe",
     "receiver": "loadtest.receiver:receiver",
     "send": "loadtest.plan:send_plan",
     "simulate": "loadtest.simulate.command:simulate",
+    "world": "loadtest.world:world",
 }
 
 

@@ -41,5 +41,5 @@ async def _record(pool: Pool, keys: Sequence[Key]) -> int:
         await journal.write()
     metrics.SWEPT.labels("no_show").inc(len(absent))
     for booking in absent:
-        log.info("no_show", booking_ref=booking.booking_ref)
+        log.info("no_show", clinic_id=booking.clinic_id, booking_ref=booking.booking_ref)
     return len(absent)
