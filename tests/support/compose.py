@@ -23,7 +23,8 @@ ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((ROOT / "tests/schemas/compose-spec.json").read_text())
 HARDENED = {"read_only": True, "cap_drop": ["ALL"], "security_opt": ["no-new-privileges:true"], "user": "10001:10001"}
 ADDRESSES = {
-    "KAFKA_BOOTSTRAP", "POSTGRES_DSN", "INGRESS_HOST", "INGRESS_PORT", "METRICS_HOST", "METRICS_PORT", "OPS_METRICS_URLS",
+    "KAFKA_BOOTSTRAP", "POSTGRES_DSN", "INGRESS_HOST", "INGRESS_PORT", "METRICS_HOST", "METRICS_PORT",
+    "OPS_METRICS_URLS",
 }  # fmt: skip
 ADDRESSES |= {"WEBHOOK_ALLOW_NETWORKS", "REF_SECRET"}
 """What cannot be the same in a container; the rest must be."""

@@ -123,6 +123,9 @@ PUBLIC_EVENTS = frozenset(
         EventType.RESCHEDULE_REFUSED,
     }
 )
+OF_THE_WISH = frozenset({EventType.RESCHEDULED, EventType.RESCHEDULE_FAILED, EventType.RESCHEDULE_REFUSED})
+"""Events with the ``by`` and the ``reason`` of a wish for another time, not with the booking's own."""
+
 DECIDED = frozenset(Status) - {Status.PENDING}
 CHANGEABLE = frozenset({Status.PENDING, Status.CONFIRMED})
 """These may be cancelled or moved."""

@@ -18,21 +18,21 @@ from waiting_room.domain.booking_ref import clinic_of
 from waiting_room.domain.directory import AdapterKind
 from waiting_room.domain.limits import PENDING_MAX
 from waiting_room.domain.seats import Seat, Taken, allot
-from waiting_room.messages import Book, Cancel, Reschedule
+from waiting_room.messages import Book, Cancel, Closure, Reschedule
 from waiting_room.store import holds, moves
 from waiting_room.store.holds import Claim, Rules
 from waiting_room.store.journal import Booking, Journal
 from waiting_room.store.pool import Connection
 from waiting_room.topics import BOOKING_REQUESTS
+from workers.hold import closing, identity
 from workers.hold.doses import Doses
 from workers.hold.outcome import Outcome
 from workers.hold.patients import Patients
 from workers.hold.reach import Reach
-from workers.hold.read import Appended, Item, Marker
-from workers.hold.refs import Refs
+from workers.hold.read import Appended, Closing, Item, Marker
 from workers.hold.rescheduling import Rescheduling
 from workers.hold.stored import NextOffset, behind_the_last, save_offsets
-from workers.hold.wishes import Bookable, bookable, notice_passed
+from workers.hold.wishes import Bookable, bookable, booking_for, notice_passed
 
 
 class Deadlines(NamedTuple):
@@ -62,12 +62,13 @@ class Batch:
         self._taken = Taken()
         self._doses = Doses(conn)
         self._patients = Patients(conn, pending_max)
-        self._refs = Refs(conn)
+        self._pending_max = pending_max
         self._journal: Journal
         self._moves: Rescheduling
         self._reach = Reach()
         self._consumed: dict[int, int] = {}
-        self._forwarded: list[Cancel | Reschedule] = []
+        self._aliases: dict[str, str] = {}
+        self._forwarded: list[Cancel | Reschedule | Closure] = []
 
     async def work(
         self, items: Sequence[Item], *, unprocessable: bool = False, behind: Collection[tuple[int, str]] = ()
@@ -86,11 +87,23 @@ class Batch:
             (waiting if waits and not unprocessable else ready).append(item)
         outcome = await self._decide([item for item in ready if isinstance(item, Appended)], unprocessable)
         outcome.waiting = waiting
+        for item in ready:
+            if isinstance(item, Closing):
+                await self._close(item.closure, outcome)
         markers = [item.moved for item in ready if isinstance(item, Marker)]
         if markers:
             outcome.arrived = await moves.marker_read(self._conn, markers)
         await save_offsets(self._conn, ready, self._next_offset)
         return outcome
+
+    async def _close(self, closure: Closure, outcome: Outcome) -> None:
+        """In a journal of its own: what came before it in the batch is written."""
+        journal = closing.own_journal(self._journal)
+        own = Doses(self._conn), Patients(self._conn, self._pending_max)
+        moves = await Rescheduling.open(self._conn, journal, self._rules, self._deadlines.usual, [], *own)
+        closed = await closing.close(self._conn, moves, closure)
+        outcome.add(*closed.touched)
+        outcome.forwarded += [closure] if closed.left else []
 
     def _waits(self, item: Item) -> bool:
         """Whether it was read where its clinic moves to, before all was read where it comes from."""
@@ -102,12 +115,9 @@ class Batch:
         books = [item.command for item in items if isinstance(item.command, Book)]
         self._known = await self._journal.load({item.command_key for item in items})
         self._consumed = await holds.consumed(self._conn, BOOKING_REQUESTS, {item.partition for item in items})
-        elsewhere = await self._refs.claim(books)
-        await self._refs.follow(
-            item.command.booking_ref
-            for item in items
-            if not isinstance(item.command, Book) and item.command_key not in self._known
-        )
+        elsewhere = await identity.claim(self._conn, books)
+        unknown = [item.command for item in items if item.command_key not in self._known]
+        self._aliases = await identity.follow(self._conn, [each for each in unknown if not isinstance(each, Book)])
         plans = {
             command.booking_ref: Reason.UNPROCESSABLE
             if unprocessable
@@ -174,7 +184,7 @@ class Batch:
         return state.keeps_seat and claim.revision in (state.revision, state.moving_to)
 
     def _leads_elsewhere(self, command: Cancel | Reschedule) -> bool:
-        leads_to = self._refs.leads_to(command.booking_ref)
+        leads_to = self._aliases.get(command.booking_ref)
         if leads_to is not None:
             self._forwarded.append(
                 msgspec.structs.replace(command, booking_ref=leads_to, clinic_id=clinic_of(leads_to))
@@ -218,22 +228,8 @@ class Batch:
         if (booking := self._known.get(key)) is not None:
             self._repeated(booking, command, item)
             return
-        booking = self._known[key] = Booking(
-            clinic_id=command.clinic_id,
-            booking_ref=command.booking_ref,
-            app_id=command.app_id,
-            accepted_at=command.accepted_at,
-            body_hash=command.body_hash,
-            eta_p50=command.eta_p50,
-            eta_p90=command.eta_p90,
-        )
         plan = plans[command.booking_ref]
-        if plan is not Reason.UNPROCESSABLE:  # else what was asked for may be what cannot be stored
-            booking.provider_id = command.provider_id
-            booking.service_type = command.service_type
-            booking.start_at = command.start_at
-            booking.patient_id = command.patient.id
-            booking.patient = msgspec.json.encode(command.patient).decode()
+        booking = self._known[key] = booking_for(command, storable=plan is not Reason.UNPROCESSABLE)
         if isinstance(plan, Bookable):
             plan = self._patients.allow(command, plan, self._rules[command.clinic_id])
         seat = self._allot(key, plan)

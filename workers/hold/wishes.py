@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+import msgspec
+
 from waiting_room.domain.appointment import By, Reason
 from waiting_room.domain.candidates import Spans, candidates, spans_of, why_not_now
 from waiting_room.domain.directory import ClinicStatus, Provider, ServiceType
 from waiting_room.domain.schedule import busy_for, offers
 from waiting_room.domain.seats import Candidate
 from waiting_room.domain.visits import too_late_to_cancel
-from waiting_room.messages import Moment, TimeRange
+from waiting_room.messages import Book, Moment, TimeRange
 from waiting_room.store.holds import Rules
 from waiting_room.store.journal import Booking
 
@@ -107,3 +109,25 @@ def notice_passed(booking: Booking, rules: Rules, by: By, asked_at: datetime) ->
         notice=rules.cancel_notice(booking.service_type),
         asked_at=asked_at,
     )
+
+
+def booking_for(command: Book, *, storable: bool) -> Booking:
+    """The booking that the command asks for, without an event yet. Where it is not ``storable`` what was asked for is
+    left out: it may be what cannot be stored.
+    """
+    booking = Booking(
+        clinic_id=command.clinic_id,
+        booking_ref=command.booking_ref,
+        app_id=command.app_id,
+        accepted_at=command.accepted_at,
+        body_hash=command.body_hash,
+        eta_p50=command.eta_p50,
+        eta_p90=command.eta_p90,
+    )
+    if storable:
+        booking.provider_id = command.provider_id
+        booking.service_type = command.service_type
+        booking.start_at = command.start_at
+        booking.patient_id = command.patient.id
+        booking.patient = msgspec.json.encode(command.patient).decode()
+    return booking
