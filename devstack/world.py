@@ -16,6 +16,7 @@ from waiting_room.domain.booking_ref import clinic_id_of_number
 BUSINESS = "demo-health"
 APP = "demo-app"
 SERVICES = {"consultation": 30, "vaccination": 15}
+VACCINE = "vaccine"
 OPENING = [{"weekday": day, "opens": "07:00", "closes": "19:00", "slot_minutes": 15} for day in range(1, 8)]
 TIMEZONE = "Europe/Berlin"
 HIDDEN_DECLARED = 64
@@ -50,6 +51,8 @@ class Shape:
     webhooks: bool = True
     all_events: bool = False
     """Whether webhook endpoints ask for every event, so that a gap in a booking's numbers is seen."""
+    stocked: bool = False
+    """Vaccinations take a dose, of stock that somebody has to enter."""
     wait_ceiling_seconds: int | None = None
     """Of every clinic; None is the product's own half hour."""
     seed: int = 1
@@ -126,9 +129,8 @@ def build(shape: Shape, clinics_url: str, receiver_url: str) -> World:
             {
                 "business_id": BUSINESS,
                 "name": "Demo Health",
-                "service_types": [
-                    {"service_type": name, "duration_minutes": minutes} for name, minutes in sorted(SERVICES.items())
-                ],
+                "products": [{"product": VACCINE, "name": "Vaccine"}],
+                "service_types": [_service(name, shape) for name in sorted(SERVICES)],
                 "clinics": entries,
             }
         ],
@@ -140,6 +142,11 @@ def build(shape: Shape, clinics_url: str, receiver_url: str) -> World:
         msgspec.json.encode(hook_secrets),
         listed,
     )
+
+
+def _service(name: str, shape: Shape) -> dict[str, Any]:
+    takes = [{"product": VACCINE}] if shape.stocked and name == "vaccination" else []
+    return {"service_type": name, "duration_minutes": SERVICES[name], "consumes": takes}
 
 
 def _kind(number: int, shape: Shape) -> str:

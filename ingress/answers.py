@@ -30,6 +30,7 @@ class RescheduleState(msgspec.Struct, frozen=True, kw_only=True):
     provider_id: str | None
     start_at: datetime | None
     end_at: datetime | None
+    by: By
     reason: Reason | UnsetType = UNSET
     next_step: str | UnsetType = UNSET
 
@@ -116,6 +117,11 @@ NEXT_STEP: Final[Mapping[Reason, str]] = {
     Reason.PROVIDER: "The provider cannot take this appointment. Choose another time or provider.",
     Reason.SLOT_TAKEN: "Somebody else has this time. Choose another one, or send a range to get the first that fits.",
     Reason.NO_FREE_SLOT: "Nothing is free in that range. Ask for another range, provider or clinic.",
+    Reason.OUT_OF_STOCK: "What it needs has run out there. Choose another clinic, or ask this one when it has more.",
+    Reason.TOO_MANY_PENDING: "This patient waits for too many clinics. Book again once one has decided, or cancel one.",
+    Reason.ALREADY_BOOKED: "This patient has such an appointment already. Cancel it first, or keep it.",
+    Reason.TOO_SOON: "It is too soon after the patient's last one. Choose a later day.",
+    Reason.NOTICE_PASSED: "It is too late to change this appointment here. Call the clinic.",
     Reason.NOT_BOOKABLE: "This cannot be booked there. Choose another time, service or provider.",
     Reason.OUTSIDE_HOURS: "No appointment starts then. Choose one of the provider's free slots.",
     Reason.TOO_SHORT_NOTICE: "It is too late to book this time. Choose a later one, or call the clinic.",
@@ -175,6 +181,7 @@ def _reschedule(wish: WishRow) -> RescheduleState:
         provider_id=wish.provider_id,
         start_at=wish.start_at,
         end_at=wish.end_at,
+        by=wish.by,
         reason=wish.reason or UNSET,
         next_step=NEXT_STEP[wish.reason] if wish.reason else UNSET,
     )

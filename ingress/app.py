@@ -21,6 +21,7 @@ from ingress.book import BOOK
 from ingress.busy import DELETE_ONE_BUSY, LIST_BUSY, PUT_BUSY, PUT_ICS, PUT_ONE_BUSY
 from ingress.cancel import CANCEL
 from ingress.clinics import GET_CLINIC, LIST_CLINICS, LIST_PROVIDERS
+from ingress.closures import CLOSE
 from ingress.event_types import EVENT_TYPES
 from ingress.events import EVENTS
 from ingress.feed import MAKE_FEED, READ_FEED, WITHDRAW_FEED
@@ -36,6 +37,8 @@ from ingress.process import HEALTHZ, METRICS, PROBLEM, READYZ
 from ingress.reschedule import RESCHEDULE
 from ingress.resource import Resource, not_found
 from ingress.slots import BUSINESS_SLOTS, CLINIC_SLOTS, PROVIDER_SLOTS
+from ingress.stock import COUNT_STOCK, GET_STOCK, MOVE_STOCK, STOCK_REPORT
+from ingress.visits import ARRIVAL, COMPLETION, NO_SHOW
 from ingress.webhook_changes import ENDPOINT_CHANGES
 from ingress.webhook_deliveries import DELIVERIES
 from ingress.webhook_endpoints import ENDPOINTS
@@ -53,8 +56,12 @@ OPERATIONS: Final = (
     RESCHEDULE,
     EVENTS,
     HISTORY,
+    ARRIVAL,
+    COMPLETION,
+    NO_SHOW,
     LIST_CLINICS,
     GET_CLINIC,
+    CLOSE,
     LIST_PROVIDERS,
     PROVIDER_SLOTS,
     CLINIC_SLOTS,
@@ -72,6 +79,10 @@ OPERATIONS: Final = (
     MAKE_FEED,
     WITHDRAW_FEED,
     READ_FEED,
+    STOCK_REPORT,
+    GET_STOCK,
+    COUNT_STOCK,
+    MOVE_STOCK,
     *ENDPOINTS,
     *ENDPOINT_CHANGES,
     *DELIVERIES,

@@ -112,6 +112,7 @@ _BOOKINGS: Final[Mapping[str, str]] = {
     "booking.confirmed": "The clinic has confirmed.",
     "booking.rejected": "The booking cannot be; `reason` says why.",
     "booking.cancelled": "The booking was cancelled; `reason` says by whose wish.",
+    "booking.cancel_refused": "The clinic's notice had passed; the booking stays as it was.",
     "booking.rescheduled": "The booking has another time or provider, and a new revision.",
     "booking.reschedule_failed": "The clinic would not have the other time; the booking stays as it was.",
     "booking.reschedule_refused": "The other time was not free; the booking stays as it was.",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from waiting_room.audit.facts import ClinicFacts, Kept, Row
 from waiting_room.audit.offences import Kind, Offence
-from waiting_room.domain.appointment import ClinicState, Status
+from waiting_room.domain.appointment import HONOURED, ClinicState, Status
 from waiting_room.domain.directory import AdapterKind
 
 
@@ -40,7 +40,7 @@ def _why_unwanted(facts: ClinicFacts, ref: str) -> str | None:
         return None if facts.log.waits(ref) and not facts.settled else "is nobody's booking"
     state = row.state
     under_way = state.status is Status.PENDING or state.clinic_state is not ClinicState.NONE
-    if state.status is Status.CONFIRMED or (under_way and not facts.settled):
+    if state.status in HONOURED or (under_way and not facts.settled):
         return None
     return f"is {state.status}, clinic {state.clinic_state}"
 
@@ -48,7 +48,8 @@ def _why_unwanted(facts: ClinicFacts, ref: str) -> str | None:
 def _confirmed(facts: ClinicFacts, row: Row, there: list[Kept]) -> Iterator[Offence]:
     ref = row.booking_ref
     if not there:
-        being_cancelled = ref in facts.log.cancelled and not facts.settled  # and withdrawn since the snapshot
+        cancelled = ref in facts.log.cancelled or facts.log.closed
+        being_cancelled = cancelled and not facts.settled  # and withdrawn since the snapshot
         if not being_cancelled:
             yield Offence(Kind.CLINIC_MISSES, facts.clinic_id, ref, "is confirmed, and the clinic does not have it")
         return

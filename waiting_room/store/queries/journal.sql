@@ -102,12 +102,15 @@ SELECT
     a.next_attempt_at,
     a.attempts,
     a.clinic_booking_id,
+    a.doses,
     a.moving_to,
     r.provider_id AS wish_provider_id,
     r.seat AS wish_seat,
     r.start_at AS wish_start_at,
     r.end_at AS wish_end_at,
-    r.move_until AS wish_move_until
+    r.move_until AS wish_move_until,
+    r."by" AS wish_by,
+    r.must_move AS wish_must_move
 FROM unnest($1::text[], $2::text[]) AS n (clinic_id, booking_ref)
 INNER JOIN appointments AS a ON n.clinic_id = a.clinic_id AND n.booking_ref = a.booking_ref
 LEFT JOIN reschedules AS r
