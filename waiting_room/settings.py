@@ -14,6 +14,8 @@ from typing import Literal, NoReturn
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from waiting_room.domain.limits import PENDING_MAX
+
 PREFIX = "WAITING_ROOM_"
 
 
@@ -104,6 +106,12 @@ class Settings(BaseSettings):
         le=10_000_000,
         description="Idempotency keys an ingress remembers to tell a changed body (422).",
     )
+    rate_app_per_second: int = Field(
+        5_000, ge=1, le=1_000_000, description="Commands an app may send to one ingress, over ten seconds (429)."
+    )
+    rate_patient_per_minute: int = Field(
+        30, ge=1, le=1_000_000, description="Bookings an app may send for one patient to one ingress (429)."
+    )
     unheld_max: int = Field(
         20_000,
         ge=1,
@@ -129,6 +137,12 @@ class Settings(BaseSettings):
         ge=1,
         le=604_800,
         description="The same for a booking whose clinic was down meanwhile; never later than its start.",
+    )
+    patient_pending_max: int = Field(
+        PENDING_MAX,
+        ge=1,
+        le=1_000,
+        description="Pending bookings a patient of an app may have at once, at all clinics together.",
     )
     confirm_wait_target_seconds: float = Field(
         60.0,
