@@ -21,6 +21,7 @@ from ingress.book import BOOK
 from ingress.busy import DELETE_ONE_BUSY, LIST_BUSY, PUT_BUSY, PUT_ICS, PUT_ONE_BUSY
 from ingress.cancel import CANCEL
 from ingress.clinics import GET_CLINIC, LIST_CLINICS, LIST_PROVIDERS
+from ingress.closures import CLOSE
 from ingress.events import EVENTS
 from ingress.feed import MAKE_FEED, READ_FEED, WITHDRAW_FEED
 from ingress.get import GET
@@ -51,6 +52,7 @@ OPERATIONS: Final = (
     HISTORY,
     LIST_CLINICS,
     GET_CLINIC,
+    CLOSE,
     LIST_PROVIDERS,
     PROVIDER_SLOTS,
     CLINIC_SLOTS,

@@ -20,7 +20,7 @@ from aiokafka.errors import KafkaError
 
 from waiting_room.dead_letters import put_aside
 from waiting_room.kafka import Headers, Producer, group_consumer
-from waiting_room.messages import Cancel, ClinicPulse, Confirmation, Reschedule, Unreadable, encode
+from waiting_room.messages import Cancel, ClinicPulse, Closure, Confirmation, Reschedule, Unreadable, encode
 from waiting_room.settings import Settings
 from waiting_room.store import holds
 from waiting_room.store.journal import Booking
@@ -201,7 +201,9 @@ class HoldWorker:
                 log.warning("ringing_again", error=type(error).__name__)
                 await asyncio.sleep(0.5)
 
-    async def _forwarded(self, cancels: Sequence[Cancel | Reschedule]) -> list[tuple[str, int, str, bytes, Headers]]:
+    async def _forwarded(
+        self, cancels: Sequence[Cancel | Reschedule | Closure]
+    ) -> list[tuple[str, int, str, bytes, Headers]]:
         """Cancels for where their bookings are; already accepted, so no longer bound to their time."""
         async with self._pool.acquire() as conn:
             rules = await holds.load_rules(conn, {cancel.clinic_id for cancel in cancels})
