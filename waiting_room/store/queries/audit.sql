@@ -25,7 +25,7 @@ ORDER BY k.clinic_id;
 SELECT
     clinic_id,
     provider_id,
-    capacity
+    greatest(capacity, capacity_before) AS capacity
 FROM providers;
 
 -- consumed --

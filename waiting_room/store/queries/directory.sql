@@ -299,13 +299,17 @@ FROM locked
 WHERE c.clinic_id = locked.clinic_id;
 
 -- claims_beyond_capacity --
--- With the counter rows locked: seats that are claimed from now on and that the provider no longer has.
+-- With the counter rows locked: seats that are claimed from now on and that the provider no longer has, but for those
+-- that its clinic itself took away.
 SELECT
     p.provider_id,
     p.capacity,
     max(s.seat) + 1 AS seats_claimed
 FROM providers AS p
-INNER JOIN seat_claims AS s ON p.clinic_id = s.clinic_id AND p.provider_id = s.provider_id AND p.capacity <= s.seat
+INNER JOIN seat_claims AS s
+    ON
+        p.clinic_id = s.clinic_id AND p.provider_id = s.provider_id
+        AND greatest(p.capacity, p.capacity_before) <= s.seat
 WHERE p.clinic_id = any($1::text[]) AND upper(s.during) > clock_timestamp()
 GROUP BY p.provider_id, p.capacity
 ORDER BY p.provider_id;
