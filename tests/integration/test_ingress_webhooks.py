@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -70,7 +70,8 @@ async def until_received(endpoint: Endpoint, kind: str, count: int = 1) -> None:
 async def test_the_life_of_an_endpoint(stage: Stage, base: str) -> None:
     endpoint = Endpoint("by api")
     settings = webhooks_settings(stage.database, stage.kafka)
-    async with listening(endpoint), clinic_of(stage, base) as clinic, running(Role.WEBHOOKS, settings):
+    began = datetime.now(UTC)
+    async with listening(endpoint), clinic_of(stage, base) as clinic, AsyncExitStack() as running_later:
         made = await create(clinic, "life", url=endpoint.url, events=["booking.confirmed", "booking.cancelled"])
         assert made.status == 201
         secret, told = made.body["secret"], made.body["endpoint"]
@@ -79,7 +80,8 @@ async def test_the_life_of_an_endpoint(stage: Stage, base: str) -> None:
         assert (await create(clinic, "life", url=endpoint.url, events=told["events"])).body["secret"] == secret
         assert (await create(clinic, "life", url=endpoint.url)).status == 422
 
-        endpoint.secret = secret  # until it knew it, it took nothing
+        endpoint.secret = secret  # it takes nothing before, and few attempts are made in a test
+        await running_later.enter_async_context(running(Role.WEBHOOKS, settings))
         await until_state(clinic, told["endpoint_id"], "active")
         assert secret not in str((await clinic.get(address)).body)
 
@@ -107,16 +109,15 @@ async def test_the_life_of_an_endpoint(stage: Stage, base: str) -> None:
 
         off = await clinic.call("POST", f"{address}/disable")
         assert (off.body["state"], off.body["disabled_reason"]) == ("disabled", "owner")
-        since = datetime.now(UTC) - timedelta(minutes=1)
         await publish(stage.kafka, event(3, EventType.CANCELLED), database=stage.database)
         for refused in ("test", "replay"):
-            body = {"since": since.isoformat()}
+            body = {"since": began.isoformat()}
             answer = await clinic.call("POST", f"{address}/{refused}", json=body)
             assert (answer.status, answer.body["type"]) == (409, "/problems/endpoint-disabled")
         on = await clinic.call("POST", f"{address}/enable")
         assert (on.body["state"], on.body["disabled_reason"]) == ("active", None)
         assert on.body["told_from"] > told["told_from"]
-        missed = await clinic.call("POST", f"{address}/replay", json={"since": since.isoformat()})
+        missed = await clinic.call("POST", f"{address}/replay", json={"since": began.isoformat()})
         assert (missed.status, missed.body) == (202, {"replayed": 2, "next_since": None})
         await until_received(endpoint, "booking.cancelled")
         test = await clinic.call("POST", f"{address}/test")
