@@ -13,6 +13,7 @@ from waiting_room.cli.migrate import migrate
 from waiting_room.cli.secrets import secrets
 from waiting_room.cli.stock import stock
 from waiting_room.cli.topics import topics
+from waiting_room.cli.webhooks import app as webhooks
 
 app = typer.Typer(
     help="Set up, look after and audit a Waiting Room.",
@@ -29,3 +30,4 @@ app.command()(stock)
 app.add_typer(directory, name="directory")
 app.add_typer(keys, name="keys")
 app.add_typer(dlq, name="dlq")
+app.add_typer(webhooks, name="webhooks")

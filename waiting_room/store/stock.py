@@ -79,8 +79,9 @@ class OpenStock:
         return sum(need.served_from is None for need in self.take.needs)
 
     async def write(self, entered_by: str | None) -> list[str]:
-        """Settle and store; the refs of bookings that are short now, in order. ``entered_by``: a key's id; without one
-        nobody has entered anything and the version stays.
+        """Settle and store; the refs of bookings that are short from now on, in order.
+
+        ``entered_by``: a key's id; without one nobody has entered anything and the version stays.
         """
         changed = self.take.settle()
         touched = [need.booking_ref for need in (*self.take.released, *changed)]
