@@ -1,5 +1,5 @@
-"""Fifty clients at twenty hot providers: bookings, cancels, moves, closures, recounts and expiries, while hold is killed
-again and again. Whether any promise about seats and stock broke.
+"""Fifty clients at twenty hot providers: bookings, cancels, moves, closures, recounts and expiries; hold is killed
+again and again meanwhile. Whether any promise about seats and stock broke.
 """
 
 from __future__ import annotations
