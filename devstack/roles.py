@@ -34,10 +34,11 @@ class Secrets:
 
     ref_secret: str
     role_password: str
+    master_key: str
 
     @classmethod
     def generate(cls) -> Secrets:
-        return cls(secrets.token_urlsafe(32), secrets.token_urlsafe(24))
+        return cls(secrets.token_urlsafe(32), secrets.token_urlsafe(24), secrets.token_urlsafe(32))
 
 
 def dsn_of(owner_dsn: str, role: str, password: str) -> str:
@@ -73,6 +74,7 @@ def ingress(
             **env,
             "WAITING_ROOM_INGRESS_PORT": str(port),
             "WAITING_ROOM_REF_SECRET": keys.ref_secret,
+            "WAITING_ROOM_MASTER_KEY": keys.master_key,
             "WAITING_ROOM_OPS_METRICS_URLS": ",".join(metrics_urls),
             "WAITING_ROOM_POSTGRES_DSN": dsn_of(owner_dsn, "ingress", keys.role_password),
         },
@@ -87,11 +89,13 @@ def worker(
     """(process, metrics URL) of ``python -m workers ROLE``."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
+    own = {"WAITING_ROOM_MASTER_KEY": keys.master_key} if role == "webhooks" else {}
     return _program(
         name or role,
         ["-m", "workers", role],
         {
             **env,
+            **own,
             "WAITING_ROOM_METRICS_PORT": str(port),
             "WAITING_ROOM_POSTGRES_DSN": dsn_of(owner_dsn, role, keys.role_password),
         },

@@ -26,6 +26,7 @@ from devstack.warm import warm_partitions
 from devstack.world import APP, Shape, World, build
 from waiting_room import onboarding, topics_admin
 from waiting_room.access import SCOPES_OF, OwnerKind
+from waiting_room.envelope import envelope_of
 from waiting_room.kafka import Producer
 from waiting_room.republish import republish
 from waiting_room.settings import Settings
@@ -75,7 +76,7 @@ class Stack:
             "metrics_urls": metrics_urls,
             "clinics": self.world.clinics,
             "clinics_url": self.clinics_url,
-            "receiver_url": _url(self._receiver_port),
+            "receiver_url": self.receiver_url,
             "pid": os.getpid(),
         }
 
@@ -112,6 +113,7 @@ class Stack:
             kafka_bootstrap=self.kafka_address,
             kafka_clinic_partitions=self.shape.partitions,
             postgres_dsn=SecretStr(self.owner_dsn),
+            master_key=SecretStr(self.secrets.master_key),
             **overrides,
         )
 
@@ -175,7 +177,7 @@ class Stack:
         try:
             file = onboarding.read(self.world.onboarding)
             async with connection.transaction():
-                await directory.import_file(connection, file, self.shape.partitions)
+                await directory.import_file(connection, file, self.shape.partitions, envelope_of(settings))
                 owners = [(OwnerKind.APP, APP), (OwnerKind.OPERATOR, "demo")]
                 owners += [(OwnerKind.CLINIC, clinic["id"]) for clinic in self.world.clinics]
                 made = await access_keys.create_keys(
@@ -209,15 +211,20 @@ class Stack:
         options = ["--spec", str(spec), "--seed", str(self.shape.seed), "--record", str(data / "clinics.record")]
         return roles.simulator("clinics", self._clinics_port, options, self.logs)
 
-    async def _start_programs(self) -> dict[str, str]:
-        data = self.folder / "data"
-        hooks = data / "webhook-secrets.json"
+    @property
+    def receiver_url(self) -> str:
+        """Where the simulated webhook endpoints are, or will be."""
+        return _url(self._receiver_port)
+
+    def webhook_receiver(self) -> Process:
+        """The simulated webhook endpoints of this stack's world, not started. Call ``start_servers`` before."""
+        hooks = self.folder / "data" / "webhook-secrets.json"
         hooks.write_bytes(self.world.webhook_secrets)
         hooks.chmod(0o600)
-        simulated = [
-            self.clinic_simulator(),
-            roles.simulator("receiver", self._receiver_port, ["--secrets", str(hooks)], self.logs),
-        ]
+        return roles.simulator("receiver", self._receiver_port, ["--secrets", str(hooks)], self.logs)
+
+    async def _start_programs(self) -> dict[str, str]:
+        simulated = [self.clinic_simulator(), self.webhook_receiver()]
         env = self.env()
         metrics_urls: dict[str, str] = {}
         workers = []

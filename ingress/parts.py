@@ -21,6 +21,7 @@ from ingress.map_keeper import MapKeeper, boot_seconds
 from ingress.map_lease import MapLease
 from ingress.ops.watch import OpsWatch, urls_of
 from ingress.promises import Promises
+from ingress.rate_limit import Limits
 from ingress.reads import Reads
 from ingress.refusal import Refused
 from ingress.remembered import Remembered
@@ -30,6 +31,7 @@ from ingress.writes import Writes
 from waiting_room import collector
 from waiting_room.domain.booking_ref import RefSecrets
 from waiting_room.domain.map_reports import lease_seconds
+from waiting_room.envelope import Envelope, envelope_of
 from waiting_room.kafka import Follower, OnRecord
 from waiting_room.messages import AccessKey, MapReport, PulseRecord, Reader, Unreadable
 from waiting_room.settings import Settings
@@ -62,8 +64,11 @@ class Parts:
     alternatives: Alternatives
     calendars: Calendars
     tail: Tail
+    rate_limits: Limits
     loop_lag: LoopLag
     ops: OpsWatch
+    envelope: Envelope | None
+    """Seals webhook secrets; None where there is no master key, and then there are no new ones."""
     stopping: asyncio.Event
     """Set when the process is told to stop: streams end, waiting requests answer."""
 
@@ -148,8 +153,10 @@ async def wired(settings: Settings, refs: RefSecrets, stopping: asyncio.Event) -
             alternatives=Alternatives(reads, directory, lines),
             calendars=Calendars(reads, settings.slots_days_max),
             tail=Tail(settings),
+            rate_limits=Limits(settings.rate_app_per_second, settings.rate_patient_per_minute),
             loop_lag=LoopLag(),
             ops=OpsWatch(urls_of(settings.ops_metrics_urls)),
+            envelope=envelope_of(settings) if settings.master_key else None,
             stopping=stopping,
         )
     finally:

@@ -8,16 +8,18 @@ from __future__ import annotations
 import os
 import socket
 from functools import cache
-from ipaddress import ip_network
-from typing import Literal, NoReturn
+from typing import Literal, NoReturn, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from waiting_room.domain.limits import PENDING_MAX
+from waiting_room.webhook_settings import WebhookSettings
+
 PREFIX = "WAITING_ROOM_"
 
 
-class Settings(BaseSettings):
+class _Core(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     # Kafka
@@ -104,6 +106,12 @@ class Settings(BaseSettings):
         le=10_000_000,
         description="Idempotency keys an ingress remembers to tell a changed body (422).",
     )
+    rate_app_per_second: int = Field(
+        5_000, ge=1, le=1_000_000, description="Commands an app may send to one ingress, over ten seconds (429)."
+    )
+    rate_patient_per_minute: int = Field(
+        30, ge=1, le=1_000_000, description="Bookings an app may send for one patient to one ingress (429)."
+    )
     unheld_max: int = Field(
         20_000,
         ge=1,
@@ -129,6 +137,12 @@ class Settings(BaseSettings):
         ge=1,
         le=604_800,
         description="The same for a booking whose clinic was down meanwhile; never later than its start.",
+    )
+    patient_pending_max: int = Field(
+        PENDING_MAX,
+        ge=1,
+        le=1_000,
+        description="Pending bookings a patient of an app may have at once, at all clinics together.",
     )
     confirm_wait_target_seconds: float = Field(
         60.0,
@@ -168,24 +182,6 @@ class Settings(BaseSettings):
     )
     shutdown_seconds: float = Field(
         15.0, gt=0, le=600, description="Time a worker takes to finish or hand back on SIGTERM."
-    )
-    webhook_timeout_seconds: float = Field(15.0, gt=0, le=60, description="Deadline of one webhook delivery.")
-    webhook_allow_networks: str = Field(
-        "",
-        description="Networks (CIDR, comma separated) webhooks may reach although private; for development.",
-    )
-    webhook_retry_seconds: str = Field(
-        "5,300,1800,7200,18000,36000,36000",
-        description="Pauses between the attempts of a webhook delivery, comma separated; after the last it failed.",
-    )
-    webhook_in_flight_max: int = Field(
-        500, ge=1, le=10_000, description="Webhook deliveries one worker may have in flight."
-    )
-    webhook_endpoint_in_flight_max: int = Field(
-        8,
-        ge=1,
-        le=1_000,
-        description="Of these, how many to one endpoint; one at a time while it fails.",
     )
     sweep_every_seconds: float = Field(1.0, gt=0, le=60, description="Pause between two rounds of sweep.")
     sweep_ring_after_seconds: float = Field(
@@ -236,23 +232,8 @@ class Settings(BaseSettings):
             raise ValueError("each must have 32 to 64 characters")
         return secrets
 
-    @field_validator("webhook_retry_seconds")
-    @classmethod
-    def _pauses(cls, text: str) -> str:
-        seconds = [float(part) for part in text.split(",")]
-        if not all(0 <= each <= 7 * 86_400 for each in seconds):
-            raise ValueError("each pause is 0 seconds to 7 days")
-        return text
-
-    @field_validator("webhook_allow_networks")
-    @classmethod
-    def _networks(cls, text: str) -> str:
-        for part in filter(None, text.split(",")):
-            ip_network(part.strip())
-        return text
-
     @model_validator(mode="after")
-    def _consistent(self) -> Settings:
+    def _consistent(self) -> Self:
         if self.clinic_lease_seconds <= self.clinic_call_seconds:
             raise ValueError("clinic_lease_seconds must be more than clinic_call_seconds")
         if self.confirm_workers_min > self.confirm_workers_max:
@@ -268,6 +249,10 @@ class Settings(BaseSettings):
         if self.kafka_min_insync_replicas > self.kafka_replication_factor:
             raise ValueError("kafka_min_insync_replicas must not be more than kafka_replication_factor")
         return self
+
+
+class Settings(WebhookSettings, _Core):
+    """All of them."""
 
 
 class BadSettings(SystemExit):

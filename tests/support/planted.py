@@ -61,6 +61,7 @@ PLANTS: list[Plant] = [
         "builtin",
         "UPDATE appointment_events SET event = 'booking.withdrawn', record = jsonb_set(record, '{{event}}', "
         "'\"booking.withdrawn\"') WHERE booking_ref = {builtin} AND event = 'booking.held'",
+        Kind.WEBHOOK_MISNUMBERED,
         Kind.HISTORY,
     ),
     by_sql(
@@ -74,6 +75,7 @@ PLANTS: list[Plant] = [
         "an event's record is another event's",
         "builtin",
         "UPDATE appointment_events SET event = 'booking.held' WHERE booking_ref = {builtin} AND seq = 1",
+        Kind.WEBHOOK_MISNUMBERED,
         Kind.HISTORY,
         Kind.SEQUENCE,
     ),
@@ -97,6 +99,7 @@ PLANTS: list[Plant] = [
         "WHERE booking_ref = {builtin} AND event = 'booking.held'; "
         "UPDATE clinic_counters SET last_seq = 100 WHERE clinic_id = '0003'; "
         "UPDATE relay_cursors SET published_seq = 100 WHERE clinic_id = '0003'",
+        Kind.WEBHOOK_MISNUMBERED,
         Kind.SEQUENCE,
         Kind.HISTORY,
     ),
@@ -177,6 +180,65 @@ PLANTS: list[Plant] = [
         "UPDATE providers SET capacity = 1 WHERE provider_id = '0001-1'",
         Kind.SEAT_UNKNOWN,
     ),
+    by_sql("a lot has another figure than its movements", None, "UPDATE stock_lots SET wasted = 1", Kind.STOCK_LEDGER),
+    by_sql(
+        "a movement has no lot",
+        None,
+        "INSERT INTO stock_movements (clinic_id, product, pool, lot, kind, on_hand) "
+        "VALUES ('0003', 'flu', 'general', 'x', 'received', 1)",
+        Kind.STOCK_LEDGER,
+    ),
+    by_sql(
+        "more is reserved than is there",
+        None,
+        "ALTER TABLE stock_lots DROP CONSTRAINT stock_lots_not_oversold; UPDATE stock_lots SET on_hand = 0; "
+        "INSERT INTO stock_movements (clinic_id, product, pool, lot, kind, on_hand) "
+        "VALUES ('0004', 'flu', 'general', 'a', 'recounted', -1)",
+        Kind.STOCK_LEDGER,
+    ),
+    by_sql(
+        "a dose was freed too early",
+        "dosed",
+        "DELETE FROM dose_claims WHERE booking_ref = {dosed}",
+        Kind.DOSE_MISSING,
+        Kind.STOCK_LEDGER,
+    ),
+    by_sql("nobody knows who is short", "short", "DELETE FROM dose_shortages", Kind.DOSE_MISSING),
+    by_sql(
+        "a dose was not freed",
+        "freed",
+        "INSERT INTO dose_claims SELECT clinic_id, {freed}, product, pool, lot, 1, pool FROM stock_lots",
+        Kind.DOSE_KEPT,
+        Kind.STOCK_LEDGER,
+    ),
+    by_sql(
+        "one who is not to come is still short",
+        "absent",
+        "UPDATE dose_shortages SET booking_ref = {absent}",
+        Kind.DOSE_KEPT,
+        Kind.DOSE_MISSING,
+    ),
+    by_sql(
+        "nobody claims a dose",
+        "0004-NOBODY",
+        "UPDATE dose_claims SET booking_ref = '0004-NOBODY'",
+        Kind.DOSE_KEPT,
+        Kind.DOSE_MISSING,
+        Kind.STOCK_LEDGER,
+    ),
+    by_sql(
+        "a pending booking is not counted as its patient's",
+        "held",
+        "DELETE FROM patient_claims WHERE booking_ref = {held}",
+        Kind.PATIENT_CLAIM,
+        resting=False,
+    ),
+    by_sql(
+        "a decided one still is",
+        "freed",
+        "INSERT INTO patient_claims VALUES ('0004', {freed}, 'app', 'p', 0, 'demo', 'x', now()::date, FALSE, FALSE)",
+        Kind.PATIENT_CLAIM,
+    ),
     in_clinic_record("the clinic does not have it", "confirmed", lambda _: [], Kind.CLINIC_MISSES),
     in_clinic_record(
         "the clinic has another", "confirmed", lambda line: [{**line, "clinic_booking_id": "x"}], Kind.CLINIC_MISSES
@@ -224,20 +286,26 @@ PLANTS: list[Plant] = [
         "an event that is not public is delivered",
         None,
         "INSERT INTO webhook_deliveries "
-        "(endpoint_id, clinic_id, seq, booking_ref, event, payload, state, committed_at) "
-        "SELECT 'of-clinic', clinic_id, seq, booking_ref, event, '{{}}', 'failed', at FROM appointment_events "
+        "(endpoint_id, clinic_id, seq, booking_ref, event, state, failed_why, committed_at) "
+        "SELECT 'of-clinic', clinic_id, seq, booking_ref, event, 'failed', 'attempts', at FROM appointment_events "
         "WHERE booking_ref = {confirmed} AND event = 'booking.calling'",
         Kind.WEBHOOK_UNFOUNDED,
     ),
     by_sql(
         "a delivery still waits",
         "confirmed",
-        "UPDATE webhook_deliveries SET state = 'due' WHERE booking_ref = {confirmed}",
+        "UPDATE webhook_deliveries SET state = 'due', delivered_at = NULL, replays = 1 WHERE booking_ref = {confirmed}",
         Kind.UNSETTLED,
     ),
     at_receiver("the receiver has not seen it", "confirmed", lambda _: [], Kind.WEBHOOK_NOT_SEEN),
     at_receiver(
         "a signature did not hold", "confirmed", lambda line: [{**line, "verified": False}], Kind.WEBHOOK_NOT_SEEN
+    ),
+    at_receiver(
+        "a number was left out",
+        "confirmed",
+        lambda line: [{**line, "booking_sequence": line["booking_sequence"] + 1}],
+        Kind.WEBHOOK_MISNUMBERED,
     ),
     at_receiver(
         "the receiver has seen what nobody sent",

@@ -46,6 +46,8 @@ def test_all_are_counted_once(minute: int, days: int, capacities: list[int]) -> 
         moving_to=None,
         service_types=SERVICES,
         providers={each.provider_id: each for each in providers},
+        business_id="demo",
+        cancel_notice_minutes=0,
     )
     now = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=minute)
     until = now + timedelta(days=days)

@@ -11,7 +11,9 @@ from waiting_room.cli.dlq import app as dlq
 from waiting_room.cli.keys import app as keys
 from waiting_room.cli.migrate import migrate
 from waiting_room.cli.secrets import secrets
+from waiting_room.cli.stock import stock
 from waiting_room.cli.topics import topics
+from waiting_room.cli.webhooks import app as webhooks
 
 app = typer.Typer(
     help="Set up, look after and audit a Waiting Room.",
@@ -24,6 +26,8 @@ app.command()(secrets)
 app.command()(migrate)
 app.command()(topics)
 app.command()(audit)
+app.command()(stock)
 app.add_typer(directory, name="directory")
 app.add_typer(keys, name="keys")
 app.add_typer(dlq, name="dlq")
+app.add_typer(webhooks, name="webhooks")

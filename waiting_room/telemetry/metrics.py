@@ -109,6 +109,10 @@ WEBHOOK_DELAY = Histogram(
     "waiting_room_webhook_delay_seconds", "Event committed until its webhook is answered 2xx.", buckets=_WAIT
 )
 WEBHOOK_ATTEMPTS = Counter("waiting_room_webhook_attempts_total", "Webhook deliveries tried.", ["outcome"])
+WEBHOOK_ENDPOINTS_DOWN = Gauge("waiting_room_webhook_endpoints_down", "Webhook endpoints that are taken to be down.")
+WEBHOOK_DISABLED = Counter(
+    "waiting_room_webhook_endpoints_disabled_total", "Webhook endpoints switched off by the service.", ["reason"]
+)
 WEBHOOKS_IN_FLIGHT = Gauge("waiting_room_webhooks_in_flight", "Webhook deliveries under way in this worker.")
 
 # sweep: what PostgreSQL says of all lines, whoever works on them; every sweep says the same

@@ -33,40 +33,67 @@ FROM jsonb_to_recordset($3) AS n (endpoint_id text, owner_kind text, owner_id te
 INNER JOIN webhook_endpoints AS e
     ON n.endpoint_id = e.endpoint_id AND (n.owner_kind, n.owner_id) <> (e.owner_kind, e.owner_id);
 
--- known_endpoints --
-SELECT endpoint_id
-FROM webhook_endpoints
-WHERE endpoint_id = any($1::text[]);
-
 -- upsert_businesses --
-INSERT INTO businesses AS b (business_id, name)
+INSERT INTO businesses AS b (business_id, name, cancel_notice_minutes)
 SELECT
     n.business_id,
-    n.name
-FROM jsonb_to_recordset($1) AS n (business_id text, name text)
+    n.name,
+    n.cancel_notice_minutes
+FROM jsonb_to_recordset($1) AS n (business_id text, name text, cancel_notice_minutes integer)
 ON CONFLICT (business_id) DO UPDATE
+    SET name = excluded.name, cancel_notice_minutes = excluded.cancel_notice_minutes
+    WHERE (b.name, b.cancel_notice_minutes) <> (excluded.name, excluded.cancel_notice_minutes)
+RETURNING business_id;
+
+-- upsert_products --
+INSERT INTO products AS p (business_id, product, name)
+SELECT
+    n.business_id,
+    n.product,
+    n.name
+FROM jsonb_to_recordset($1) AS n (business_id text, product text, name text)
+ON CONFLICT (business_id, product) DO UPDATE
     SET name = excluded.name
-    WHERE b.name <> excluded.name;
+    WHERE p.name <> excluded.name;
 
 -- upsert_service_types --
 -- Returns the businesses whose clinics now offer something else.
-INSERT INTO service_types AS s (business_id, service_type, duration_minutes, buffer_minutes, description)
+INSERT INTO service_types AS s (
+    business_id, service_type, duration_minutes, buffer_minutes, description, consumes, cancel_notice_minutes,
+    one_active, interval_days, interval_after
+)
 SELECT
     n.business_id,
     n.service_type,
     n.duration_minutes,
     n.buffer_minutes,
-    n.description
+    n.description,
+    n.consumes,
+    n.cancel_notice_minutes,
+    n.one_active,
+    n.interval_days,
+    n.interval_after
 FROM
     jsonb_to_recordset($1)
-        AS n (business_id text, service_type text, duration_minutes integer, buffer_minutes integer, description text)
+        AS n (
+            business_id text, service_type text, duration_minutes integer, buffer_minutes integer, description text,
+            consumes jsonb, cancel_notice_minutes integer, one_active boolean, interval_days integer,
+            interval_after text
+        )
 ON CONFLICT (business_id, service_type) DO UPDATE
     SET
         duration_minutes = excluded.duration_minutes, buffer_minutes = excluded.buffer_minutes,
-        description = excluded.description
+        description = excluded.description, consumes = excluded.consumes,
+        cancel_notice_minutes = excluded.cancel_notice_minutes, one_active = excluded.one_active,
+        interval_days = excluded.interval_days, interval_after = excluded.interval_after
     WHERE
-    (s.duration_minutes, s.buffer_minutes, s.description)
-    <> (excluded.duration_minutes, excluded.buffer_minutes, excluded.description)
+    (
+        s.duration_minutes, s.buffer_minutes, s.description, s.consumes, s.cancel_notice_minutes, s.one_active,
+        s.interval_days, s.interval_after
+    ) IS DISTINCT FROM (
+        excluded.duration_minutes, excluded.buffer_minutes, excluded.description, excluded.consumes,
+        excluded.cancel_notice_minutes, excluded.one_active, excluded.interval_days, excluded.interval_after
+    )
 RETURNING business_id;
 
 -- replace_days_off --
@@ -110,7 +137,7 @@ SELECT business_id FROM come;
 -- upsert_clinics --
 INSERT INTO clinics AS c (
     clinic_id, business_id, name, status, timezone, adapter, endpoint, declared_concurrency, settle_seconds,
-    honours_idempotency, has_lookup, wait_ceiling_seconds, partition
+    honours_idempotency, has_lookup, wait_ceiling_seconds, no_show_after_minutes, partition
 )
 SELECT
     n.clinic_id,
@@ -125,28 +152,30 @@ SELECT
     n.honours_idempotency,
     n.has_lookup,
     n.wait_ceiling_seconds,
+    n.no_show_after_minutes,
     n.partition
 FROM
     jsonb_to_recordset($1)
         AS n (
             clinic_id text, business_id text, name text, status text, timezone text, adapter text, endpoint text,
             declared_concurrency integer, settle_seconds double precision, honours_idempotency boolean, has_lookup boolean,
-            wait_ceiling_seconds integer, partition integer
+            wait_ceiling_seconds integer, no_show_after_minutes integer, partition integer
         )
 ON CONFLICT (clinic_id) DO UPDATE
     SET
         name = excluded.name, status = excluded.status, timezone = excluded.timezone, adapter = excluded.adapter,
         endpoint = excluded.endpoint, declared_concurrency = excluded.declared_concurrency,
         settle_seconds = excluded.settle_seconds, honours_idempotency = excluded.honours_idempotency,
-        has_lookup = excluded.has_lookup, wait_ceiling_seconds = excluded.wait_ceiling_seconds
+        has_lookup = excluded.has_lookup, wait_ceiling_seconds = excluded.wait_ceiling_seconds,
+        no_show_after_minutes = excluded.no_show_after_minutes
     WHERE
     (
         c.name, c.status, c.timezone, c.adapter, c.endpoint, c.declared_concurrency, c.settle_seconds,
-        c.honours_idempotency, c.has_lookup, c.wait_ceiling_seconds
+        c.honours_idempotency, c.has_lookup, c.wait_ceiling_seconds, c.no_show_after_minutes
     ) IS DISTINCT FROM (
         excluded.name, excluded.status, excluded.timezone, excluded.adapter, excluded.endpoint,
         excluded.declared_concurrency, excluded.settle_seconds, excluded.honours_idempotency, excluded.has_lookup,
-        excluded.wait_ceiling_seconds
+        excluded.wait_ceiling_seconds, excluded.no_show_after_minutes
     )
 RETURNING clinic_id;
 
@@ -185,27 +214,34 @@ ON CONFLICT (app_id) DO UPDATE
 RETURNING app_id;
 
 -- upsert_endpoints --
--- A known endpoint whose secret the file leaves out keeps its own.
-INSERT INTO webhook_endpoints AS e (endpoint_id, owner_kind, owner_id, url, secret, events, active)
+-- One that is switched on again is told of events from now on. Secrets are kept apart.
+INSERT INTO webhook_endpoints AS e (
+    endpoint_id, owner_kind, owner_id, url, events, payload, active, disabled_at, disabled_reason
+)
 SELECT
     n.endpoint_id,
     n.owner_kind,
     n.owner_id,
     n.url,
-    coalesce(n.secret, known.secret) AS secret,
     n.events,
-    n.active
+    n.payload,
+    n.active,
+    CASE WHEN NOT n.active THEN now() END AS disabled_at,
+    CASE WHEN NOT n.active THEN 'operator' END AS disabled_reason
 FROM
     jsonb_to_recordset($1)
-        AS n (
-            endpoint_id text, owner_kind text, owner_id text, url text, secret text, events text[], active boolean
-        )
-LEFT JOIN webhook_endpoints AS known ON n.endpoint_id = known.endpoint_id
+        AS n (endpoint_id text, owner_kind text, owner_id text, url text, events text[], payload text, active boolean)
 ON CONFLICT (endpoint_id) DO UPDATE
-    SET url = excluded.url, secret = excluded.secret, events = excluded.events, active = excluded.active
+    SET
+        url = excluded.url, events = excluded.events, payload = excluded.payload, active = excluded.active,
+        disabled_at = CASE WHEN NOT excluded.active THEN coalesce(e.disabled_at, now()) END,
+        disabled_reason = CASE WHEN NOT excluded.active THEN coalesce(e.disabled_reason, 'operator') END,
+        failing_since = CASE WHEN e.active THEN e.failing_since END,
+        told_from = CASE WHEN e.active THEN e.told_from ELSE now() END,
+        verified_at = coalesce(e.verified_at, now())
     WHERE
-    (e.url, e.secret, e.events, e.active)
-    <> (excluded.url, excluded.secret, excluded.events, excluded.active)
+    (e.url, e.events, e.payload, e.active)
+    <> (excluded.url, excluded.events, excluded.payload, excluded.active)
 RETURNING endpoint_id;
 
 -- clinics_of_businesses --
@@ -223,6 +259,17 @@ CROSS JOIN unnest(p.service_types) AS offered (service_type)
 LEFT JOIN service_types AS s ON c.business_id = s.business_id AND offered.service_type = s.service_type
 WHERE p.clinic_id = any($1::text[]) AND s.service_type IS NULL
 ORDER BY p.provider_id, offered.service_type;
+
+-- unknown_products --
+SELECT DISTINCT
+    s.service_type,
+    consumed.product
+FROM clinics AS c
+INNER JOIN service_types AS s ON c.business_id = s.business_id
+CROSS JOIN jsonb_to_recordset(s.consumes) AS consumed (product text)
+LEFT JOIN products AS p ON s.business_id = p.business_id AND consumed.product = p.product
+WHERE c.clinic_id = any($1::text[]) AND p.product IS NULL
+ORDER BY s.service_type, consumed.product;
 
 -- add_missing_counters --
 INSERT INTO clinic_counters (clinic_id)
@@ -286,6 +333,12 @@ SELECT
             FROM provider_records AS p
             WHERE p.clinic_id = c.clinic_id
         ), '[]'),
+        'cancel_notice_minutes',
+        (
+            SELECT b.cancel_notice_minutes
+            FROM businesses AS b
+            WHERE b.business_id = c.business_id
+        ),
         'moved_from',
         (
             SELECT m.from_partition
