@@ -1,7 +1,8 @@
 """``python -m loadtest observe``: the demo's world through an outage, watched by a real Prometheus.
 
-One of twenty clinics goes away while bookings come, and returns once somebody would have been told. It shows that every recording rule yields values,
-that the alert of the clinic that is down fires and clears, and writes what each panel of each board would show.
+One of twenty clinics goes away while bookings come, and returns once somebody would have been told. It shows that
+every recording rule yields values, that the alert of the clinic that is down fires and clears, and writes what each
+panel of each board would show.
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ ALERT = "ClinicDown"
 _HEAD = """\
 # What the boards show of an outage
 
-Written by `python -m loadtest observe`: 20 clinics over HTTP, {rate:g} bookings/s for {seconds:g} s, one clinic down
-from {down:g} s on until its alert fires, scraped every {scrape} s by a real Prometheus with the rules of `dashboards/rules`. Least, most and last
-are over the whole run; last adds up the series.
+Written by `python -m loadtest observe`: 20 clinics over HTTP, {rate:g} bookings/s for {seconds:g} s, one clinic away
+from {down:g} s on until its alert fires, scraped every {scrape} s by a real Prometheus with the rules of
+`dashboards/rules`. Least, most and last are over the whole run; last adds up the series.
 
 """
 
