@@ -14,7 +14,7 @@ from devstack.ports import free_port
 from devstack.processes import Process
 
 ROOT = Path(__file__).parents[1]
-WORKER_ROLES = ("hold", "confirm", "relay", "webhooks", "sweep")
+WORKER_ROLES = ("hold", "confirm", "relay", "webhooks", "notify", "sweep")
 NICE = {
     "postgres": 5,
     "hold": 12,
@@ -22,8 +22,10 @@ NICE = {
     "confirm": 15,
     "relay": 15,
     "webhooks": 17,
+    "notify": 17,
     "sweep": 17,
     "receiver": 17,
+    "gateways": 17,
 }
 """Where cores are shared the patient's answer goes first: ingress and Kafka at 0, what can wait behind them."""
 
@@ -108,6 +110,17 @@ def simulator(name: str, port: int, arguments: list[str], logs: Path) -> Process
         logs,
         nice=NICE[name],
     )
+
+
+def gateways_env(http_port: int, smtp_port: int) -> dict[str, str]:
+    """Where messages to patients go, for `common_env`."""
+    http = f"http://127.0.0.1:{http_port}"
+    return {
+        "WAITING_ROOM_NOTIFY_SMTP_URL": f"smtp://127.0.0.1:{smtp_port}",
+        "WAITING_ROOM_NOTIFY_EMAIL_FROM": "Demo Health <no-reply@demo-health.example>",
+        "WAITING_ROOM_NOTIFY_SMS_URL": f"{http}/sms",
+        "WAITING_ROOM_NOTIFY_PUSH_URL": f"{http}/push",
+    }
 
 
 def _program(

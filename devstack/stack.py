@@ -57,6 +57,8 @@ class Stack:
     description: dict[str, Any] = field(default_factory=dict)
     _clinics_port: int = field(init=False)
     _receiver_port: int = field(init=False)
+    _gateways_port: int = field(default_factory=free_port)
+    _smtp_port: int = field(default_factory=free_port)
     _ingress_url: str = field(init=False)
 
     async def start(self) -> None:
@@ -76,6 +78,7 @@ class Stack:
             "clinics": self.world.clinics,
             "clinics_url": self.clinics_url,
             "receiver_url": _url(self._receiver_port),
+            "gateways_url": _url(self._gateways_port),
             "pid": os.getpid(),
         }
 
@@ -117,7 +120,8 @@ class Stack:
 
     def env(self) -> dict[str, str]:
         """What every process of this stack is told, but for its own login."""
-        return roles.common_env(self.kafka_address, self.shape.partitions, self.extra_env)
+        gateways = roles.gateways_env(self._gateways_port, self._smtp_port)
+        return roles.common_env(self.kafka_address, self.shape.partitions, {**gateways, **self.extra_env})
 
     async def audit(self, ledger: Path) -> tuple[bool, str]:
         """Whether the independent audit of this stack, come to rest, found nothing; and what it printed."""
@@ -208,6 +212,11 @@ class Stack:
         options = ["--spec", str(spec), "--seed", str(self.shape.seed), "--record", str(data / "clinics.record")]
         return roles.simulator("clinics", self._clinics_port, options, self.logs)
 
+    def gateways_simulator(self, *options: str) -> Process:
+        """What carries messages to patients, not started."""
+        arguments = ["--smtp-port", str(self._smtp_port), "--seed", str(self.shape.seed), *options]
+        return roles.simulator("gateways", self._gateways_port, arguments, self.logs)
+
     async def _start_programs(self) -> dict[str, str]:
         data = self.folder / "data"
         hooks = data / "webhook-secrets.json"
@@ -216,6 +225,7 @@ class Stack:
         simulated = [
             self.clinic_simulator(),
             roles.simulator("receiver", self._receiver_port, ["--secrets", str(hooks)], self.logs),
+            self.gateways_simulator(),
         ]
         env = self.env()
         ingress, self._ingress_url = roles.ingress(env, self.owner_dsn, self.secrets, self.logs)

@@ -14,10 +14,12 @@ from typing import Literal, NoReturn
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from waiting_room.notify_settings import NotifySettings
+
 PREFIX = "WAITING_ROOM_"
 
 
-class Settings(BaseSettings):
+class _Core(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     # Kafka
@@ -223,7 +225,7 @@ class Settings(BaseSettings):
         return text
 
     @model_validator(mode="after")
-    def _consistent(self) -> Settings:
+    def _consistent(self) -> _Core:
         if self.clinic_lease_seconds <= self.clinic_call_seconds:
             raise ValueError("clinic_lease_seconds must be more than clinic_call_seconds")
         if self.confirm_workers_min > self.confirm_workers_max:
@@ -239,6 +241,10 @@ class Settings(BaseSettings):
         if self.kafka_min_insync_replicas > self.kafka_replication_factor:
             raise ValueError("kafka_min_insync_replicas must not be more than kafka_replication_factor")
         return self
+
+
+class Settings(NotifySettings, _Core):
+    """All of them."""
 
 
 class BadSettings(SystemExit):

@@ -12,7 +12,10 @@ from waiting_room.messages import BookingEvent, Patient
 from waiting_room.telemetry import metrics
 
 PERSONAL = {"patient", "patient_id", "contact", "locale", "email", "phone", "body", "name", "birth_date"}
-LABELS = {"outcome", "reason", "why", "kind", "status", "topic", "clinic", "role", "worker", "partition", "state", "le"}
+LABELS = {
+    "outcome", "reason", "why", "kind", "status", "topic", "clinic", "role", "worker", "partition", "state", "le",
+    "channel",
+}  # fmt: skip
 
 
 def test_events_carry_no_patient_data() -> None:

@@ -60,13 +60,25 @@ REBALANCES = Counter(
 )
 RETRIES = Counter("waiting_room_retries_total", "Clinic calls that will be made again.", ["kind"])
 
-# relay, webhooks, sweep
+# relay, webhooks, notify, sweep
 OUTBOX_DELAY = Histogram("waiting_room_outbox_delay_seconds", "Event committed until published.", buckets=_FAST)
 PUBLISHED = Counter("waiting_room_published_total", "Events published.")
 WEBHOOK_DELAY = Histogram(
     "waiting_room_webhook_delay_seconds", "Event committed until its webhook is answered 2xx.", buckets=_WAIT
 )
 WEBHOOK_ATTEMPTS = Counter("waiting_room_webhook_attempts_total", "Webhook deliveries tried.", ["outcome"])
+REMINDER_DELAY = Histogram(
+    "waiting_room_reminder_delay_seconds", "Reminder due until a gateway took it.", buckets=_WAIT
+)
+NOTIFICATION_DELAY = Histogram(
+    "waiting_room_notification_delay_seconds", "Any other message due until a gateway took it.", buckets=_WAIT
+)
+NOTIFICATIONS = Counter(
+    "waiting_room_notifications_total", "Messages to patients, by what one attempt came to.", ["channel", "outcome"]
+)
+NOTIFICATIONS_IN_HAND = Gauge(
+    "waiting_room_notifications_in_hand", "Messages this worker will send, once they are due."
+)
 SWEPT = Counter("waiting_room_swept_total", "Bookings that sweep moved on.", ["kind"])
 
 # everyone
