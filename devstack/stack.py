@@ -78,7 +78,7 @@ class Stack:
             "clinics": self.world.clinics,
             "clinics_url": self.clinics_url,
             "receiver_url": _url(self._receiver_port),
-            "gateways_url": _url(self._gateways_port),
+            "gateways_url": self.gateways_url,
             "pid": os.getpid(),
         }
 
@@ -211,6 +211,11 @@ class Stack:
         spec.write_bytes(self.world.behaviours)
         options = ["--spec", str(spec), "--seed", str(self.shape.seed), "--record", str(data / "clinics.record")]
         return roles.simulator("clinics", self._clinics_port, options, self.logs)
+
+    @property
+    def gateways_url(self) -> str:
+        """Where the gateways to patients are, or will be."""
+        return _url(self._gateways_port)
 
     def gateways_simulator(self, *options: str) -> Process:
         """What carries messages to patients, not started."""

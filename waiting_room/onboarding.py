@@ -17,6 +17,7 @@ from msgspec import Meta
 
 from waiting_room.domain.appointment import PUBLIC_EVENTS, EventType
 from waiting_room.domain.directory import AdapterKind, ClinicStatus
+from waiting_room.domain.reminders import leads_of
 
 Id = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._~-]{0,63}\Z")]
 """Safe in a URL, a header and a log line."""
@@ -41,6 +42,8 @@ class ServiceTypeEntry(_Entry, frozen=True, kw_only=True):
     service_type: Id
     duration_minutes: Minutes
     buffer_minutes: Annotated[int, Meta(ge=0, le=1_440)] = 0
+    reminders: Annotated[tuple[str, ...], Meta(max_length=8)] | None = None
+    """How long before: ``("24h", "1h")``. None leaves it as it is, for a new one at what the settings say."""
 
 
 class HoursEntry(_Entry, frozen=True, kw_only=True):
@@ -147,6 +150,11 @@ def _named_twice(file: Onboarding) -> Iterator[str]:
 
 def _inconsistent(file: Onboarding) -> Iterator[str]:
     for at_business, business in enumerate(file.businesses):
+        for at_service, service in enumerate(business.service_types):
+            try:
+                leads_of(service.reminders or ())
+            except ValueError as error:
+                yield f"{error} - at `$.businesses[{at_business}].service_types[{at_service}].reminders`"
         for at_clinic, clinic in enumerate(business.clinics):
             path = f"$.businesses[{at_business}].clinics[{at_clinic}]"
             if clinic.timezone not in _zones():

@@ -21,6 +21,7 @@ BENCHMARKS = {
     "key-parallel": "10,000 messages of many keys in one partition, each key in order, against a Java library",
     "hold": "bookings one hold process drains from a full topic",
     "outage": "all clinics away for ten minutes: nothing dead-lettered, nothing rejected in time, no herd afterwards",
+    "reminders": "20,000 reminders due in one minute, one of four senders killed: in time, once, none when cancelled",
     "spike": "twenty times a sustainable load: who is refused, and whether they get in when told to come back",
     "seat-race": "200 bookings at once for one seat",
 }

@@ -22,7 +22,8 @@ from waiting_room.store import notifications
 from waiting_room.store.journal import Booking, Journal
 from workers.notify.sender import SILENCE_SECONDS
 
-[SPEC] = clinics(1)
+SPECS = clinics(30)
+SPEC = SPECS[0]
 BY_SMS = {"id": "p", "contact": {"sms": "+49301234"}}
 
 
@@ -36,17 +37,16 @@ async def sms() -> AsyncIterator[Gateways]:
 async def at_work(database: Database, sms: Gateways) -> AsyncIterator[Notify]:
     """Reminders an hour ahead; news are told to nobody, to have reminders alone."""
     async with database.owner() as owner:
-        await seed(owner, [SPEC])
+        await seed(owner, SPECS)
     async with notify(database, sms, notify_reminders="1h") as found:
         yield found
 
 
 async def book(database: Database, number: int, starts_in: timedelta, patient: dict[str, Any] | None = None) -> Booking:
-    """A booking that was confirmed two days ago, so that no news of it is told any more."""
+    """A booking at the ``number``-th clinic, confirmed two days ago, so that no news of it is told any more."""
+    spec, start_at = SPECS[number - 1], datetime.now(UTC) + starts_in
     async with database.owner() as owner:
-        booking = await plant(
-            owner, SPEC, number, CONFIRMED, start_at=datetime.now(UTC) + starts_in, patient=patient or BY_SMS
-        )
+        booking = await plant(owner, spec, number, CONFIRMED, start_at=start_at, patient=patient or BY_SMS)
         await owner.execute("ALTER TABLE appointment_events DISABLE TRIGGER appointment_events_append_only")
         two_days_ago = (datetime.now(UTC) - timedelta(days=2)).isoformat()
         await owner.execute(

@@ -98,7 +98,7 @@ class Told(NamedTuple):
     revision: int
     kind: str
     channel: str
-    state: str
+    state: Literal["due", "sent", "failed", "dropped"]
     due_at: datetime
     attempts: int
     ended_at: datetime | None

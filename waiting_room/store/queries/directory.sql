@@ -62,6 +62,17 @@ ON CONFLICT (business_id, service_type) DO UPDATE
     WHERE (s.duration_minutes, s.buffer_minutes) <> (excluded.duration_minutes, excluded.buffer_minutes)
 RETURNING business_id;
 
+-- upsert_reminders --
+INSERT INTO reminder_leads AS l (business_id, service_type, leads)
+SELECT
+    n.business_id,
+    n.service_type,
+    n.reminders
+FROM jsonb_to_recordset($1) AS n (business_id text, service_type text, reminders text[])
+ON CONFLICT (business_id, service_type) DO UPDATE
+    SET leads = excluded.leads
+    WHERE l.leads <> excluded.leads;
+
 -- upsert_clinics --
 INSERT INTO clinics AS c (
     clinic_id, business_id, name, status, timezone, adapter, endpoint, declared_concurrency, settle_seconds,
