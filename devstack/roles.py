@@ -36,10 +36,11 @@ class Secrets:
 
     ref_secret: str
     role_password: str
+    link_secret: str
 
     @classmethod
     def generate(cls) -> Secrets:
-        return cls(secrets.token_urlsafe(32), secrets.token_urlsafe(24))
+        return cls(secrets.token_urlsafe(32), secrets.token_urlsafe(24), secrets.token_urlsafe(32))
 
 
 def dsn_of(owner_dsn: str, role: str, password: str) -> str:
@@ -73,6 +74,7 @@ def ingress(env: Mapping[str, str], owner_dsn: str, keys: Secrets, logs: Path) -
             **env,
             "WAITING_ROOM_INGRESS_PORT": str(port),
             "WAITING_ROOM_REF_SECRET": keys.ref_secret,
+            "WAITING_ROOM_NOTIFY_LINK_SECRET": keys.link_secret,
             "WAITING_ROOM_POSTGRES_DSN": dsn_of(owner_dsn, "ingress", keys.role_password),
         },
         f"{url}/readyz",
@@ -91,6 +93,7 @@ def worker(
         ["-m", "workers", role],
         {
             **env,
+            **({"WAITING_ROOM_NOTIFY_LINK_SECRET": keys.link_secret} if role == "notify" else {}),
             "WAITING_ROOM_METRICS_PORT": str(port),
             "WAITING_ROOM_POSTGRES_DSN": dsn_of(owner_dsn, role, keys.role_password),
         },

@@ -234,6 +234,7 @@ class Stack:
         ]
         env = self.env()
         ingress, self._ingress_url = roles.ingress(env, self.owner_dsn, self.secrets, self.logs)
+        env["WAITING_ROOM_NOTIFY_PUBLIC_URL"] = self._ingress_url
         metrics_urls = {"ingress": f"{self._ingress_url}/metrics"}
         started = [*simulated, ingress]
         for role in WORKER_ROLES:

@@ -28,6 +28,7 @@ from ingress.operation import answering
 from ingress.parts import Parts, wired
 from ingress.process import HEALTHZ, METRICS, PROBLEM, READYZ
 from ingress.resource import Resource, not_found
+from ingress.unsubscribe import ASK_UNSUBSCRIBE, UNSUBSCRIBE
 from waiting_room.domain.booking_ref import RefSecrets
 from waiting_room.settings import Settings
 from waiting_room.supervise import supervise
@@ -44,6 +45,8 @@ OPERATIONS: Final = (
     LIST_CLINICS,
     GET_CLINIC,
     LIST_PROVIDERS,
+    ASK_UNSUBSCRIBE,
+    UNSUBSCRIBE,
     HEALTHZ,
     READYZ,
     METRICS,

@@ -47,6 +47,20 @@ class NotifySettings(BaseSettings):
         description="Page where a patient sees and cancels a booking, with {booking_ref} in it: linked in messages.",
     )
 
+    notify_public_url: str = Field(
+        "", description="Where patients reach ingress, for links to unsubscribe: https://HOST. Empty: no such links."
+    )
+    notify_link_secret: SecretStr | None = Field(
+        None, description="Secret that these links are signed with: 32 characters or more, for notify and ingress."
+    )
+
+    @field_validator("notify_link_secret")
+    @classmethod
+    def _hard_to_guess(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None and len(secret.get_secret_value()) < 32:
+            raise ValueError("must have 32 characters or more")
+        return secret
+
     @field_validator("notify_reminders")
     @classmethod
     def _leads(cls, text: str) -> str:

@@ -92,13 +92,12 @@ async def _prepare(
     started = time.monotonic()
     first_due = datetime.now(UTC) + PREPARE
     world = await _write(connection, stack, first_due)
-    chance = random.Random(seed)
-    await _cancel(connection, world, chance.sample(sorted(world.due_at), CANCELLED_BEFORE))
     while await connection.fetchval(_PLANNED) < BOOKINGS:
         if datetime.now(UTC) > first_due + MINUTE:
             raise RuntimeError("the reminders were not planned in time")
         await asyncio.sleep(0.5)
     ready_at = datetime.now(UTC)
+    await _cancel(connection, world, random.Random(seed).sample(sorted(world.due_at), CANCELLED_BEFORE))
     return world, {"planned_seconds": time.monotonic() - started, "before_due": (first_due - ready_at).total_seconds()}
 
 

@@ -20,7 +20,8 @@ from tests.support.world import clinics, seed, settings_for
 from tests.support.written import CONFIRMED, HELD, plant
 from waiting_room import topics
 from waiting_room.domain.appointment import EventType, Reason
-from waiting_room.store import notifications
+from waiting_room.store import notifications, unsubscribed
+from waiting_room.unsubscribe import token_of
 from workers.assemble import Role
 
 [SPEC] = clinics(1)
@@ -149,3 +150,27 @@ async def test_what_cannot_be_planned_is_put_aside_alone(
         await post.sent(1)
     aside = await everything_in(fresh_kafka, topics.dead_letters_of(topics.BOOKING_EVENTS))
     assert len(aside) == 1
+
+
+async def test_who_has_unsubscribed_gets_no_more_by_that_channel(database: Database, post: Gateways) -> None:
+    contact = {**EMAIL, "sms": "+491"}
+    links = {"notify_public_url": "https://book.example/", "notify_link_secret": "x" * 32}
+    sent = await told(database, post, CONFIRMED, contact, **links)
+    ref = sent.key.partition(":")[0]
+    assert f"No more emails: https://book.example/v1/unsubscribe/{token_of('x' * 32, ref, 'email')}" in sent.text
+    async with notify(database, post, **links) as at_work:
+        async with database.owner() as owner:
+            assert await unsubscribed.add(owner, ref, "email")
+            assert await unsubscribed.add(owner, ref, "email")  # twice is once
+            assert not await unsubscribed.add(owner, f"{SPEC.clinic_id}-NONE", "email")
+            await plant(owner, SPEC, 2, CONFIRMED, patient={"id": "p", "contact": contact})
+            await owner.execute("UPDATE notifications SET due_at = now(), next_attempt_at = now() WHERE state = 'due'")
+        await at_work.take()
+        async with at_work.sending():
+            await post.sent(2)
+
+            async def dropped() -> bool:
+                return [row["last_error"] for row in await at_work.rows()].count("unsubscribed") == 2
+
+            await until(dropped)  # what was planned before
+    assert [each.channel for each in post.ledger.sent] == ["email", "sms"]

@@ -7,7 +7,7 @@ at all) and ``quiet_hours`` (``21:00-08:00`` on the clinic's clock).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 from typing import Final, NamedTuple
 
@@ -52,17 +52,15 @@ class Reach(NamedTuple):
     quiet_hours: QuietHours | None
 
 
-def reach_of(
-    contact: Mapping[str, str] | None, gateways: frozenset[Channel], quiet_by_default: QuietHours | None
-) -> Reach:
-    """Those of the patient's channels that there is a gateway for. What cannot be read counts as not said."""
+def reach_of(contact: Mapping[str, str] | None, usable: Collection[str], quiet_by_default: QuietHours | None) -> Reach:
+    """Those of the patient's channels that are ``usable``. What cannot be read counts as not said."""
     contact = contact or {}
     if "channels" in contact:
         wanted = [word.strip() for word in contact["channels"].split(",")]
         order = [Channel(word) for word in dict.fromkeys(wanted) if word in list(Channel)]
     else:
         order = list(Channel)
-    channels = tuple(channel for channel in order if channel in gateways and address_of(contact, channel))
+    channels = tuple(channel for channel in order if channel in usable and address_of(contact, channel))
     try:
         quiet = quiet_hours_of(contact["quiet_hours"]) if "quiet_hours" in contact else quiet_by_default
     except ValueError:

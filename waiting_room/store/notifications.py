@@ -34,6 +34,8 @@ class Subject(NamedTuple):
     patient: str
     timezone: str
     leads: list[str] | None
+    unsubscribed: Sequence[str] = ()
+    """Channels that its patient wants nothing by any more."""
 
 
 class Planned(NamedTuple):
@@ -76,6 +78,7 @@ class Begun(NamedTuple):
     clinic_name: str
     timezone: str
     provider_name: str | None
+    unsubscribed: Sequence[str] = ()
 
 
 class Settled(NamedTuple):
@@ -169,6 +172,7 @@ async def begin(conn: Connection, sender_id: str, keys: Sequence[Key], *, lease_
             clinic_name=row["clinic_name"],
             timezone=row["timezone"],
             provider_name=row["provider_name"],
+            unsubscribed=row["unsubscribed"],
         )
         for row in rows
     ]

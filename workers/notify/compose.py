@@ -13,6 +13,7 @@ from waiting_room.settings import Settings
 from waiting_room.store.faults import passes
 from waiting_room.store.notifications import Begun
 from waiting_room.store.pool import Pool
+from waiting_room.unsubscribe import PATH, token_of
 from workers.notify.alternatives import free_instead
 from workers.notify.calendar_file import calendar_file
 from workers.notify.letter import Attachment, Letter, idempotency_key
@@ -27,6 +28,8 @@ class Composer:
     def __init__(self, settings: Settings, pool: Pool) -> None:
         self._language = settings.notify_language
         self._link = settings.notify_booking_link
+        self._public_url = settings.notify_public_url.rstrip("/")
+        self._secret = settings.notify_link_secret
         self._pool = pool
 
     async def letter(self, begun: Begun, patient: Patient) -> Letter | None:
@@ -58,7 +61,14 @@ class Composer:
             short=written.short,
             text=written.text,
             calendar=_calendar(begun, kind, written, now),
+            unsubscribe=self._unsubscribe(begun),
         )
+
+    def _unsubscribe(self, begun: Begun) -> str | None:
+        if not self._public_url or self._secret is None:
+            return None
+        token = token_of(self._secret.get_secret_value(), begun.key.booking_ref, begun.key.channel)
+        return f"{self._public_url}{PATH}/{token}"
 
     async def _alternatives(self, begun: Begun, now: datetime) -> tuple[Free, ...]:
         """None if they cannot be read: the patient is told without them."""

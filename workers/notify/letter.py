@@ -28,6 +28,8 @@ class Letter(NamedTuple):
     short: str
     text: str
     calendar: Attachment | None = None
+    unsubscribe: str | None = None
+    """The page that ends messages by this channel; it takes POST as well (RFC 8058)."""
 
 
 class Gateway(Protocol):

@@ -53,7 +53,8 @@ def plan(event: BookingEvent, subject: Subject, rules: Rules, now: datetime) -> 
     kind = TOLD_OF.get(event.event)
     if kind is None or subject.status != event.status or subject.revision != event.revision:
         return []
-    reach = reach_of(patient_of(subject.patient).contact, rules.gateways, rules.quiet_hours)
+    usable = rules.gateways.difference(subject.unsubscribed)
+    reach = reach_of(patient_of(subject.patient).contact, usable, rules.quiet_hours)
     if not reach.channels:
         return []
     channel = reach.channels[0]

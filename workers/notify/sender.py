@@ -177,7 +177,7 @@ class Sender:
             answer = Answer(False, "no address" if letter is None else "no gateway", final=True)
         else:
             answer = await gateway.send(letter)
-        reach = reach_of(patient.contact, self._rules.gateways, None)
+        reach = reach_of(patient.contact, self._rules.gateways.difference(begun.unsubscribed), None)
         settled = settle(
             begun,
             answer,

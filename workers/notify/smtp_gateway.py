@@ -23,6 +23,7 @@ from workers.notify.verdict import SENT, Answer
 
 CONNECTIONS_MAX: Final = 32
 _PORTS: Final = {"smtp": 587, "smtps": 465}
+_NO_MORE: Final = {"en": "No more emails", "de": "Keine E-Mails mehr"}
 _ADDRESS = re.compile(r"[^\s@,;:<>()\"\\]+@[^\s@,;:<>()\"\\]+")
 
 
@@ -100,7 +101,12 @@ class SmtpGateway:
         message["X-Idempotency-Key"] = letter.idempotency_key
         message["Content-Language"] = letter.language
         message["Auto-Submitted"] = "auto-generated"
-        message.set_content(letter.text)
+        text = letter.text
+        if letter.unsubscribe is not None:
+            message["List-Unsubscribe"] = f"<{letter.unsubscribe}>"
+            message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+            text += f"\n-- \n{_NO_MORE[letter.language]}: {letter.unsubscribe}\n"
+        message.set_content(text)
         if letter.calendar is not None:
             message.add_attachment(
                 letter.calendar.content,

@@ -34,7 +34,7 @@ def unwanted(begun: Begun) -> str | None:
         return "overtaken"
     if base_of(begun.key.kind) == REMINDER and begun.has_begun:
         return "too late"
-    return None
+    return "unsubscribed" if begun.key.channel in begun.unsubscribed else None
 
 
 def dropped(begun: Begun, why: str) -> Settled:

@@ -50,12 +50,23 @@ CREATE TABLE reminder_leads (
     FOREIGN KEY (business_id, service_type) REFERENCES service_types (business_id, service_type)
 );
 
+-- Patients of an app who want no more messages by a channel.
+CREATE TABLE unsubscribed (
+    app_id text NOT NULL,
+    patient_id text NOT NULL,
+    channel text NOT NULL CHECK (channel IN ('email', 'sms', 'push')),
+    since timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (app_id, patient_id, channel)
+);
+
 GRANT SELECT, INSERT, UPDATE, DELETE ON notifications, notification_senders TO waiting_room_notify;
 GRANT SELECT ON appointments, clinics, providers, service_types, reminder_leads, clinic_counters, clinic_moves, seat_claims,
 schema_migrations TO waiting_room_notify;
+GRANT SELECT ON unsubscribed TO waiting_room_notify;
+GRANT SELECT, INSERT, UPDATE, DELETE ON unsubscribed TO waiting_room_ingress;
 GRANT SELECT ON notifications TO waiting_room_ingress, waiting_room_audit;
 GRANT SELECT ON reminder_leads TO waiting_room_audit;
 
 -- migrate:down
-DROP TABLE reminder_leads, notification_senders, notifications;
+DROP TABLE unsubscribed, reminder_leads, notification_senders, notifications;
 DROP OWNED BY waiting_room_notify;

@@ -8,7 +8,12 @@ SELECT
     a.start_at,
     a.patient,
     c.timezone,
-    l.leads
+    l.leads,
+    array(
+        SELECT u.channel
+        FROM unsubscribed AS u
+        WHERE u.app_id = a.app_id AND u.patient_id = a.patient_id
+    ) AS unsubscribed
 FROM unnest($1::text[], $2::text[]) AS n (clinic_id, booking_ref)
 INNER JOIN appointments AS a ON n.clinic_id = a.clinic_id AND n.booking_ref = a.booking_ref
 INNER JOIN clinics AS c ON a.clinic_id = c.clinic_id
@@ -148,6 +153,11 @@ SELECT
     c.name AS clinic_name,
     c.timezone,
     p.name AS provider_name,
+    array(
+        SELECT u.channel
+        FROM unsubscribed AS u
+        WHERE u.app_id = a.app_id AND u.patient_id = a.patient_id
+    ) AS unsubscribed,
     extract(EPOCH FROM clock_timestamp() - b.due_at)::double precision AS late_seconds,
     a.start_at IS NOT NULL AND a.start_at <= clock_timestamp() AS has_begun
 FROM begun AS b
