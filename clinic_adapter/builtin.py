@@ -18,6 +18,10 @@ class Builtin:
         """Raises NoClinicSystem."""
         raise NoClinicSystem(call.booking_ref)
 
+    async def move(self, call: Call, check: Check) -> NoReturn:
+        """Raises NoClinicSystem."""
+        raise NoClinicSystem(call.booking_ref)
+
     async def look_up(self, booking_ref: str, revision: int, check: Check) -> NoReturn:
         """Raises NoClinicSystem."""
         raise NoClinicSystem(booking_ref)

@@ -40,6 +40,12 @@ class Gateway(Protocol):
         """Have the clinic book. Raises ClinicError, LeaseLost."""
         ...
 
+    async def move(self, call: Call, check: Check) -> Booked:
+        """Have the clinic put a booking it has at another time, which has a newer revision; it lets go of the time it
+        had when it accepts, and keeps it when it refuses. Raises ClinicError, LeaseLost.
+        """
+        ...
+
     async def look_up(self, booking_ref: str, revision: int, check: Check) -> Booked | NotThere:
         """Ask what the clinic holds; changes nothing.
 

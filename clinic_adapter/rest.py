@@ -2,6 +2,7 @@
 
     call                           Idempotency-Key            answers
     POST   {base}/bookings         <ref>:<revision>           201, 200 (repeat), 409 and 422 {"reason"}
+             a newer revision of a ref takes the place of the one before, or is refused and leaves it
     GET    {base}/bookings/{ref}                              200, 404, 501 (no look-up)
     DELETE {base}/bookings/{ref}   <ref>:<revision>:withdraw  204, 404 (not there)
 
@@ -95,6 +96,10 @@ class Rest:
                 raise ClinicOutcomeUnknown("the answer is about another booking")
             return Booked(answer.clinic_booking_id)
         raise _failure(reply)
+
+    async def move(self, call: Call, check: Check) -> Booked:
+        """See Gateway."""
+        return await self.confirm(call, check)
 
     async def look_up(self, booking_ref: str, revision: int, check: Check) -> Booked | NotThere:
         """See Gateway."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -101,6 +101,21 @@ def worker(
         logs,
         nice=NICE[role],
     ), f"{url}/metrics"
+
+
+def supervisor(
+    module: Sequence[str], env: Mapping[str, str], owner_dsn: str, keys: Secrets, logs: Path
+) -> tuple[Process, str]:
+    """(process, metrics URL) of ``python -m MODULE...``, which starts confirm workers and has their login."""
+    port = free_port()
+    own = {
+        **env,
+        "WAITING_ROOM_METRICS_PORT": str(port),
+        "WAITING_ROOM_POSTGRES_DSN": dsn_of(owner_dsn, "confirm", keys.role_password),
+    }
+    url = f"http://127.0.0.1:{port}"
+    process = _program("supervise", ["-m", *module], own, f"{url}/readyz", logs, nice=NICE["confirm"])
+    return process, f"{url}/metrics"
 
 
 def simulator(name: str, port: int, arguments: list[str], logs: Path) -> Process:

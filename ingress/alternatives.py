@@ -6,6 +6,7 @@ At the same clinic first; at others of its business where that one is away or ha
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from heapq import nsmallest
@@ -17,7 +18,10 @@ from ingress.line import Lines
 from ingress.reads import Reads
 from ingress.refusal import Alternative, Refused
 from waiting_room.domain.appointment import Reason
-from waiting_room.domain.candidates import busy_for, candidates
+from waiting_room.domain.candidates import candidates, spans_of
+from waiting_room.domain.directory import ServiceType
+from waiting_room.domain.schedule import busy_for
+from waiting_room.domain.seats import Candidate
 from waiting_room.store import holds
 from waiting_room.store.bookings import BookingRow
 from waiting_room.store.holds import Window
@@ -90,7 +94,9 @@ class Alternatives:
         until = from_at + _SEARCHED
         near = wanted_at or from_at
         windows = [
-            Window(site.clinic.clinic_id, each.provider_id, from_at, until + busy_for(site.services[service_type]))
+            Window(
+                site.clinic.clinic_id, each.provider_id, from_at, until + busy_for(each, site.services[service_type])
+            )
             for site in sites
             for each in site.offering.get(service_type, ())
         ]
@@ -99,9 +105,14 @@ class Alternatives:
             Alternative(site.clinic.clinic_id, each.provider_id, each.start_at)
             for site in sites
             if (service := site.services.get(service_type)) is not None
-            for each in candidates(site.offering.get(service_type, ()), service, site.clinic.timezone, from_at, until)
-            if any(
-                taken.is_free(each.provider_id, seat, each.start_at, each.busy_until) for seat in range(each.capacity)
-            )
+            for each in _possible(site, service, from_at, until, now)
+            if next(taken.free_seats(each), None) is not None
         ]
         return sorted(free, key=lambda each: abs(each.start_at - near))[:_NEAREST]
+
+
+def _possible(
+    site: Site, service: ServiceType, from_at: datetime, until: datetime, now: datetime
+) -> Iterator[Candidate]:
+    providers, timezone = site.offering.get(service.service_type, ()), site.clinic.timezone
+    return candidates(providers, service, timezone, from_at, until, spans_of(providers, timezone, now))

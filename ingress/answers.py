@@ -17,7 +17,7 @@ from ingress.remembered import Accepted
 from waiting_room.domain.appointment import By, EventType, Reason, Stage, Status
 from waiting_room.domain.eta import Eta
 from waiting_room.domain.notifications import Channel
-from waiting_room.store.bookings import BookingRow
+from waiting_room.store.bookings import BookingRow, WishRow
 from waiting_room.store.notifications import Told
 
 encode: Final = msgspec.json.Encoder().encode
@@ -38,6 +38,18 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: datetime | None
     reason: str | None
     """Why its last attempt failed or it was dropped."""
+
+
+class RescheduleState(msgspec.Struct, frozen=True, kw_only=True):
+    """What has become of a wish for another time. While it is pending, and if it fails, the booking keeps its own."""
+
+    status: Literal["pending", "rescheduled", "failed", "refused", "dropped"]
+    requested_at: datetime
+    provider_id: str | None
+    start_at: datetime | None
+    end_at: datetime | None
+    reason: Reason | UnsetType = UNSET
+    next_step: str | UnsetType = UNSET
 
 
 class BookingAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +83,8 @@ class BookingAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """What its patient is told about it, where one booking is read and there is any. Confirmed means that the clinic
     confirmed; whether that reached the patient stands here.
     """
+    reschedule: RescheduleState | UnsetType = UNSET
+    """The last wish for another time."""
 
 
 class BookingList(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +99,15 @@ class CancelAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     booking_ref: str
     status: Literal["cancelling"] = "cancelling"
+    requested_at: datetime
+    links: BookingLinks
+
+
+class RescheduleAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The wish was accepted; the booking says what becomes of it."""
+
+    booking_ref: str
+    status: Literal["rescheduling"] = "rescheduling"
     requested_at: datetime
     links: BookingLinks
 
@@ -117,8 +140,13 @@ NEXT_STEP: Final[Mapping[Reason, str]] = {
     Reason.SLOT_TAKEN: "Somebody else has this time. Choose another one, or send a range to get the first that fits.",
     Reason.NO_FREE_SLOT: "Nothing is free in that range. Ask for another range, provider or clinic.",
     Reason.NOT_BOOKABLE: "This cannot be booked there. Choose another time, service or provider.",
+    Reason.OUTSIDE_HOURS: "No appointment starts then. Choose one of the provider's free slots.",
+    Reason.TOO_SHORT_NOTICE: "It is too late to book this time. Choose a later one, or call the clinic.",
+    Reason.TOO_FAR_AHEAD: "This time cannot be booked yet. Choose an earlier one, or book later.",
     Reason.CLINIC_CLOSED: "The clinic is closed then. Choose another time or clinic.",
     Reason.CLINIC_REFUSED: "The clinic did not take this appointment. Choose another time, or call the clinic.",
+    Reason.ALREADY_MOVING: "An earlier wish for another time is not decided yet. Wait for it, then ask again.",
+    Reason.NOT_ACTIVE: "This booking is over or was given up. Book anew.",
     Reason.CLINIC_UNAVAILABLE: "The clinic's system could not be reached in time. Book again later, or elsewhere.",
     Reason.UNPROCESSABLE: "We could not process this booking. Check what was sent and book anew; if it stays, tell us.",
 }
@@ -159,6 +187,19 @@ def row_answer(row: BookingRow, eta: Eta | None, alternatives: tuple[Alternative
         by=row.by or UNSET,
         next_step=NEXT_STEP[row.reason] if row.reason else UNSET,
         alternatives=alternatives or UNSET,
+        reschedule=_reschedule(row.wish) if row.wish else UNSET,
+    )
+
+
+def _reschedule(wish: WishRow) -> RescheduleState:
+    return RescheduleState(
+        status=wish.outcome or "pending",
+        requested_at=wish.requested_at,
+        provider_id=wish.provider_id,
+        start_at=wish.start_at,
+        end_at=wish.end_at,
+        reason=wish.reason or UNSET,
+        next_step=NEXT_STEP[wish.reason] if wish.reason else UNSET,
     )
 
 

@@ -16,18 +16,24 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
 from ingress.answers import json_answer
+from ingress.availability import GET_AVAILABILITY, PUT_AVAILABILITY
 from ingress.book import BOOK
+from ingress.busy import DELETE_ONE_BUSY, LIST_BUSY, PUT_BUSY, PUT_ICS, PUT_ONE_BUSY
 from ingress.cancel import CANCEL
 from ingress.clinics import GET_CLINIC, LIST_CLINICS, LIST_PROVIDERS
 from ingress.events import EVENTS
+from ingress.feed import MAKE_FEED, READ_FEED, WITHDRAW_FEED
 from ingress.get import GET
 from ingress.history import HISTORY
 from ingress.lists import LIST
 from ingress.openapi import document
 from ingress.operation import answering
+from ingress.overrides import DELETE_OVERRIDE, LIST_OVERRIDES, PUT_OVERRIDE
 from ingress.parts import Parts, wired
 from ingress.process import HEALTHZ, METRICS, PROBLEM, READYZ
+from ingress.reschedule import RESCHEDULE
 from ingress.resource import Resource, not_found
+from ingress.slots import BUSINESS_SLOTS, CLINIC_SLOTS, PROVIDER_SLOTS
 from ingress.unsubscribe import ASK_UNSUBSCRIBE, UNSUBSCRIBE
 from waiting_room.domain.booking_ref import RefSecrets
 from waiting_room.settings import Settings
@@ -40,6 +46,7 @@ OPERATIONS: Final = (
     LIST,
     GET,
     CANCEL,
+    RESCHEDULE,
     EVENTS,
     HISTORY,
     LIST_CLINICS,
@@ -47,6 +54,22 @@ OPERATIONS: Final = (
     LIST_PROVIDERS,
     ASK_UNSUBSCRIBE,
     UNSUBSCRIBE,
+    PROVIDER_SLOTS,
+    CLINIC_SLOTS,
+    BUSINESS_SLOTS,
+    GET_AVAILABILITY,
+    PUT_AVAILABILITY,
+    LIST_OVERRIDES,
+    PUT_OVERRIDE,
+    DELETE_OVERRIDE,
+    LIST_BUSY,
+    PUT_BUSY,
+    PUT_ICS,
+    PUT_ONE_BUSY,
+    DELETE_ONE_BUSY,
+    MAKE_FEED,
+    WITHDRAW_FEED,
+    READ_FEED,
     HEALTHZ,
     READYZ,
     METRICS,

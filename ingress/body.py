@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -12,6 +13,7 @@ from msgspec import UNSET, Meta, UnsetType
 from ingress import problems
 from ingress.refusal import FieldError, Refused
 
+T = TypeVar("T")
 Id = Annotated[str, Meta(min_length=1, max_length=64, description="As the directory has it.")]
 # ``$`` also matches before a final newline in Python's regular expressions, hence the look-ahead after it.
 PatientId = Annotated[
@@ -53,7 +55,16 @@ class BookingRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     range: WantedRange | UnsetType = UNSET
 
 
+class RescheduleRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Another time for a booking: exactly one of ``start_at`` and ``range``; without a provider, any of the clinic."""
+
+    provider_id: Id | UnsetType = UNSET
+    start_at: Instant | UnsetType = UNSET
+    range: WantedRange | UnsetType = UNSET
+
+
 _decode: Final = msgspec.json.Decoder(BookingRequest).decode
+_decode_reschedule: Final = msgspec.json.Decoder(RescheduleRequest).decode
 _PATH = re.compile(r" - at `(?:key` in `)?\$(?P<path>[^`]*)`$")
 _UNKNOWN = re.compile(r"unknown field `(?P<field>.*)`$")
 _MISSING = re.compile(r"missing required field `(?P<field>[^`]*)`$")
@@ -61,8 +72,18 @@ _MISSING = re.compile(r"missing required field `(?P<field>[^`]*)`$")
 
 def read(raw: bytes) -> BookingRequest:
     """Raises Refused: 400 where it is no JSON, 422 where it is not what we take."""
+    return read_as(raw, _decode)
+
+
+def read_reschedule(raw: bytes) -> RescheduleRequest:
+    """Raises as ``read`` does."""
+    return read_as(raw, _decode_reschedule)
+
+
+def read_as(raw: bytes, decode: Callable[[bytes], T]) -> T:
+    """The same for what a msgspec decoder reads."""
     try:
-        return _decode(raw)
+        return decode(raw)
     except msgspec.ValidationError as error:
         raise _refused(str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

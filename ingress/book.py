@@ -241,6 +241,7 @@ BOOK: Final = Operation(
         problems.CLINIC_CLOSED,
         problems.START_IN_PAST,
         problems.TOO_FAR_AHEAD,
+        problems.TOO_SHORT_NOTICE,
         problems.RANGE_EMPTY,
         problems.RANGE_TOO_LONG,
         problems.START_NOT_OFFERED,

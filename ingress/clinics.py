@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Final
 
 import msgspec
+from msgspec import UNSET, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -16,8 +17,10 @@ from ingress.operation import STRING, Answer, Operation, Parameter, answering
 from ingress.pages import PAGE_PARAMETERS, cursor_of, limit_of, next_page
 from ingress.parts import Parts
 from ingress.refusal import Refused
-from waiting_room.domain.directory import ClinicStatus, Hours, Provider, ServiceType
+from waiting_room.domain.availability.rules import Weekly
+from waiting_room.domain.directory import ClinicStatus, Provider, ServiceType
 from waiting_room.domain.eta import Eta
+from waiting_room.domain.schedule import availability_of
 
 CLINICS: Final = "/v1/clinics"
 ClockTime = Annotated[str, msgspec.Meta(pattern=r"^\d{2}:\d{2}$")]
@@ -50,12 +53,20 @@ class ClinicList(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HoursAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """A weekly window, ISO weekday (1: Monday), on the clinic's clock; a start every ``slot_minutes``."""
+    """A weekly window, ISO weekday (1: Monday), on the clinic's clock; a start every ``slot_minutes``. Breaks, holidays
+    and single days are not told here: the slots are.
+    """
 
     weekday: int
     opens: ClockTime
     closes: ClockTime
     slot_minutes: int
+    effective_from: date | UnsetType = UNSET
+    effective_until: date | UnsetType = UNSET
+
+
+class ProviderLinks(msgspec.Struct, frozen=True):
+    slots: str
 
 
 class ProviderAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +74,7 @@ class ProviderAnswer(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     service_types: tuple[str, ...]
     hours: tuple[HoursAnswer, ...]
+    links: ProviderLinks
 
 
 class ProviderList(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,13 +130,20 @@ def _provider(provider: Provider) -> ProviderAnswer:
         provider_id=provider.provider_id,
         name=provider.name,
         service_types=provider.service_types,
-        hours=tuple(_hours(window) for window in provider.hours),
+        hours=tuple(_hours(rule) for rule in availability_of(provider).weekly),
+        links=ProviderLinks(f"/v1/providers/{provider.provider_id}/slots"),
     )
 
 
-def _hours(window: Hours) -> HoursAnswer:
-    opens, closes = (each.isoformat(timespec="minutes") for each in (window.opens, window.closes))
-    return HoursAnswer(weekday=window.weekday, opens=opens, closes=closes, slot_minutes=window.slot_minutes)
+def _hours(rule: Weekly) -> HoursAnswer:
+    return HoursAnswer(
+        weekday=rule.weekday,
+        opens=rule.from_,
+        closes=rule.to,
+        slot_minutes=rule.slot_minutes,
+        effective_from=rule.effective_from or UNSET,
+        effective_until=rule.effective_until or UNSET,
+    )
 
 
 _ID: Final = Parameter(name="id", where="path", schema=STRING, description="A clinic_id.", required=True)

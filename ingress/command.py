@@ -18,7 +18,7 @@ from ingress.links import booking_links
 from ingress.parts import Parts
 from ingress.problems import ProblemType
 from ingress.refusal import Outcome, Refused
-from waiting_room.messages import Book, Cancel, encode
+from waiting_room.messages import Book, Cancel, Reschedule, encode
 from waiting_room.settings import Settings
 from waiting_room.telemetry import metrics
 
@@ -74,7 +74,7 @@ def require_producing(parts: Parts, partition: int, booking_ref: str) -> None:
         raise refused(refusal, booking_ref)
 
 
-async def hand_over(parts: Parts, partition: int, command: Book | Cancel, accept_by_ms: int) -> int:
+async def hand_over(parts: Parts, partition: int, command: Book | Cancel | Reschedule, accept_by_ms: int) -> int:
     """Append the command; its offset. Raises Refused (503) with the outcome, none or unknown."""
     ref = command.booking_ref
     try:

@@ -62,6 +62,10 @@ class Directory:
         """Every site, by clinic_id."""
         return [self._sites[clinic_id] for clinic_id in sorted(self._sites)]
 
+    def of_business(self, business_id: str) -> list[Site]:
+        """Its sites, by clinic_id; none if there is no such business."""
+        return [site for site in self.all() if site.clinic.business_id == business_id]
+
     def others(self, site: Site, service_type: str) -> Iterator[Site]:
         """Open clinics of the same business that offer this service, without ``site``."""
         for other in self._sites.values():

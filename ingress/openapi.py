@@ -26,7 +26,7 @@ _EXACTLY_ONE_TIME: Final = ({"required": ["start_at"]}, {"required": ["range"]})
 
 def document(operations: Sequence[Operation]) -> dict[str, Any]:
     """The whole document."""
-    types = {Problem, *(each.body for each in operations if each.body)}
+    types = {Problem, *(each.body for each in operations if isinstance(each.body, type))}
     types.update(answer.body for each in operations for answer in each.answers if isinstance(answer.body, type))
     _, schemas = msgspec.json.schema_components(sorted(types, key=lambda each: each.__name__), ref_template=_REF)
     paths: dict[str, dict[str, Any]] = {}
@@ -67,7 +67,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
     if operation.body:
         described["requestBody"] = {
             "required": True,
-            "content": {"application/json": {"schema": _schema(operation.body)}},
+            "content": {operation.body_media_type: {"schema": _schema(operation.body)}},
         }
     return described
 

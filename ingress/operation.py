@@ -56,7 +56,8 @@ class Operation:
     answers: tuple[Answer, ...]
     problems: tuple[ProblemType, ...] = ()
     parameters: tuple[Parameter, ...] = ()
-    body: type | None = None
+    body: type | Schema | None = None
+    body_media_type: str = "application/json"
     secured: bool = True
 
 

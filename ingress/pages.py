@@ -34,15 +34,20 @@ def one(query: QueryParams, name: str) -> str | None:
     return values[0] if values else None
 
 
-def limit_of(query: QueryParams) -> int:
+def limit_of(query: QueryParams, usual: int = LIMIT, most: int = LIMIT_MAX) -> int:
     """Raises Refused (400)."""
-    text = one(query, "limit")
+    return number_of(query, "limit", most) or usual
+
+
+def number_of(query: QueryParams, name: str, most: int) -> int | None:
+    """A number from 1 to ``most``. Raises Refused (400)."""
+    text = one(query, name)
     if text is None:
-        return LIMIT
-    if text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= LIMIT_MAX:
+        return None
+    if text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= most:
         return int(text)
-    detail = "The limit is not a number from 1 to 200."
-    raise wrong_parameter("limit", detail, f"Send a number from 1 to {LIMIT_MAX}.", problems.BAD_PARAMETER)
+    detail = f"{name} is not a number from 1 to {most}."
+    raise wrong_parameter(name, detail, f"Send a number from 1 to {most}.", problems.BAD_PARAMETER)
 
 
 def cursor_of(query: QueryParams, kind: type[T]) -> T | None:

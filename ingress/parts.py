@@ -13,6 +13,7 @@ import structlog
 from ingress import problems
 from ingress.access import Keys
 from ingress.alternatives import Alternatives
+from ingress.calendars import Calendars
 from ingress.directory import Directory
 from ingress.handover import Handover
 from ingress.line import Lines
@@ -24,6 +25,7 @@ from ingress.refusal import Refused
 from ingress.remembered import Remembered
 from ingress.requests import Headers
 from ingress.tail import Tail
+from ingress.writes import Writes
 from waiting_room import collector
 from waiting_room.domain.booking_ref import RefSecrets
 from waiting_room.domain.map_reports import lease_seconds
@@ -52,7 +54,9 @@ class Parts:
     map_lease: MapLease
     remembered: Remembered
     reads: Reads
+    writes: Writes
     alternatives: Alternatives
+    calendars: Calendars
     tail: Tail
     stopping: asyncio.Event
     """Set when the process is told to stop: streams end, waiting requests answer."""
@@ -100,7 +104,7 @@ class Parts:
 async def wired(settings: Settings, refs: RefSecrets, stopping: asyncio.Event) -> AsyncIterator[Parts]:
     """Everything wired; nothing is waited for, neither Kafka nor PostgreSQL has to be there."""
     keys, directory, lines = Keys(), Directory(), Lines(settings.hold_deadline_seconds)
-    reads = await Reads.open(settings)
+    reads, writes = await Reads.open(settings), await Writes.open(settings)
     tables = {CLINIC_DIRECTORY: directory.apply, ACCESS_KEYS: keys.apply, CLINIC_PULSE: _pulses_to(lines)}
     lease = MapLease(
         lease_seconds=lease_seconds(settings.ingress_accept_within_ms / 1000),
@@ -122,12 +126,15 @@ async def wired(settings: Settings, refs: RefSecrets, stopping: asyncio.Event) -
             map_lease=lease,
             remembered=Remembered(settings.ingress_remember_keys),
             reads=reads,
+            writes=writes,
             alternatives=Alternatives(reads, directory, lines),
+            calendars=Calendars(reads, settings.slots_days_max),
             tail=Tail(settings),
             stopping=stopping,
         )
     finally:
         await reads.close()
+        await writes.close()
 
 
 def _pulses_to(lines: Lines) -> OnRecord:

@@ -91,6 +91,12 @@ START_IN_PAST: Final = ProblemType("start-in-past", 422, "That time has passed",
 TOO_FAR_AHEAD: Final = ProblemType(
     "too-far-ahead", 422, "That time is too far ahead", "Choose an earlier time, or book later."
 )
+TOO_SHORT_NOTICE: Final = ProblemType(
+    "too-short-notice", 422, "It is too late to book that time", "Choose a later time, or call the clinic."
+)
+SERVICE_OR_DURATION: Final = ProblemType(
+    "service-or-duration", 422, "Say how long: a service or a duration", "Send exactly one of `service` and `duration`."
+)
 RANGE_EMPTY: Final = ProblemType(
     "range-empty", 422, "The range has no time in it", "Send a `to` that is later than `from`."
 )
@@ -100,6 +106,27 @@ START_NOT_OFFERED: Final = ProblemType(
 )
 KEY_REUSED: Final = ProblemType(
     "key-reused", 422, "The idempotency key was used for something else", "Use a new key for a new request."
+)
+
+# A clinic's calendar
+UNKNOWN_ENTRY: Final = ProblemType("unknown-entry", 404, "There is no such entry", "Read the list for those there are.")
+IF_MATCH_MISSING: Final = ProblemType(
+    "if-match-missing", 428, "Say which version you have seen", "Read it, and send its `ETag` as `If-Match`."
+)
+CHANGED_MEANWHILE: Final = ProblemType(
+    "changed-meanwhile", 412, "It was changed since you read it", "Read it again, and repeat your change on that."
+)
+TOO_MANY_ENTRIES: Final = ProblemType(
+    "too-many-entries", 409, "The calendar holds no more of these", "Delete some first."
+)
+UNREADABLE_CALENDAR: Final = ProblemType(
+    "unreadable-calendar", 422, "The body is no calendar we can read", "Send one iCalendar object (RFC 5545)."
+)
+NOT_CHANGED: Final = ProblemType(
+    "not-changed",
+    503,
+    "Calendars cannot be changed right now",
+    "Read it after `Retry-After`, and send the request again if it is not as you want it.",
 )
 
 # What became of a command

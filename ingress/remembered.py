@@ -39,8 +39,15 @@ class Cancelling(msgspec.Struct, frozen=True, gc=False):
     requested_at: datetime
 
 
-Told = Accepted | Cancelling
-T = TypeVar("T", Accepted, Cancelling)
+class Rescheduling(msgspec.Struct, frozen=True, gc=False):
+    """A wish for another time whose caller was told 202."""
+
+    booking_ref: str
+    requested_at: datetime
+
+
+Told = Accepted | Cancelling | Rescheduling
+T = TypeVar("T", Accepted, Cancelling, Rescheduling)
 
 
 class _Try(msgspec.Struct, eq=False, gc=False):

@@ -11,10 +11,12 @@ import msgspec
 from msgspec import UNSET
 
 from ingress import problems
-from ingress.body import BookingRequest, WantedRange
+from ingress.body import BookingRequest, RescheduleRequest, WantedRange
 from ingress.directory import Directory, Site
 from ingress.problems import ProblemType
 from ingress.refusal import Refused, wrong_field
+from waiting_room.domain.appointment import Reason
+from waiting_room.domain.candidates import Spans, spans_of, why_not_now
 from waiting_room.domain.directory import Provider, ServiceType
 from waiting_room.domain.schedule import offers, slot_starts
 from waiting_room.messages import TimeRange
@@ -39,15 +41,18 @@ class Choice(msgspec.Struct, frozen=True):
     site: Site
     service: ServiceType
     providers: tuple[Provider, ...]
+    spans: Spans
 
-    def has(self, start_at: datetime) -> bool:
+    def who_has(self, start_at: datetime) -> list[Provider]:
         timezone = self.site.clinic.timezone
-        return any(offers(provider, self.service, timezone, start_at) for provider in self.providers)
+        return [each for each in self.providers if offers(each, self.service, timezone, start_at)]
 
     def starts(self, from_at: datetime, to_at: datetime) -> Iterator[datetime]:
-        """Of one provider after the other; two may have the same."""
+        """Of one provider after the other, as far as they can be booked now; two may have the same."""
         for provider in self.providers:
-            yield from slot_starts(provider, self.service, self.site.clinic.timezone, from_at, to_at)
+            since, until = self.spans.get(provider.provider_id, (from_at, None))
+            begins, ends = max(from_at, since), min(to_at, until or to_at)
+            yield from slot_starts(provider, self.service, self.site.clinic.timezone, begins, ends)
 
 
 def where(request: BookingRequest, directory: Directory) -> Site:
@@ -72,8 +77,24 @@ def when(
     request: BookingRequest, site: Site, now: datetime, ahead_max_days: int
 ) -> tuple[datetime | None, TimeRange | None]:
     """The start or the range that is asked for (UTC), if the clinic could ever give it. Raises Refused."""
-    choice = _choice(request, site)
-    window = Window(now, now + timedelta(days=ahead_max_days))
+    return _time(request, _choice(request, site, now), Window(now, now + timedelta(days=ahead_max_days)))
+
+
+def moved_to(
+    request: RescheduleRequest, site: Site, now: datetime, ahead_max_days: int
+) -> tuple[datetime | None, TimeRange | None]:
+    """As ``when``, for a booking whose service is not known here. Raises Refused."""
+    if request.provider_id is not UNSET and request.provider_id not in site.providers:
+        detail = f"Provider {request.provider_id} is not at clinic {site.clinic.clinic_id}."
+        raise _wrong("/provider_id", detail, problems.PROVIDER_ELSEWHERE)
+    if not site.open:
+        raise Refused(problems.CLINIC_CLOSED, f"{site.clinic.name} is closed for bookings at present.")
+    return _time(request, None, Window(now, now + timedelta(days=ahead_max_days)))
+
+
+def _time(
+    request: BookingRequest | RescheduleRequest, choice: Choice | None, window: Window
+) -> tuple[datetime | None, TimeRange | None]:
     if request.start_at is not UNSET and request.range is UNSET:
         return _start(_utc(request.start_at, "/start_at"), choice, window), None
     if request.range is not UNSET and request.start_at is UNSET:
@@ -83,7 +104,7 @@ def when(
     raise _wrong("", detail, problems.START_OR_RANGE)
 
 
-def _choice(request: BookingRequest, site: Site) -> Choice:
+def _choice(request: BookingRequest, site: Site, now: datetime) -> Choice:
     service = site.services.get(request.service_type)
     if service is None:
         detail = f"Clinic {site.clinic.clinic_id} has no service {request.service_type}."
@@ -96,20 +117,25 @@ def _choice(request: BookingRequest, site: Site) -> Choice:
         raise _wrong("/service_type", f"Nobody asked for offers {request.service_type}.", problems.SERVICE_NOT_OFFERED)
     if not site.open:
         raise Refused(problems.CLINIC_CLOSED, f"{site.clinic.name} is closed for bookings at present.")
-    return Choice(site, service, providers)
+    return Choice(site, service, providers, spans_of(providers, site.clinic.timezone, now))
 
 
-def _start(start_at: datetime, choice: Choice, window: Window) -> datetime:
+def _start(start_at: datetime, choice: Choice | None, window: Window) -> datetime:
     if start_at <= window.now:
         raise _wrong("/start_at", f"{_text(start_at)} has passed.", problems.START_IN_PAST)
     if start_at > window.last:
         raise _too_far("/start_at", window)
-    if not choice.has(start_at):
+    if choice is None:
+        return start_at
+    offering = choice.who_has(start_at)
+    if not offering:
         raise _not_offered("/start_at", start_at, choice, window)
+    if (why := why_not_now(offering, choice.spans, start_at)) is not None:
+        raise _not_now(start_at, why, choice)
     return start_at
 
 
-def _range(asked: WantedRange, choice: Choice, window: Window) -> TimeRange:
+def _range(asked: WantedRange, choice: Choice | None, window: Window) -> TimeRange:
     """What of it still lies ahead."""
     from_at, to_at = _utc(asked.from_at, "/range/from"), _utc(asked.to_at, "/range/to")
     if to_at <= from_at:
@@ -121,7 +147,7 @@ def _range(asked: WantedRange, choice: Choice, window: Window) -> TimeRange:
     if from_at > window.last:
         raise _too_far("/range/from", window)
     from_at = max(from_at, window.now)
-    if next(choice.starts(from_at, to_at), None) is None:
+    if choice is not None and next(choice.starts(from_at, to_at), None) is None:
         raise _not_offered("/range", from_at, choice, window)
     return TimeRange(from_at, to_at)
 
@@ -144,6 +170,11 @@ def _not_offered(pointer: str, around: datetime, choice: Choice, window: Window)
     fix = f"Possible starts nearest to it: {named}." if named else "No start is near it; ask for another day."
     detail = f"No {choice.service.service_type} starts then at {choice.site.clinic.name}."
     return wrong_field(pointer, detail, fix, problems.START_NOT_OFFERED)
+
+
+def _not_now(start_at: datetime, why: Reason, choice: Choice) -> Refused:
+    kind = problems.TOO_SHORT_NOTICE if why is Reason.TOO_SHORT_NOTICE else problems.TOO_FAR_AHEAD
+    return _wrong("/start_at", f"{choice.site.clinic.name} does not let {_text(start_at)} be booked now.", kind)
 
 
 def _too_far(pointer: str, window: Window) -> Refused:

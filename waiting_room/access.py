@@ -47,6 +47,8 @@ class Scope(StrEnum):
     """Book and cancel for the key's app."""
     CLINIC_READ = "clinic:read"
     """See bookings at the key's clinic."""
+    CLINIC_WRITE = "clinic:write"
+    """Change the clinic's calendars."""
     OPERATOR = "operator"
     """Everything, everywhere; each use is recorded."""
 
@@ -54,7 +56,7 @@ class Scope(StrEnum):
 SCOPES_OF: Final[Mapping[OwnerKind, tuple[Scope, ...]]] = MappingProxyType(
     {
         OwnerKind.APP: (Scope.APPOINTMENTS_READ, Scope.APPOINTMENTS_WRITE),
-        OwnerKind.CLINIC: (Scope.CLINIC_READ,),
+        OwnerKind.CLINIC: (Scope.CLINIC_READ, Scope.CLINIC_WRITE),
         OwnerKind.OPERATOR: (Scope.OPERATOR,),
     }
 )

@@ -75,6 +75,21 @@ class Cancel(msgspec.Struct, frozen=True, kw_only=True, tag="cancel"):
     v: int = 1
 
 
+class Reschedule(msgspec.Struct, frozen=True, kw_only=True, tag="reschedule"):
+    """Command: move a booking to another time. Exactly one of start_at and range is given; no provider: any will do."""
+
+    booking_ref: str
+    clinic_id: str
+    app_id: str
+    key_hash: bytes
+    requested_at: Moment
+    accept_by: Moment
+    provider_id: str | None = None
+    start_at: Moment | None = None
+    range: TimeRange | None = None
+    v: int = 1
+
+
 class Probe(msgspec.Struct, frozen=True, kw_only=True, tag="probe"):
     """Written by ingress to find out whether the broker takes records again; read and ignored."""
 
@@ -93,7 +108,7 @@ class Moved(msgspec.Struct, frozen=True, kw_only=True, tag="moved"):
     v: int = 1
 
 
-Command = Book | Cancel | Probe | Moved
+Command = Book | Cancel | Reschedule | Probe | Moved
 
 
 class Confirmation(msgspec.Struct, frozen=True, kw_only=True, tag="confirmation"):
@@ -130,6 +145,8 @@ class BookingEvent(msgspec.Struct, frozen=True, kw_only=True, tag="event"):
     end_at: Moment | None = None
     line: int | None = None
     """Undecided bookings of the clinic after this event."""
+    moving_to: int | None = None
+    """See ``appointment.State``."""
     v: int = 1
 
 
@@ -222,21 +239,26 @@ class AccessKey(msgspec.Struct, frozen=True, kw_only=True, tag="access_key"):
     v: int = 1
 
 
-Message = Book | Cancel | Probe | Moved | Confirmation | BookingEvent | Pulse | MapReport | DirectoryEntry | AccessKey
+Message = (
+    Book
+    | Cancel
+    | Reschedule
+    | Probe
+    | Moved
+    | Confirmation
+    | BookingEvent
+    | Pulse
+    | MapReport
+    | DirectoryEntry
+    | AccessKey
+)
 M = TypeVar("M")
 
-VERSIONS: Final[Mapping[str, int]] = {
-    "book": 1,
-    "cancel": 1,
-    "probe": 1,
-    "moved": 1,
-    "confirmation": 1,
-    "event": 1,
-    "pulse": 1,
-    "map_report": 1,
-    "clinic": 1,
-    "access_key": 1,
-}
+_AT_FIRST = (
+    "book", "cancel", "reschedule", "probe", "moved", "confirmation",
+    "event", "pulse", "map_report", "clinic", "access_key",
+)  # fmt: skip
+VERSIONS: Final[Mapping[str, int]] = dict.fromkeys(_AT_FIRST, 1)
 
 Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
 UPGRADES: Final[dict[tuple[str, int], Upgrade]] = {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Set
+from datetime import date
 from functools import cache
 from typing import Annotated
 from zoneinfo import available_timezones
@@ -44,6 +45,14 @@ class ServiceTypeEntry(_Entry, frozen=True, kw_only=True):
     buffer_minutes: Annotated[int, Meta(ge=0, le=1_440)] = 0
     reminders: Annotated[tuple[str, ...], Meta(max_length=8)] | None = None
     """How long before: ``("24h", "1h")``. None leaves it as it is, for a new one at what the settings say."""
+    description: Annotated[str, Meta(max_length=2_000)] = ""
+
+
+class DayOffEntry(_Entry, frozen=True, kw_only=True):
+    """A day on which nobody of the business works, by each clinic's calendar."""
+
+    day: date
+    name: Name
 
 
 class HoursEntry(_Entry, frozen=True, kw_only=True):
@@ -96,6 +105,8 @@ class BusinessEntry(_Entry, frozen=True, kw_only=True):
     business_id: Id
     name: Name
     service_types: tuple[ServiceTypeEntry, ...] = ()
+    days_off: tuple[DayOffEntry, ...] | None = None
+    """All of them, if it is there at all."""
     clinics: tuple[ClinicEntry, ...] = ()
 
 
@@ -146,6 +157,10 @@ def _named_twice(file: Onboarding) -> Iterator[str]:
         for name, times in services.items():
             if times > 1:
                 yield f"service_type {name!r} is there {times} times - at `$.businesses[{at}].service_types`"
+        days = Counter(each.day for each in business.days_off or ())
+        for day, times in days.items():
+            if times > 1:
+                yield f"day {day} is there {times} times - at `$.businesses[{at}].days_off`"
 
 
 def _inconsistent(file: Onboarding) -> Iterator[str]:

@@ -72,6 +72,12 @@ class _Core(BaseSettings):
     ingress_host: str = Field("127.0.0.1", description="Address ingress listens on.")
     ingress_port: int = Field(8080, ge=1, le=65_535, description="Port ingress listens on.")
     ingress_body_max_bytes: int = Field(16_384, ge=1_024, le=1_048_576, description="Largest request body.")
+    calendar_body_max_bytes: int = Field(
+        262_144, ge=1_024, le=4_194_304, description="Largest body of a calendar: rules, busy times, iCalendar files."
+    )
+    slots_days_max: int = Field(
+        20_000, ge=16, le=10_000_000, description="Providers' days an ingress keeps reckoned, about 4 kB each."
+    )
     ingress_accept_within_ms: int = Field(
         1_500,
         ge=100,

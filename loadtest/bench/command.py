@@ -15,6 +15,7 @@ from waiting_room.telemetry import logs
 
 BENCHMARKS = {
     "ack": "accept latency at 1,000 bookings/s over 500 clinics; CPU and p50 against a bare handler",
+    "autoscale": "worker-hours by what clinics need against those by lag, with 5% of the clinics down",
     "drain": "clinics kept at their hidden capacity while their lines are full",
     "eta": "what patients are told at the door against what becomes of it, and whether a place ever grows",
     "isolation": "healthy clinics' p99 wait with a quarter of the others in trouble, against none",
@@ -23,6 +24,8 @@ BENCHMARKS = {
     "outage": "all clinics away for ten minutes: nothing dead-lettered, nothing rejected in time, no herd afterwards",
     "reminders": "20,000 reminders due in one minute, one of four senders killed: in time, once, none when cancelled",
     "spike": "twenty times a sustainable load: who is refused, and whether they get in when told to come back",
+    "scale": "rule expansion at 1, 10 and 100 times as many days, providers, slots, overrides and claims",
+    "slots": "what is free of 100,000 providers with up to 5,000,000 appointments, cold and warm, at 200 requests/s",
     "seat-race": "200 bookings at once for one seat",
 }
 """Name to what it measures; ``loadtest/bench/NAME.py`` has ``async def measure(seed) -> Result``."""

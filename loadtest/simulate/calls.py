@@ -46,7 +46,7 @@ def heard_of(course: Course, call_seconds: float) -> tuple[float, Heard | None]:
 def act(clinic: Clinic, course: Course, booking_ref: str, kind: CallKind, at: datetime) -> Heard:
     seconds = course.after_seconds + ROUND_TRIP_SECONDS
     match kind:
-        case CallKind.CONFIRM:
+        case CallKind.CONFIRM | CallKind.MOVE:
             reply = clinic.book(_request(booking_ref, at), course, at)
             if course.fate is Fate.DROPPED:
                 return Heard(Failed(Failure.OUTCOME_UNKNOWN), Verdict.FAILED, seconds)

@@ -12,10 +12,11 @@ from rich.table import Table
 
 from loadtest.simulate.monday import EIGHT, HOUR, Monday
 from loadtest.simulate.run import Outcome, percentile, run
+from loadtest.simulate.scaling import ByWait, Fixed
 from loadtest.simulate.world import Rules
 
 SHARES = (0.5, 0.9, 0.99, 1.0)
-MOST_PARTITIONS = 512
+MOST_PARTITIONS, MOST_WORKERS = 512, 64
 COMMIT_SECONDS = 10.0
 """Of virtual time: a day has many, and nothing crashes here."""
 
@@ -33,7 +34,8 @@ def simulate(
     began = time.monotonic()
     rules = Rules(partitions=min(MOST_PARTITIONS, clinics), calls_max=calls, commit_seconds=COMMIT_SECONDS)
     monday = Monday.of(clinics, seed)
-    outcome = run(monday, bookings, seed, rules, workers=workers or None, target_wait_seconds=target_wait)
+    scaling = Fixed(workers, target_wait) if workers else ByWait(MOST_WORKERS, target_wait)
+    outcome = run(monday, bookings, seed, rules, scaling=scaling)
     console = Console(width=None if sys.stdout.isatty() else 160)
     _show_waits(console, outcome, clinics, seed)
     _show_workers(console, outcome)
@@ -97,7 +99,7 @@ def _show_plan(
     fewest, enough = 1, most
     while fewest < enough:
         middle = (fewest + enough) // 2
-        tried = run(monday, bookings, seed, rules, workers=middle, until=EIGHT + HOUR)
+        tried = run(monday, bookings, seed, rules, scaling=Fixed(middle, target_wait), until=EIGHT + HOUR)
         if percentile(tried.confirm_waits.get("healthy", []), 0.99) <= target_wait:
             enough = middle
         else:

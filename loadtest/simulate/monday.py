@@ -7,7 +7,7 @@ have more lines. Most calls come in the hour after eight.
 from __future__ import annotations
 
 from bisect import bisect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 from random import Random
@@ -38,14 +38,14 @@ class Monday:
     weights: list[float]
 
     @classmethod
-    def of(cls, clinics: int, seed: int, *, all_healthy: bool = False) -> Monday:
-        """The same arguments make the same country; ``all_healthy`` changes nothing but what goes wrong."""
+    def of(cls, clinics: int, seed: int, *, classes: Mapping[str, float] = CLASSES) -> Monday:
+        """The same arguments make the same country; other ``classes`` change nothing but what goes wrong."""
         chance = Random(f"country {seed}")
         behaviours, kinds, weights = {}, {}, []
         for number in range(1, clinics + 1):
             weight = min(chance.paretovariate(1.3), LARGEST)
             draw = chance.random()
-            kind = "healthy" if all_healthy else _kind(draw)
+            kind = _kind(draw, classes)
             clinic_id = clinic_id_of_number(number)
             calls = min(max(round(weight), 1), MOST_CALLS)
             overload = chance.choice(("reject", "slow"))
@@ -74,8 +74,8 @@ class Monday:
             yield OPENS + offset, clinic_ids[bisect(cumulative, chance.random() * cumulative[-1])]
 
 
-def _kind(draw: float) -> str:
-    for kind, share in CLASSES.items():
+def _kind(draw: float, classes: Mapping[str, float]) -> str:
+    for kind, share in classes.items():
         if draw < share:
             return kind
         draw -= share

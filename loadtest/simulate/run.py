@@ -9,10 +9,9 @@ from math import ceil
 
 from loadtest.simulate.callers import Callers
 from loadtest.simulate.monday import CLOSES, OPENS, Monday
+from loadtest.simulate.scaling import Scaling
 from loadtest.simulate.world import Rules, World
 from waiting_room.domain.appointment import Status
-from workers.pacing.need import calls_needed, workers_desired
-from workers.supervise.scaling import Scaler
 
 LOOK_SECONDS = 10.0
 
@@ -54,21 +53,18 @@ def run(
     seed: int,
     rules: Rules,
     *,
-    workers: int | None = None,
-    most_workers: int = 64,
-    target_wait_seconds: float = 60.0,
+    scaling: Scaling,
     until: float = CLOSES + 3 * 3_600.0,
     remembered: World | None = None,
 ) -> Outcome:
-    """A day with so many workers, or with as many as are wanted at each moment. ``remembered``: yesterday's world."""
+    """A day with as many workers as ``scaling`` says at each moment. ``remembered``: yesterday's world."""
     began = time.perf_counter()
     world = World(monday.behaviours, rules, seed)
     if remembered is not None:
         world.memory.update(remembered.learnt())
     callers, outcome = Callers(world), Outcome()
     world.clock.run_until(OPENS - 60.0)
-    world.join(workers or 1)
-    scaler = Scaler(least=1, most=most_workers, down_after_seconds=300.0)
+    world.join(scaling.decide(world, 0).workers)
     arrivals = monday.arrivals(bookings, seed)
 
     def arrive() -> None:
@@ -83,13 +79,11 @@ def run(
         arrive()
 
     def look() -> None:
-        lines = [clinic_id for clinic_id, line in world.store.lines.items() if line]
-        wanted = workers_desired((_needed(world, each, target_wait_seconds) for each in lines), rules.calls_max)
         running = len(world.workers)
-        outcome.workers.append((world.clock.now, wanted, running))
+        decision = scaling.decide(world, running)
+        outcome.workers.append((world.clock.now, decision.wanted, running))
         outcome.worker_seconds += running * LOOK_SECONDS
-        if workers is None:
-            _scale(world, scaler.decide(world.clock.now, wanted, running))
+        _scale(world, decision.workers)
         if world.clock.now < until:
             world.clock.after(LOOK_SECONDS, look)
 
@@ -108,19 +102,6 @@ def _scale(world: World, wanted: int) -> None:
         world.join(wanted - running)
     for worker in sorted(world.workers, key=lambda each: each.name)[wanted:]:
         world.leave(worker)
-
-
-def _needed(world: World, clinic_id: str, target_wait_seconds: float) -> int:
-    owner = world.owner_of(world.partition_of[clinic_id])
-    pace = owner.paces.get(clinic_id) if owner else None
-    limit = owner.lanes.limit_of(clinic_id) if owner else None
-    return calls_needed(
-        line=world.store.lines[clinic_id],
-        call_seconds=(pace.slot.mean if pace else None) or 2.0,
-        limit=1 if limit is None else limit.allowed(world.clock.now),
-        breaker_open=world.is_down(clinic_id),
-        wait_target_seconds=target_wait_seconds,
-    )
 
 
 def _summarise(world: World, callers: Callers, monday: Monday, outcome: Outcome) -> None:

@@ -74,30 +74,29 @@ async def test_schemathesis_finds_nothing(stage: Stage, tmp_path: Path) -> None:
                 starts=json.dumps([tomorrow(hour).isoformat() for hour in range(20)]),
             )
         )
-        status, output = await _schemathesis(
-            "--config-file",
-            str(config),
-            "run",
-            f"{base}/openapi.json",
-            "--header",
-            f"Authorization: Bearer {stage.token}",
-            "--checks=all",
-            f"--max-examples={EXAMPLES}",
-            "--generation-deterministic",
-            "--request-timeout=10",
-            "--no-color",
-            cwd=tmp_path,
-        )
+        status, output = await schemathesis(config, base, str(stage.token), EXAMPLES, cwd=tmp_path)
         metrics = (await app.get("/metrics")).body
     assert status == 0, output
     (accepted,) = re.findall(r'^waiting_room_accept_seconds_count{outcome="accepted"} (\S+)$', metrics, re.MULTILINE)
     assert float(accepted) > len(bookings), "it never got as far as to book"
 
 
-async def _schemathesis(*arguments: str, cwd: Path) -> tuple[int, str]:
+async def schemathesis(config: Path, base: str, token: str, examples: int, *options: str, cwd: Path) -> tuple[int, str]:
+    """Its exit status and what it printed."""
     process = await asyncio.create_subprocess_exec(
         str(Path(sysconfig.get_path("scripts")) / "schemathesis"),
-        *arguments,
+        "--config-file",
+        str(config),
+        "run",
+        f"{base}/openapi.json",
+        "--header",
+        f"Authorization: Bearer {token}",
+        "--checks=all",
+        f"--max-examples={examples}",
+        "--generation-deterministic",
+        "--request-timeout=10",
+        "--no-color",
+        *options,
         cwd=cwd,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -87,6 +88,46 @@ async def test_a_cancel_is_carried_out_and_the_time_is_free_again(app: Caller, k
             await asyncio.sleep(0.05)
     assert (read.body["by"], read.body["reason"]) == ("patient", "pat")
     assert (await app.book(f"{key}-2", wanted, headers={"Prefer": "wait=20"})).status == 201
+
+
+async def test_a_booking_is_moved_and_says_so(app: Caller, key: str) -> None:
+    ref = (await app.book(key, wish(start_at=tomorrow(7)), headers={"Prefer": "wait=20"})).body["booking_ref"]
+    moving = await app.reschedule(ref, f"{key}-move", start_at=tomorrow(8).isoformat())
+    assert (moving.status, moving.body["status"]) == (202, "rescheduling")
+    again = await app.reschedule(ref, f"{key}-move", start_at=tomorrow(8).isoformat())
+    assert again.body == moving.body
+    async with asyncio.timeout(20):
+        while "reschedule" not in (read := await app.get(f"/v1/appointments/{ref}")).body:
+            await asyncio.sleep(0.05)
+    assert read.body["reschedule"]["status"] == "rescheduled"
+    assert read.body["start_at"] == tomorrow(8).isoformat().replace("+00:00", "Z")
+    assert (await app.book(f"{key}-2", wish(start_at=tomorrow(7)), headers={"Prefer": "wait=20"})).status == 201
+    await app.reschedule(ref, f"{key}-back", start_at=tomorrow(7).isoformat())
+    async with asyncio.timeout(20):
+        while (read := await app.get(f"/v1/appointments/{ref}")).body["reschedule"]["status"] != "refused":
+            await asyncio.sleep(0.05)
+    assert read.body["reschedule"]["reason"] == "slot_taken"
+    assert read.body["start_at"] == tomorrow(8).isoformat().replace("+00:00", "Z")
+
+
+@pytest.mark.parametrize(
+    ("body", "problem", "pointer"),
+    [
+        ({}, "start-or-range", ""),
+        ({"start_at": "2020-01-01T00:00:00Z"}, "start-in-past", "/start_at"),
+        ({"start_at": "2199-01-01T00:00:00Z"}, "too-far-ahead", "/start_at"),
+        ({"provider_id": "0002-1", "start_at": "2199-01-01T00:00:00Z"}, "provider-elsewhere", "/provider_id"),
+        ({"status": "confirmed"}, "unknown-field", "/status"),
+    ],
+)
+async def test_a_wish_that_can_never_be_is_refused_at_once(
+    app: Caller, key: str, body: dict[str, Any], problem: str, pointer: str
+) -> None:
+    ref = REFS.derive("0001", APP, key)
+    answer = await app.reschedule(ref, f"{key}-move", **body)
+    assert answer.status == 422
+    assert answer.body["type"] == f"/problems/{problem}"
+    assert answer.body["errors"][0]["pointer"] == pointer
 
 
 async def test_a_key_sent_to_two_clinics_leads_to_one_booking(app: Caller, stage: Stage, key: str) -> None:

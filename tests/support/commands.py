@@ -10,7 +10,7 @@ from aiokafka import ConsumerRecord
 
 from tests.support.world import SERVICE, ClinicSpec, tomorrow
 from waiting_room.domain.booking_ref import RefSecrets, key_hash
-from waiting_room.messages import Book, Cancel, Message, Patient, encode
+from waiting_room.messages import Book, Cancel, Message, Patient, Reschedule, encode
 from waiting_room.topics import BOOKING_REQUESTS
 from workers.hold.read import Appended, command_of
 
@@ -50,6 +50,21 @@ def cancel(command: Book, **changes: Any) -> Cancel:
     return Cancel(**{**values, **changes})
 
 
+def reschedule(command: Book, key: str, **changes: Any) -> Reschedule:
+    """A wish to move that booking: to tomorrow at ten unless changed."""
+    now = datetime.now(UTC)
+    values: dict[str, Any] = {
+        "booking_ref": command.booking_ref,
+        "clinic_id": command.clinic_id,
+        "app_id": command.app_id,
+        "key_hash": key_hash(APP, key),
+        "requested_at": now,
+        "accept_by": now + timedelta(seconds=5),
+        "start_at": None if changes.get("range") else tomorrow(10),
+    }
+    return Reschedule(**{**values, **changes})
+
+
 def record(
     message: Message | bytes, *, key: str = "", offset: int = 0, partition: int = 0, at: datetime | None = None
 ) -> ConsumerRecord:
@@ -72,7 +87,7 @@ def record(
     )
 
 
-def appended(*commands: Book | Cancel, first_offset: int = 0, partition: int = 0) -> list[Appended]:
+def appended(*commands: Book | Cancel | Reschedule, first_offset: int = 0, partition: int = 0) -> list[Appended]:
     """These commands one after the other in one partition."""
     items = [
         command_of(record(command, offset=first_offset + number, partition=partition))

@@ -11,7 +11,8 @@ from tests.support.database import Database
 from tests.support.world import ClinicSpec, seed
 from waiting_room.store.holds import Rules
 from waiting_room.store.pool import Pool
-from workers.hold.batch import Batch, Deadlines, Outcome
+from workers.hold.batch import Batch, Deadlines
+from workers.hold.outcome import Outcome
 from workers.hold.read import Appended
 
 REST = "http://127.0.0.1:9/clinics"

@@ -109,6 +109,10 @@ class Caller:
     async def cancel(self, ref: str, key: str) -> Answer:
         return await self.call("DELETE", f"/v1/appointments/{ref}", headers={"Idempotency-Key": key})
 
+    async def reschedule(self, ref: str, key: str, **body: Any) -> Answer:
+        path = f"/v1/appointments/{ref}/reschedule"
+        return await self.call("PATCH", path, json=body, headers={"Idempotency-Key": key})
+
 
 class Newcomer(Caller):
     """Somebody with a key that is announced only now; ingress knows it on entry."""

@@ -37,8 +37,9 @@ def file_of(
     *,
     services: tuple[dict[str, Any], ...] = (SERVICE,),
     apps: tuple[str, ...] = ("app",),
+    **business_too: Any,
 ) -> Onboarding:
     """What ``directory import`` would read of one business with these clinics."""
-    business = {"business_id": "vets", "name": "Vets", "service_types": services, "clinics": clinics}
+    business = {"business_id": "vets", "name": "Vets", "service_types": services, "clinics": clinics, **business_too}
     plain = {"businesses": [business], "apps": [{"app_id": app, "name": app} for app in apps]}
     return onboarding.read(msgspec.json.encode(plain))

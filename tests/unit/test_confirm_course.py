@@ -77,7 +77,7 @@ class Clinic:
             patient='{"id": "patient"}',
         )
         self._booking = booking
-        return Claim(booking, 1, CallKind.CONFIRM)
+        return Claim(booking, 1, CallKind.CONFIRM, 1)
 
     async def record(self, outcome: Outcome) -> Recorded:
         self.outcomes.append(outcome)

@@ -1,4 +1,5 @@
-"""One booking, one clinic, two workers that crash, freeze and come back, in every order hypothesis can think of.
+"""One booking, one clinic, two workers that crash, freeze and come back, in every order hypothesis can think of; its
+patient cancels it, or moves it to other times.
 
 The clinic does what it was asked at any time within its processing limit, whether or not anybody still waits. What
 must hold whatever happens: never two bookings at the clinic, none there that is nobody's, and none confirmed that is
@@ -8,25 +9,25 @@ not there.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from tests.support.one_booking import START, Call, Request, Row
 from waiting_room.domain import appointment
-from waiting_room.domain.appointment import By, ClinicState, EventType, Reason, Stage, State, Status
+from waiting_room.domain.appointment import By, ClinicState, EventType, Reason, State, Status
 from waiting_room.domain.call_plan import plan
 from waiting_room.domain.call_resolution import resolve
 from waiting_room.domain.clinic_call import (
+    BOOKS,
     Answer,
     Attempt,
     Booked,
     CallKind,
-    Case,
-    Change,
     ClinicSystem,
+    Ending,
     Failed,
     NotThere,
     Withdrawn,
@@ -35,63 +36,29 @@ from waiting_room.domain.clinic_call import (
 from waiting_room.domain.directory import AdapterKind
 from waiting_room.domain.failures import Failure
 
-START = datetime(2026, 11, 23, 8, tzinfo=UTC)
 LEASE, DEADLINE, PROCESSING, SETTLE = 15.0, 10.0, 20.0, 21.0
 SECONDS = st.sampled_from([0.0, 0.5, 2.0, 4.9, 6.0, 11.0, 16.0, 22.0])
 WORKERS = st.sampled_from(["A", "B"])
 
 
-@dataclass
-class Call:
-    """One claimed call in a worker's memory."""
-
-    number: int
-    kind: CallKind
-    sendable_until: datetime
-    sent: Request | None = None
-    answer: Answer | None = None
-
-
-@dataclass(eq=False)
-class Request:
-    """Bytes that reached the clinic; carried out once, some time before ``until``."""
-
-    kind: CallKind
-    until: datetime
-    answer: Answer | None = None
-
-
-@dataclass
-class Row:
-    state: State = field(default_factory=lambda: State(Status.PENDING, Stage.HELD))
-    next_attempt_at: datetime | None = None
-    attempts: list[Attempt] = field(default_factory=list)
-    hold_until: datetime = START + timedelta(seconds=300)
-
-    def case(self) -> Case:
-        return Case(self.state, self.hold_until, self.next_attempt_at, tuple(self.attempts))
-
-    def record(self, changes: tuple[Change, ...]) -> None:
-        for change in changes:
-            self.state = appointment.apply(self.state, change.event, reason=change.reason)
-
-    def end(self, number: int, at: datetime, outcome: str) -> None:
-        self.attempts = [
-            replace(each, ended_at=at, outcome=outcome) if each.attempt == number else each for each in self.attempts
-        ]
-
-
 class OneBooking(RuleBasedStateMachine):
-    @initialize(idempotent=st.booleans(), lookup=st.booleans())
-    def begin(self, idempotent: bool, lookup: bool) -> None:
+    @initialize(idempotent=st.booleans(), lookup=st.booleans(), confirmed=st.booleans())
+    def begin(self, idempotent: bool, lookup: bool, confirmed: bool) -> None:
         self.system = ClinicSystem("000A", AdapterKind.REST, "http://c", 4, SETTLE, idempotent, lookup)
         self.now = START
         self.row = Row()
         self.calls: dict[str, Call] = {}
         self.runs = {"A": 0, "B": 0}
         self.at_clinic: list[Request] = []
-        self.bookings = 0
-        self.ever_booked = False
+        self.made: list[int] = []
+        """Revisions the clinic ever booked, oldest first."""
+        self.there: dict[int, int] = {}
+        """Bookings that stand there, by revision."""
+        if confirmed:
+            before = START - timedelta(seconds=30)
+            self.row.state = State(Status.CONFIRMED, None, ClinicState.BOOKED)
+            self.row.attempts = [Attempt(1, CallKind.CONFIRM, "A", before, START, before, Ending.BOOKED)]
+            self.made, self.there = [1], {1: 1}
 
     def claimant(self, worker: str) -> str:
         return f"{worker}{self.runs[worker]}"
@@ -118,9 +85,12 @@ class OneBooking(RuleBasedStateMachine):
             return False
         number = len(self.row.attempts) + 1
         lease_until = self.now + timedelta(seconds=LEASE)
-        self.row.attempts.append(Attempt(number, found.step, self.claimant(worker), self.now, lease_until))
+        revision = self.row.case().call_revision
+        self.row.attempts.append(
+            Attempt(number, found.step, self.claimant(worker), self.now, lease_until, revision=revision)
+        )
         self.row.next_attempt_at = lease_until
-        self.calls[worker] = Call(number, found.step, self.now + timedelta(seconds=LEASE - DEADLINE))
+        self.calls[worker] = Call(number, found.step, revision, self.now + timedelta(seconds=LEASE - DEADLINE))
         return True
 
     @precondition(lambda self: self.with_call(lambda call: call.sent is None and call.answer is None))
@@ -144,14 +114,14 @@ class OneBooking(RuleBasedStateMachine):
         if self.now > call.sendable_until:
             call.answer = Failed(Failure.NOT_SENT)
             return
-        call.sent = Request(call.kind, self.now + timedelta(seconds=PROCESSING))
+        call.sent = Request(call.kind, call.revision, self.now + timedelta(seconds=PROCESSING))
         self.at_clinic.append(call.sent)
 
     @precondition(lambda self: self.with_call(lambda call: call.sent in self.at_clinic and call.answer is None))
     @rule(data=st.data(), failure=st.sampled_from([Failure.UNAVAILABLE, Failure.OVERLOADED, Failure.REFUSED]))
     def clinic_turns_away(self, data: st.DataObject, failure: Failure) -> None:
         call = self.calls[self.one_with(data, lambda call: call.sent in self.at_clinic and call.answer is None)]
-        if failure is Failure.REFUSED and (call.kind is not CallKind.CONFIRM or self.bookings):
+        if failure is Failure.REFUSED and (call.kind not in BOOKS or call.revision in self.there):
             return
         assert call.sent is not None
         self.at_clinic.remove(call.sent)
@@ -165,18 +135,28 @@ class OneBooking(RuleBasedStateMachine):
     def carry_out(self, request: Request) -> None:
         self.at_clinic.remove(request)
         match request.kind:
-            case CallKind.CONFIRM:
-                if not (self.ever_booked and self.system.honours_idempotency):
-                    self.bookings += 1
-                self.ever_booked = True
-                request.answer = Booked("x")
+            case CallKind.CONFIRM | CallKind.MOVE:
+                request.answer = self.book(request.revision)
             case CallKind.LOOKUP if not self.system.has_lookup:
                 request.answer = Failed(Failure.CANNOT_LOOK_UP)
             case CallKind.LOOKUP:
-                request.answer = Booked("x") if self.bookings else NotThere(final=self.ever_booked)
+                shown = self.made[-1] if self.made else 0
+                there = shown == request.revision and shown in self.there
+                request.answer = Booked("x") if there else NotThere(final=shown >= request.revision)
             case CallKind.WITHDRAW:
-                self.bookings = 0
+                self.there = {each: count for each, count in self.there.items() if each > request.revision}
                 request.answer = Withdrawn()
+
+    def book(self, revision: int) -> Answer:
+        """A newer revision takes the place of the older ones; an older one does not come back."""
+        if revision in self.made and self.system.honours_idempotency:
+            return Booked("x")
+        if self.made and self.made[-1] > revision:
+            return Failed(Failure.REFUSED)
+        if revision not in self.made:
+            self.made.append(revision)
+        self.there = {revision: self.there.get(revision, 0) + 1}
+        return Booked("x")
 
     @precondition(lambda self: self.with_call(lambda call: call.sent is not None))
     @rule(data=st.data(), gives_up=st.booleans(), again_seconds=SECONDS, commit_is_seen=st.booleans())
@@ -225,6 +205,11 @@ class OneBooking(RuleBasedStateMachine):
     def cancel(self) -> None:
         self.row.state = appointment.apply(self.row.state, EventType.CANCELLED, reason=Reason.PATIENT, by=By.PATIENT)
 
+    @precondition(lambda self: self.row.state.status in appointment.WANTS_SEAT and self.row.state.moving_to is None)
+    @rule(seconds=st.sampled_from([5.0, 300.0]))
+    def reschedule(self, seconds: float) -> None:
+        self.row.reschedule(self.now + timedelta(seconds=seconds))
+
     @rule(seconds=SECONDS)
     def time_passes(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
@@ -233,18 +218,21 @@ class OneBooking(RuleBasedStateMachine):
 
     @invariant()
     def at_most_one_booking_at_the_clinic(self) -> None:
-        assert self.bookings <= 1
+        assert sum(self.there.values()) <= 1
 
     @invariant()
     def a_freed_seat_is_nobodys(self) -> None:
         if not self.row.state.keeps_seat:
-            assert self.bookings == 0
-            assert not [each for each in self.at_clinic if each.kind is CallKind.CONFIRM and not self.ever_booked]
+            assert not self.there
+            assert not [each for each in self.at_clinic if each.kind in BOOKS and each.revision not in self.made]
 
     @invariant()
     def confirmed_means_booked(self) -> None:
-        if self.row.state.status is Status.CONFIRMED:
-            assert self.bookings == 1
+        state = self.row.state
+        if state.status is Status.CONFIRMED:
+            assert len(self.there) == 1
+        if state.clinic_state is ClinicState.BOOKED:
+            assert list(self.there) == [state.revision]
 
     @invariant()
     def one_claim_at_a_time(self) -> None:
@@ -254,8 +242,8 @@ class OneBooking(RuleBasedStateMachine):
     def what_can_be_neither_asked_nor_repeated_is_sent_once(self) -> None:
         if not self.system.has_lookup and not self.system.honours_idempotency:
             ambiguous = [each for each in self.row.attempts if each.outcome in ("outcome_unknown", "expired")]
-            confirming = [each for each in ambiguous if each.kind is CallKind.CONFIRM]
-            assert len(confirming) <= 1
+            booking = [each.revision for each in ambiguous if each.kind in BOOKS]
+            assert len(booking) == len(set(booking))
 
     def teardown(self) -> None:
         """With workers that work and a clinic that answers, everything comes to its end."""
@@ -276,9 +264,14 @@ class OneBooking(RuleBasedStateMachine):
                 self.settle(call.number, answer, 0.0)
         assert not needs_clinic(self.row.state, self.system)
         self.a_freed_seat_is_nobodys()
-        if self.row.state.status is not Status.PENDING:
-            assert self.row.state.clinic_state in (ClinicState.NONE, ClinicState.BOOKED)
+        state = self.row.state
+        if state.status is Status.CONFIRMED and state.clinic_state is ClinicState.UNKNOWN:
+            assert not self.system.has_lookup, "only a person can find out"
+            assert not self.system.honours_idempotency
+        elif state.status is not Status.PENDING:
+            assert state.clinic_state in (ClinicState.NONE, ClinicState.BOOKED)
+            assert state.moving_to is None
 
 
-OneBooking.TestCase.settings = settings(max_examples=200, stateful_step_count=30, deadline=None)
+OneBooking.TestCase.settings = settings(max_examples=600, stateful_step_count=30, deadline=None)
 TestOneBooking = OneBooking.TestCase

@@ -32,6 +32,7 @@ GOLDEN = sorted((Path(__file__).parents[1] / "contract" / "messages").glob("*.js
 KINDS: Mapping[str, Any] = {
     "book": Command,
     "cancel": Command,
+    "reschedule": Command,
     "probe": Command,
     "moved": Command,
     "confirmation": Confirmation,

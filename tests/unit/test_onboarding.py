@@ -14,7 +14,12 @@ HOURS = {"weekday": 1, "opens": "08:00", "closes": "17:00", "slot_minutes": 20}
 WEBHOOK = {"endpoint_id": "hook-1", "url": "https://clinic.example/hooks"}
 
 
-def file_with(clinic: dict[str, Any] | None = None, provider: dict[str, Any] | None = None, **more: Any) -> bytes:
+def file_with(
+    clinic: dict[str, Any] | None = None,
+    provider: dict[str, Any] | None = None,
+    days_off: list[dict[str, Any]] | None = None,
+    **more: Any,
+) -> bytes:
     """One business with one clinic with one provider, changed as given."""
     providers = [
         {"provider_id": "dr-1", "name": "Dr One", "service_types": ["checkup"], "hours": [HOURS], **(provider or {})}
@@ -30,7 +35,13 @@ def file_with(clinic: dict[str, Any] | None = None, provider: dict[str, Any] | N
         }
     ]
     services = [{"service_type": "checkup", "duration_minutes": 20}]
-    business = {"business_id": "vets", "name": "Vets", "service_types": services, "clinics": clinics}
+    business: dict[str, Any] = {
+        "business_id": "vets",
+        "name": "Vets",
+        "service_types": services,
+        "clinics": clinics,
+        **({} if days_off is None else {"days_off": days_off}),
+    }
     return json.dumps({"businesses": [business], **more}).encode()
 
 
@@ -66,6 +77,8 @@ def test_a_file_is_read_with_its_defaults() -> None:
         (file_with(clinic={"webhooks": [{**WEBHOOK, "events": ["booking.exploded"]}]}), r"\.events\[0\]"),
         (file_with(clinic={"webhooks": [WEBHOOK, WEBHOOK]}), "endpoint_id 'hook-1' is there 2 times"),
         (file_with(apps=[{"app_id": "a", "name": "A"}] * 3), "app_id 'a' is there 3 times"),
+        (file_with(days_off=[{"day": "2027-02-30", "name": "?"}]), r"\.days_off\[0\]\.day"),
+        (file_with(days_off=[{"day": "2027-12-24", "name": "Eve"}] * 2), "day 2027-12-24 is there 2 times"),
     ],
 )
 def test_each_mistake_is_named(raw: bytes, complaint: str) -> None:

@@ -140,7 +140,7 @@ class TestOffsets:
             assert offsets.gap(P) == 20 - lowest
 
 
-CONFIRM, LOOKUP, WITHDRAW = CallKind
+CONFIRM, MOVE, LOOKUP, WITHDRAW = CallKind
 TABLE = [
     (Failure.NOT_SENT, Action.RETRY, Action.RETRY, Action.ASIDE),
     (Failure.UNAVAILABLE, Action.RETRY, Action.PARK, Action.ASIDE),
@@ -172,8 +172,9 @@ class TestDisposition:
 
     @pytest.mark.parametrize(("failure", "at_first", "when_spent", "beside"), TABLE)
     def test_the_table(self, failure: Failure, at_first: Action, when_spent: Action, beside: Action) -> None:
-        assert disposed(failure).action is at_first
-        assert disposed(failure, tries=5).action is when_spent
+        for kind in (CONFIRM, MOVE):
+            assert disposed(failure, kind).action is at_first
+            assert disposed(failure, kind, tries=5).action is when_spent
         for kind in (LOOKUP, WITHDRAW):
             assert disposed(failure, kind).action is beside
 

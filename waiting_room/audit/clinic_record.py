@@ -52,9 +52,13 @@ def _confirmed(facts: ClinicFacts, row: Row, there: list[Kept]) -> Iterator[Offe
         if not being_cancelled:
             yield Offence(Kind.CLINIC_MISSES, facts.clinic_id, ref, "is confirmed, and the clinic does not have it")
         return
-    if all(kept.revision != row.state.revision for kept in there):
+    possible = {row.state.revision, row.state.moving_to}  # the record was read after the snapshot
+    if all(kept.revision not in possible for kept in there):
         what = f"is at revision {there[0].revision} with the clinic, not {row.state.revision}"
         yield Offence(Kind.CLINIC_MISSES, facts.clinic_id, ref, what)
-    elif row.clinic_booking_id not in (None, *(kept.clinic_booking_id for kept in there)):
+    elif row.state.moving_to is None and row.clinic_booking_id not in (
+        None,
+        *(kept.clinic_booking_id for kept in there),
+    ):
         what = f"is {there[0].clinic_booking_id} with the clinic, not {row.clinic_booking_id}"
         yield Offence(Kind.CLINIC_MISSES, facts.clinic_id, ref, what)

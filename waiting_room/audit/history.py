@@ -8,9 +8,12 @@ from datetime import timedelta
 from waiting_room.audit.facts import NO_TIME_LEFT_SECONDS, ClinicFacts, Row
 from waiting_room.audit.offences import Kind, Offence
 from waiting_room.audit.stays import order_of
-from waiting_room.domain.appointment import ClinicState, IllegalTransition, State, Status, apply
+from waiting_room.domain.appointment import ClinicState, EventType, IllegalTransition, State, Status, apply
 from waiting_room.domain.directory import AdapterKind
 from waiting_room.messages import BookingEvent
+
+_WHY_NOT_MOVED = frozenset({EventType.RESCHEDULE_FAILED, EventType.RESCHEDULE_REFUSED})
+"""Their reason is the wish's, not the booking's."""
 
 
 def check(facts: ClinicFacts) -> Iterator[Offence]:
@@ -42,12 +45,13 @@ def _replay(row: Row, events: list[BookingEvent]) -> str | None:
     state: State | None = None
     for number, event in enumerate(events, start=1):
         try:
-            state = apply(state, event.event, reason=event.reason, by=event.by)
+            state = apply(state, event.event, reason=event.reason, by=event.by, revision=event.moving_to)
         except IllegalTransition as error:
             return f"event {event.seq}: {error}"
         if event.row_version != number:
             return f"event {event.seq} left row_version {event.row_version}, not {number}"
-        told = State(event.status, event.stage, event.clinic_state, event.reason, event.by, event.revision)
+        reason = None if event.event in _WHY_NOT_MOVED else event.reason
+        told = State(event.status, event.stage, event.clinic_state, reason, event.by, event.revision, event.moving_to)
         if told != state:
             return f"event {event.seq} says {_words(told)}, which follows is {_words(state)}"
     if state is None:
@@ -71,12 +75,13 @@ def _replay(row: Row, events: list[BookingEvent]) -> str | None:
 
 def _words(state: State) -> str:
     why = f" because {state.reason}" if state.reason else ""
-    return f"{state.status}/{state.stage or '-'}{why}, clinic {state.clinic_state}, revision {state.revision}"
+    to = f", moving to {state.moving_to}" if state.moving_to else ""
+    return f"{state.status}/{state.stage or '-'}{why}, clinic {state.clinic_state}, revision {state.revision}{to}"
 
 
 def _waiting(facts: ClinicFacts, row: Row) -> Iterator[Offence]:
     state, ref = row.state, row.booking_ref
-    at_rest = state.decided and state.clinic_state in (ClinicState.NONE, ClinicState.BOOKED)
+    at_rest = state.decided and state.clinic_state in (ClinicState.NONE, ClinicState.BOOKED) and not state.moving_to
     if facts.settled and not at_rest:
         yield Offence(Kind.UNSETTLED, facts.clinic_id, ref, f"is {_words(state)}")
     overdue_from = facts.now - timedelta(seconds=NO_TIME_LEFT_SECONDS)

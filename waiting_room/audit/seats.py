@@ -58,7 +58,10 @@ def _exactly(facts: ClinicFacts, row: Row, claims: list[Claim]) -> Iterator[Offe
     if not mine:
         yield offence(Kind.SEAT_MISSING, f"is {row.state.status} and claims no seat")
         return
-    if len(claims) > len(mine):
+    wished = [claim for claim in claims if claim.revision == row.state.moving_to]
+    if row.state.moving_to is not None and not wished:
+        yield offence(Kind.SEAT_MISSING, "is to be moved and claims no seat there")
+    if len(claims) > len(mine) + len(wished):
         yield offence(Kind.SEAT_KEPT, "still claims the seat of another revision")
     [claim] = mine
     fits = (claim.provider_id, claim.seat, claim.start_at) == (row.provider_id, row.seat, row.start_at)

@@ -7,6 +7,10 @@ here, before any row is touched.
     none ──calling──▶ calling ──confirmed──▶ booked ──(cancelled)──▶ withdrawing ──withdrawn──▶ none
       ▲                 │  └──outcome_unknown──▶ unknown ──(found: confirmed; not there: not_booked)
       └───not_booked────┘
+
+A booking that is to be moved keeps what it has until the clinic has accepted the new time: ``moving_to`` is the
+revision it then gets. A confirmed one is called for again, from booked, and goes back there whatever is answered:
+rescheduled, not_moved (asked again) or reschedule_failed (given up).
 """
 
 from __future__ import annotations
@@ -48,8 +52,13 @@ class Reason(StrEnum):
     SLOT_TAKEN = "slot_taken"
     NO_FREE_SLOT = "no_free_slot"
     NOT_BOOKABLE = "not_bookable"
+    OUTSIDE_HOURS = "outside_hours"
+    TOO_SHORT_NOTICE = "too_short_notice"
+    TOO_FAR_AHEAD = "too_far_ahead"
     CLINIC_CLOSED = "clinic_closed"
     CLINIC_REFUSED = "clinic_refused"
+    ALREADY_MOVING = "already_moving"
+    NOT_ACTIVE = "not_active"
     CLINIC_UNAVAILABLE = "clinic_unavailable"
     UNPROCESSABLE = "unprocessable"
 
@@ -73,11 +82,27 @@ class EventType(StrEnum):
     CANCELLED = "booking.cancelled"
     WITHDRAWAL_DUE = "booking.withdrawal_due"
     WITHDRAWN = "booking.withdrawn"
+    RESCHEDULE_HELD = "booking.reschedule_held"
+    RESCHEDULED = "booking.rescheduled"
+    NOT_MOVED = "booking.not_moved"
+    RESCHEDULE_FAILED = "booking.reschedule_failed"
+    """The clinic would not, or not in time: the appointment stays where it was."""
+    RESCHEDULE_REFUSED = "booking.reschedule_refused"
+    """Nothing was held for it and nothing changed."""
     REPEATED = "booking.repeated"
 
 
 PUBLIC_EVENTS = frozenset(
-    {EventType.ACCEPTED, EventType.HELD, EventType.CONFIRMED, EventType.REJECTED, EventType.CANCELLED}
+    {
+        EventType.ACCEPTED,
+        EventType.HELD,
+        EventType.CONFIRMED,
+        EventType.REJECTED,
+        EventType.CANCELLED,
+        EventType.RESCHEDULED,
+        EventType.RESCHEDULE_FAILED,
+        EventType.RESCHEDULE_REFUSED,
+    }
 )
 DECIDED = frozenset({Status.CONFIRMED, Status.REJECTED, Status.CANCELLED})
 WANTS_SEAT = frozenset({Status.PENDING, Status.CONFIRMED})
@@ -96,6 +121,8 @@ class State(msgspec.Struct, frozen=True, gc=False):
     reason: Reason | None = None
     by: By | None = None
     revision: int = 1
+    moving_to: int | None = None
+    """The revision it gets when its clinic has accepted the time it is to be moved to; that seat is claimed too."""
 
     @property
     def decided(self) -> bool:
@@ -106,15 +133,30 @@ class State(msgspec.Struct, frozen=True, gc=False):
         """A claim lives until nobody can still rely on it (DESIGN, 'Undo')."""
         return self.status in WANTS_SEAT or self.clinic_state is not ClinicState.NONE
 
+    @property
+    def newest_revision(self) -> int:
+        """The highest that its clinic may know of."""
+        return self.moving_to or self.revision
 
-def apply(state: State | None, event: EventType, *, reason: Reason | None = None, by: By | None = None) -> State:
+
+def apply(
+    state: State | None,
+    event: EventType,
+    *,
+    reason: Reason | None = None,
+    by: By | None = None,
+    revision: int | None = None,
+) -> State:
     """The state after ``event``. Raises IllegalTransition.
 
-    ``reason`` goes with REJECTED and CANCELLED, ``by`` with CANCELLED.
+    ``reason`` goes with REJECTED, CANCELLED, RESCHEDULE_FAILED and RESCHEDULE_REFUSED, ``by`` with CANCELLED, and
+    ``revision``, the one that the new time has, with RESCHEDULE_HELD.
     """
     if state is None:
         return _first(event, reason, by)
     after = _next(state, event, reason, by)
+    if after is None:
+        after = _moved(state, event, reason, revision)
     if after is None:
         raise IllegalTransition(
             f"{event} does not fit {state.status}/{state.stage or '-'}, clinic {state.clinic_state}"
@@ -141,14 +183,15 @@ def _next(state: State, event: EventType, reason: Reason | None, by: By | None) 
             return replace(state, stage=Stage.HELD)
         case EventType.CALLING if _waits_for_clinic(state):
             return replace(state, stage=Stage.CONFIRMING, clinic_state=ClinicState.CALLING)
-        case EventType.NOT_BOOKED if state.clinic_state in (ClinicState.CALLING, ClinicState.UNKNOWN):
-            return replace(state, stage=Stage.HELD if pending else None, clinic_state=ClinicState.NONE)
+        case EventType.NOT_BOOKED if _is_called(state) and state.status is not Status.CONFIRMED:
+            after = replace(state, stage=Stage.HELD if pending else None, clinic_state=ClinicState.NONE)
+            return after if pending else replace(after, moving_to=None)
         case EventType.OUTCOME_UNKNOWN if state.clinic_state is ClinicState.CALLING:
             return replace(state, clinic_state=ClinicState.UNKNOWN)
         case EventType.CONFIRMED if pending:
             return _confirmed(state)
         case EventType.REJECTED if pending and reason is not None:
-            return replace(state, status=Status.REJECTED, stage=None, reason=reason)
+            return replace(state, status=Status.REJECTED, stage=None, reason=reason, moving_to=None)
         case EventType.CANCELLED if state.status in WANTS_SEAT and reason is not None:
             to_undo = state.clinic_state is ClinicState.BOOKED
             return replace(
@@ -158,6 +201,7 @@ def _next(state: State, event: EventType, reason: Reason | None, by: By | None) 
                 reason=reason,
                 by=by,
                 clinic_state=ClinicState.WITHDRAWING if to_undo else state.clinic_state,
+                moving_to=state.moving_to if _is_being_moved(state) else None,
             )
         case EventType.WITHDRAWAL_DUE if state.status not in WANTS_SEAT and state.clinic_state in (
             ClinicState.CALLING,
@@ -165,7 +209,7 @@ def _next(state: State, event: EventType, reason: Reason | None, by: By | None) 
         ):
             return replace(state, clinic_state=ClinicState.WITHDRAWING)
         case EventType.WITHDRAWN if state.clinic_state is ClinicState.WITHDRAWING:
-            return replace(state, clinic_state=ClinicState.NONE)
+            return replace(state, clinic_state=ClinicState.NONE, moving_to=None)
         case _:
             return None
 
@@ -183,3 +227,42 @@ def _confirmed(state: State) -> State | None:
     if state.stage is Stage.HELD and state.clinic_state is ClinicState.NONE:
         return replace(state, status=Status.CONFIRMED, stage=None)
     return None
+
+
+def _moved(state: State, event: EventType, reason: Reason | None, revision: int | None) -> State | None:
+    """What has to do with another time for a booking that has one."""
+    confirmed = state.status is Status.CONFIRMED
+    match event:
+        case EventType.RESCHEDULE_REFUSED if reason is not None:
+            return state
+        case EventType.RESCHEDULE_HELD if (
+            revision is not None
+            and revision > state.revision
+            and state.moving_to is None
+            and (confirmed or (state.status is Status.PENDING and state.stage is not Stage.ACCEPTED))
+        ):
+            return replace(state, moving_to=revision)
+    if state.moving_to is None or state.status not in WANTS_SEAT:
+        return None
+    match event:
+        case EventType.CALLING if confirmed and state.clinic_state in (ClinicState.BOOKED, ClinicState.UNKNOWN):
+            return replace(state, clinic_state=ClinicState.CALLING)
+        case EventType.RESCHEDULED if _is_being_moved(state):
+            return replace(state, clinic_state=ClinicState.BOOKED, revision=state.moving_to, moving_to=None)
+        case EventType.RESCHEDULED if state.clinic_state is ClinicState.NONE:  # no clinic knows of the time it had
+            return replace(state, revision=state.moving_to, moving_to=None)
+        case EventType.NOT_MOVED if _is_being_moved(state):
+            return replace(state, clinic_state=ClinicState.BOOKED)
+        case EventType.RESCHEDULE_FAILED if confirmed and reason is not None:
+            there = ClinicState.BOOKED if _is_called(state) else state.clinic_state
+            return replace(state, clinic_state=there, moving_to=None)
+    return None
+
+
+def _is_called(state: State) -> bool:
+    return state.clinic_state in (ClinicState.CALLING, ClinicState.UNKNOWN)
+
+
+def _is_being_moved(state: State) -> bool:
+    """Whether its clinic, which has it, was asked for the new time and has not answered."""
+    return state.status is Status.CONFIRMED and state.moving_to is not None and _is_called(state)

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from waiting_room.domain import appointment
 from waiting_room.domain.appointment import ClinicState, EventType, Reason, State, Status
-from waiting_room.domain.clinic_call import Attempt, CallKind, Case, Change, ClinicSystem, Ending, needs_clinic
+from waiting_room.domain.clinic_call import BOOKS, Attempt, CallKind, Case, Change, ClinicSystem, Ending, needs_clinic
 from waiting_room.domain.failures import Failure
 
 
@@ -51,10 +51,15 @@ def plan(case: Case, system: ClinicSystem, claimant: str, now: datetime) -> Plan
         record(case.if_nothing_came_of(unfinished.attempt) if unfinished and never_sent else EventType.OUTCOME_UNKNOWN)
     if state.status is Status.PENDING and case.hold_until is not None and now >= case.hold_until:
         record(EventType.REJECTED, Reason.CLINIC_UNAVAILABLE)
+    if state.moving_to is not None:
+        if state.status is Status.PENDING and state.clinic_state is ClinicState.NONE:
+            record(EventType.RESCHEDULED)
+        elif state.clinic_state is ClinicState.BOOKED and case.move_until is not None and now >= case.move_until:
+            record(EventType.RESCHEDULE_FAILED, Reason.CLINIC_UNAVAILABLE)
     if never_sent:
         case = replace(case, next_attempt_at=None)  # it says when the lease of this very attempt ends
     step = _step(state, case, system, now)
-    if step is CallKind.CONFIRM:
+    if step in BOOKS:
         record(EventType.CALLING)
     elif step is CallKind.WITHDRAW and state.clinic_state is ClinicState.UNKNOWN:
         record(EventType.WITHDRAWAL_DUE)
@@ -78,4 +83,6 @@ def _step(state: State, case: Case, system: ClinicSystem, now: datetime) -> Call
         return Wait(not_before)
     if state.clinic_state is ClinicState.UNKNOWN and system.has_lookup:
         return CallKind.LOOKUP
-    return CallKind.CONFIRM if state.status is Status.PENDING else CallKind.WITHDRAW
+    if state.status is Status.PENDING:
+        return CallKind.CONFIRM
+    return CallKind.MOVE if state.status is Status.CONFIRMED else CallKind.WITHDRAW

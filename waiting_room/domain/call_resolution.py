@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from waiting_room.domain import appointment
-from waiting_room.domain.appointment import ClinicState, EventType, Reason, State, Status
+from waiting_room.domain.appointment import By, ClinicState, EventType, Reason, State, Status
 from waiting_room.domain.clinic_call import (
+    BOOKS,
     Answer,
     Attempt,
     Booked,
@@ -38,8 +39,8 @@ def resolve(
 ) -> Resolution:
     """What ``answer`` to attempt ``number`` means.
 
-    What is left to do is due in ``again_seconds``, at once for a withdrawal this answer calls for, and not before it
-    can bring anything. Raises KeyError if there is no such attempt.
+    What is left to do is due in ``again_seconds``, at once for a withdrawal or a move this answer calls for, and not
+    before it can bring anything. Raises KeyError if there is no such attempt.
     """
     mine = {each.attempt: each for each in case.attempts}[number]
     outcome = None
@@ -56,12 +57,13 @@ def resolve(
         changes = _changes(case, mine, answer, proves_absence=False)
     state = case.state
     for change in changes:
-        state = appointment.apply(state, change.event, reason=change.reason)
+        state = appointment.apply(state, change.event, reason=change.reason, by=change.by)
     return Resolution(tuple(changes), outcome, _again_at(case, state, answer, system, now, again_seconds))
 
 
 _STATE_DURING = {
     CallKind.CONFIRM: ClinicState.CALLING,
+    CallKind.MOVE: ClinicState.CALLING,
     CallKind.LOOKUP: ClinicState.UNKNOWN,
     CallKind.WITHDRAW: ClinicState.WITHDRAWING,
 }
@@ -81,17 +83,19 @@ def _ending(answer: Answer, proves_absence: bool) -> Ending | Failure:
 
 def _resolves_late(case: Case, mine: Attempt, answer: Answer) -> bool:
     definite = isinstance(answer, Booked) or (isinstance(answer, Failed) and answer.failure is Failure.REFUSED)
-    confirming = [each.attempt for each in case.attempts if each.kind is CallKind.CONFIRM]
-    return definite and case.state.clinic_state is ClinicState.UNKNOWN and confirming[-1:] == [mine.attempt]
+    booking = [each.attempt for each in case.attempts if each.kind in BOOKS]
+    return definite and case.state.clinic_state is ClinicState.UNKNOWN and booking[-1:] == [mine.attempt]
 
 
 def _changes(case: Case, mine: Attempt, answer: Answer, proves_absence: bool) -> list[Change]:
     pending = case.state.status is Status.PENDING
+    if case.state.moving_to is not None and not pending and mine.kind is not CallKind.WITHDRAW:
+        return _moving_changes(case, mine, answer, proves_absence)
     match mine.kind, answer:
         case CallKind.CONFIRM | CallKind.LOOKUP, Booked():
             return [Change(EventType.CONFIRMED if pending else EventType.WITHDRAWAL_DUE)]
         case CallKind.CONFIRM, Failed(failure=Failure.REFUSED, reason=reason):
-            return _not_booked(reason if pending else None)
+            return _not_booked(case, reason)
         case CallKind.CONFIRM, Failed(failure=failure) if failure in CLINIC_DID_NOTHING:
             hopeless = failure is Failure.UNPROCESSABLE and pending
             rejected = [Change(EventType.REJECTED, Reason.UNPROCESSABLE)] if hopeless else []
@@ -99,18 +103,47 @@ def _changes(case: Case, mine: Attempt, answer: Answer, proves_absence: bool) ->
         case CallKind.CONFIRM, _:
             return [Change(EventType.OUTCOME_UNKNOWN)]
         case CallKind.LOOKUP, NotThere(final=True):
-            return _not_booked(Reason.CLINIC_REFUSED if pending else None)
+            return _not_booked(case, Reason.CLINIC_REFUSED)
         case CallKind.LOOKUP, NotThere() if proves_absence:
-            return _not_booked(None)
+            return [Change(EventType.NOT_BOOKED)]
         case CallKind.WITHDRAW, Withdrawn():
             return [Change(EventType.WITHDRAWN)]
         case _:
             return []
 
 
-def _not_booked(rejected_because: Reason | None) -> list[Change]:
-    rejected = [] if rejected_because is None else [Change(EventType.REJECTED, rejected_because)]
-    return [Change(EventType.NOT_BOOKED), *rejected]
+def _moving_changes(case: Case, mine: Attempt, answer: Answer, proves_absence: bool) -> list[Change]:
+    """As for a booking that the clinic does not have yet, but that it has it at its old time in any case."""
+    confirmed = case.state.status is Status.CONFIRMED
+    match mine.kind, answer:
+        case _, Booked():
+            return [Change(EventType.RESCHEDULED if confirmed else EventType.WITHDRAWAL_DUE)]
+        case CallKind.MOVE, Failed(failure=Failure.REFUSED, reason=reason):
+            return [Change(EventType.RESCHEDULE_FAILED, reason) if confirmed else Change(EventType.WITHDRAWAL_DUE)]
+        case CallKind.MOVE, Failed(failure=failure) if failure in CLINIC_DID_NOTHING:
+            hopeless = failure is Failure.UNPROCESSABLE and confirmed
+            failed = [Change(EventType.RESCHEDULE_FAILED, Reason.UNPROCESSABLE)] if hopeless else []
+            return [Change(case.if_nothing_came_of(mine.attempt)), *failed]
+        case CallKind.MOVE, _:
+            return [Change(EventType.OUTCOME_UNKNOWN)]
+        case CallKind.LOOKUP, NotThere(final=True):
+            cancelled = [Change(EventType.CANCELLED, Reason.PROVIDER, By.CLINIC)] if confirmed else []
+            return [*cancelled, Change(EventType.NOT_BOOKED)]
+        case CallKind.LOOKUP, NotThere() if proves_absence:
+            return [Change(case.if_not_done)]
+        case _:
+            return []
+
+
+def _not_booked(case: Case, because: Reason) -> list[Change]:
+    """The clinic has said no: to the time it was asked for, not to the one that its patient wants by now."""
+    if case.state.status is not Status.PENDING:
+        return [Change(EventType.NOT_BOOKED)]
+    moving = case.state.moving_to is not None
+    return [
+        Change(EventType.NOT_BOOKED),
+        Change(EventType.RESCHEDULED) if moving else Change(EventType.REJECTED, because),
+    ]
 
 
 def _again_at(
@@ -120,6 +153,8 @@ def _again_at(
         return None
     if state.clinic_state is ClinicState.WITHDRAWING and case.state.clinic_state is not ClinicState.WITHDRAWING:
         return now
+    if state.clinic_state is ClinicState.BOOKED and case.state.status is Status.PENDING:
+        return now  # it was asked to be moved while it was confirmed
     again_at = now + timedelta(seconds=again_seconds)
     if state.clinic_state is not ClinicState.UNKNOWN:
         return again_at

@@ -18,13 +18,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from waiting_room.domain.appointment import ClinicState, EventType, Reason, Stage, State, Status
+from waiting_room.domain.appointment import WANTS_SEAT, By, ClinicState, EventType, Reason, Stage, State, Status
 from waiting_room.domain.directory import AdapterKind
 from waiting_room.domain.failures import CLINIC_DID_NOTHING, Failure
 
 
 class CallKind(StrEnum):
     CONFIRM = "confirm"
+    MOVE = "move"
+    """Have the clinic put the booking it has at another time."""
     LOOKUP = "lookup"
     WITHDRAW = "withdraw"
 
@@ -90,6 +92,9 @@ class Ending(StrEnum):
     """The attempt's owner fell silent."""
 
 
+BOOKS = frozenset({CallKind.CONFIRM, CallKind.MOVE})
+"""After these calls the clinic has the booking at the revision it was called with."""
+
 _MAY_HAVE_BOOKED = frozenset({Ending.EXPIRED, Failure.OUTCOME_UNKNOWN})
 _PROVES_ABSENCE = frozenset({Ending.NOT_THERE, Ending.WITHDRAWN, Failure.REFUSED})
 
@@ -106,40 +111,58 @@ class Attempt:
     ended_at: datetime | None = None
     outcome: str | None = None
     """A value of Ending or Failure."""
+    revision: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A booking as the clinic calls see it; ``attempts`` ascending by number."""
+    """A booking as the clinic calls see it; ``attempts`` ascending by number.
+
+    ``move_until``: by then its clinic has accepted the time it is to be moved to, or it stays where it is.
+    """
 
     state: State
     hold_until: datetime | None
     next_attempt_at: datetime | None
     attempts: tuple[Attempt, ...]
+    move_until: datetime | None = None
 
     @property
     def open(self) -> Attempt | None:
         """The one attempt that has not ended."""
         return next((each for each in self.attempts if each.ended_at is None), None)
 
+    @property
+    def call_revision(self) -> int:
+        """The revision that its next call is about."""
+        return self.state.revision if self.state.status is Status.PENDING else self.state.newest_revision
+
     def settled_at(self, system: ClinicSystem) -> datetime | None:
         """From when on the clinic's silence about this booking is its final word; None if it was never called."""
         for each in reversed(self.attempts):
-            if each.kind is CallKind.CONFIRM and each.outcome not in CLINIC_DID_NOTHING:
+            if each.kind in BOOKS and each.outcome not in CLINIC_DID_NOTHING:
                 sent_until = each.lease_until if each.ended_at is None else min(each.ended_at, each.lease_until)
                 return sent_until + timedelta(seconds=system.settle_seconds)
         return None
 
     def if_nothing_came_of(self, number: int) -> EventType:
-        """The event when confirming attempt ``number`` did nothing: it may have repeated one that did."""
+        """The event when attempt ``number``, to confirm or to move, did nothing: it may have repeated one that did."""
+        revision = next(each.revision for each in self.attempts if each.attempt == number)
         for each in reversed(self.attempts):
             if each.attempt >= number:
                 continue
-            if each.outcome in _PROVES_ABSENCE:
+            if each.outcome in _PROVES_ABSENCE or each.revision != revision:
                 break
-            if each.kind is CallKind.CONFIRM and each.outcome in _MAY_HAVE_BOOKED:
+            if each.kind in BOOKS and each.outcome in _MAY_HAVE_BOOKED:
                 return EventType.OUTCOME_UNKNOWN
-        return EventType.NOT_BOOKED
+        return self.if_not_done
+
+    @property
+    def if_not_done(self) -> EventType:
+        """The event when its clinic has certainly not done what it was asked for last: to book it, or to move it."""
+        if self.state.moving_to is None or self.state.status is Status.PENDING:
+            return EventType.NOT_BOOKED
+        return EventType.NOT_MOVED if self.state.status is Status.CONFIRMED else EventType.WITHDRAWAL_DUE
 
 
 def needs_clinic(state: State, system: ClinicSystem) -> bool:
@@ -149,11 +172,12 @@ def needs_clinic(state: State, system: ClinicSystem) -> bool:
         case ClinicState.NONE:
             return pending and state.stage is not Stage.ACCEPTED and system.adapter is not AdapterKind.BUILTIN
         case ClinicState.UNKNOWN:
-            return not pending or system.has_lookup or system.honours_idempotency
+            unwanted = state.status not in WANTS_SEAT
+            return unwanted or system.has_lookup or system.honours_idempotency
         case ClinicState.CALLING | ClinicState.WITHDRAWING:
             return True
         case ClinicState.BOOKED:
-            return False
+            return state.status is Status.CONFIRMED and state.moving_to is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,3 +186,4 @@ class Change:
 
     event: EventType
     reason: Reason | None = None
+    by: By | None = None

@@ -5,21 +5,26 @@ The system of record is PostgreSQL; ``clinic.directory`` carries the same to eve
 
 from __future__ import annotations
 
-from datetime import time
+from datetime import date, time
 from enum import StrEnum
 
 import msgspec
 
+from waiting_room.domain.availability.rules import Availability, Override
 
-class ServiceType(msgspec.Struct, frozen=True, kw_only=True):
-    """What is booked. ``buffer_minutes`` follows the appointment and keeps the seat busy."""
+
+class ServiceType(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
+    """What is booked. ``buffer_minutes`` follows the appointment and keeps the seat busy; ``description`` is what a
+    patient reads of it, without a price.
+    """
 
     service_type: str
     duration_minutes: int
     buffer_minutes: int = 0
+    description: str = ""
 
 
-class Hours(msgspec.Struct, frozen=True, kw_only=True):
+class Hours(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
     """One weekly window (ISO weekday: 1 Monday to 7 Sunday; wall-clock times of the clinic's zone).
 
     Appointments start every ``slot_minutes`` from ``opens`` on and end by ``closes``.
@@ -31,14 +36,22 @@ class Hours(msgspec.Struct, frozen=True, kw_only=True):
     slot_minutes: int
 
 
-class Provider(msgspec.Struct, frozen=True, kw_only=True):
-    """A calendar at a clinic; ``capacity`` seats side by side."""
+class Provider(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
+    """A calendar at a clinic; ``capacity`` seats side by side.
+
+    ``hours`` count until its clinic has put an ``availability`` in their place, whose ``availability_version`` grows
+    with each that follows. ``overrides`` are those not over yet; ``days_off`` are its business's.
+    """
 
     provider_id: str
     name: str
     capacity: int
     service_types: tuple[str, ...]
     hours: tuple[Hours, ...]
+    availability: Availability | None = None
+    availability_version: int = 0
+    overrides: tuple[Override, ...] = ()
+    days_off: tuple[date, ...] = ()
 
 
 class ClinicStatus(StrEnum):

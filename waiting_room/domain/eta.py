@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-PACE_UNCERTAINTY: Final = 0.07
+PACE_UNCERTAINTY: Final = 0.05
 """Relative standard deviation of a pace that is taken to hold for as long as the line lasts; measured by the ``eta``
 benchmark, which wants nine tenths of all outcomes within p90."""
 

@@ -7,7 +7,7 @@ The database's exclusion constraint is the last word; this module makes sure it 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -34,22 +34,27 @@ class Seat(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(slots=True)
 class Taken:
-    """Claims by (provider_id, seat), each list sorted: what was read, and what this batch has added since.
+    """Claims by (provider_id, seat), each list sorted: what was read, and what this batch has added since. Beside them
+    what the clinics' own systems say is busy.
 
     The ranges of one seat never overlap (the database sees to it), so a look at the neighbours is enough.
     """
 
     _ranges: dict[tuple[str, int], list[tuple[datetime, datetime]]] = field(default_factory=dict)
+    _busy: dict[str, list[tuple[datetime, datetime, int | None]]] = field(default_factory=dict)
 
     def add(self, provider_id: str, seat: int, start: datetime, until: datetime) -> None:
         insort(self._ranges.setdefault((provider_id, seat), []), (start, until))
 
-    def free(self, provider_id: str, seat: int, start: datetime) -> None:
-        """Take the claim that starts at ``start`` away again, if there is one."""
+    def block(self, provider_id: str, start: datetime, until: datetime, seats: int | None) -> None:
+        """The clinic says that so many seats, or all (None), are busy; which ones it does not say."""
+        self._busy.setdefault(provider_id, []).append((start, until, seats))
+
+    def free(self, provider_id: str, seat: int, start: datetime) -> tuple[datetime, datetime] | None:
+        """Take the claim that starts at ``start`` away again; what it was, if there is one."""
         ranges = self._ranges.get((provider_id, seat), [])
         at = bisect_left(ranges, (start,))
-        while at < len(ranges) and ranges[at][0] == start:
-            del ranges[at]
+        return ranges.pop(at) if at < len(ranges) and ranges[at][0] == start else None
 
     def is_free(self, provider_id: str, seat: int, start: datetime, until: datetime) -> bool:
         ranges = self._ranges.get((provider_id, seat))
@@ -60,6 +65,31 @@ class Taken:
         reaches_in = at > 0 and ranges[at - 1][1] > start
         return not (starts_inside or reaches_in)
 
+    def free_seats(self, candidate: Candidate) -> Iterator[int]:
+        """Seats on which the candidate could land, lowest first; any of them, if there is one."""
+        spare = self._busy_seats(candidate) if self._busy else 0
+        if spare is None:
+            return
+        free = (
+            seat
+            for seat in range(candidate.capacity)
+            if self.is_free(candidate.provider_id, seat, candidate.start_at, candidate.busy_until)
+        )
+        if not spare:
+            yield from free
+        else:
+            yield from tuple(free)[:-spare]
+
+    def _busy_seats(self, candidate: Candidate) -> int | None:
+        """How many seats are not to be given although nobody claims them; None for all."""
+        spare = 0
+        for start, until, seats in self._busy.get(candidate.provider_id, ()):
+            if start < candidate.busy_until and candidate.start_at < until:
+                if seats is None:
+                    return None
+                spare += seats
+        return spare
+
 
 def allot(candidates: Iterable[Candidate], taken: Taken) -> Seat | None:
     """The first free candidate (best first), on its lowest free seat; None if no candidate is free.
@@ -67,8 +97,8 @@ def allot(candidates: Iterable[Candidate], taken: Taken) -> Seat | None:
     ``taken`` grows by what is given.
     """
     for candidate in candidates:
-        for seat in range(candidate.capacity):
-            if taken.is_free(candidate.provider_id, seat, candidate.start_at, candidate.busy_until):
-                taken.add(candidate.provider_id, seat, candidate.start_at, candidate.busy_until)
-                return Seat(candidate, seat)
+        seat = next(taken.free_seats(candidate), None)
+        if seat is not None:
+            taken.add(candidate.provider_id, seat, candidate.start_at, candidate.busy_until)
+            return Seat(candidate, seat)
     return None

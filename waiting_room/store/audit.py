@@ -127,6 +127,7 @@ def _add_row(facts: ClinicFacts, row: Any) -> None:
             Reason(row["reason"]) if row["reason"] else None,
             By(row["by"]) if row["by"] else None,
             row["revision"],
+            row["moving_to"],
         )
     except ValueError as error:
         facts.unreadable.append((row["booking_ref"], f"the row cannot be read: {error}"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from waiting_room.domain.appointment import By, Reason, Stage, Status
 from waiting_room.messages import BookingEvent, Reader
@@ -14,6 +14,17 @@ from waiting_room.store.pool import Connection
 
 _SQL = sql.load("bookings")
 _event: Reader[BookingEvent] = Reader(BookingEvent)
+
+
+class WishRow(NamedTuple):
+    """The last wish to move a booking; ``outcome`` None: its clinic has not said yet."""
+
+    requested_at: datetime
+    provider_id: str | None
+    start_at: datetime | None
+    end_at: datetime | None
+    outcome: Literal["rescheduled", "failed", "refused", "dropped"] | None
+    reason: Reason | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +57,7 @@ class BookingRow:
     line: int
     own_seq: int
     place: int | None
+    wish: WishRow | None = None
 
 
 class Position(NamedTuple):
@@ -57,18 +69,23 @@ class Position(NamedTuple):
 
 async def bookings(conn: Connection, refs: Sequence[str]) -> list[BookingRow]:
     """Those of these canonical refs that exist, in this order."""
-    return [
-        BookingRow(
-            **{
-                **row,
-                "status": Status(row["status"]),
-                "stage": Stage(row["stage"]) if row["stage"] else None,
-                "reason": Reason(row["reason"]) if row["reason"] else None,
-                "by": By(row["by"]) if row["by"] else None,
-            }
-        )
-        for row in await conn.fetch(_SQL["bookings"], refs)
-    ]
+    return [_booking(dict(row)) for row in await conn.fetch(_SQL["bookings"], refs)]
+
+
+def _booking(row: dict[str, Any]) -> BookingRow:
+    wish = WishRow(*(row.pop(f"wish_{name}") for name in WishRow._fields))
+    if wish.reason:
+        wish = wish._replace(reason=Reason(wish.reason))
+    return BookingRow(
+        **{
+            **row,
+            "status": Status(row["status"]),
+            "stage": Stage(row["stage"]) if row["stage"] else None,
+            "reason": Reason(row["reason"]) if row["reason"] else None,
+            "by": By(row["by"]) if row["by"] else None,
+            "wish": None if wish.requested_at is None else wish,
+        }
+    )
 
 
 async def booking(conn: Connection, ref: str) -> BookingRow | None:

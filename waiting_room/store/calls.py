@@ -33,6 +33,7 @@ class Claim:
     booking: Booking
     attempt: int
     kind: CallKind
+    revision: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,12 +234,16 @@ class _Work:
 
     def case(self, booking: Booking) -> Case:
         return Case(
-            booking.known_state, booking.hold_until, booking.next_attempt_at, self.attempts.get(booking.key, ())
+            booking.known_state,
+            booking.hold_until,
+            booking.next_attempt_at,
+            self.attempts.get(booking.key, ()),
+            booking.wish.move_until if booking.wish else None,
         )
 
     def apply(self, booking: Booking, changes: Sequence[Change]) -> None:
         for change in changes:
-            self.journal.record(booking, change.event, reason=change.reason)
+            self.journal.record(booking, change.event, reason=change.reason, by=change.by)
 
     def end(self, key: Key, attempt: int, outcome: str) -> None:
         self._ended.append((*key, attempt, outcome))
@@ -250,9 +255,9 @@ class _Work:
         booking.attempts = number
         booking.next_attempt_at = lease_until
         self.journal.touch(booking)
-        revision = booking.known_state.revision
+        revision = self.case(booking).call_revision
         self._begun.append((*booking.key, number, kind.value, revision, claimant, self.now, lease_until))
-        return Claim(booking, number, kind)
+        return Claim(booking, number, kind, revision)
 
     async def write(self) -> None:
         """Attempts that end before those that begin: a booking has one open attempt at the most."""
@@ -278,4 +283,5 @@ def _attempt(row: Any) -> Attempt:
         lease_until=row["lease_until"],
         ended_at=row["ended_at"],
         outcome=row["outcome"],
+        revision=row["revision"],
     )

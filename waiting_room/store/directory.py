@@ -111,10 +111,22 @@ async def _write_clinics(conn: Connection, file: Onboarding, assigned: Mapping[s
     ]
     other_services = await _upsert(conn, "upsert_service_types", services)
     await conn.execute(_SQL["upsert_reminders"], _json(each for each in services if each["reminders"] is not None))
+    other_days_off = await _replace_days_off(conn, file)
     changed = set(await _upsert(conn, "upsert_clinics", _clinic_rows(file, assigned)))
     changed.update(await _upsert(conn, "upsert_providers", _provider_rows(file)))
-    affected = await conn.fetch(_SQL["clinics_of_businesses"], other_services)
+    affected = await conn.fetch(_SQL["clinics_of_businesses"], [*other_services, *other_days_off])
     return sorted(changed.union(row["clinic_id"] for row in affected))
+
+
+async def _replace_days_off(conn: Connection, file: Onboarding) -> list[str]:
+    """The businesses whose days off have changed."""
+    given = {each.business_id: each.days_off for each in file.businesses if each.days_off is not None}
+    rows = [
+        {"business_id": business_id} | msgspec.structs.asdict(day)
+        for business_id, days in given.items()
+        for day in days
+    ]
+    return [row["business_id"] for row in await conn.fetch(_SQL["replace_days_off"], _json(rows), list(given))]
 
 
 async def _check_changed(conn: Connection, changed: Sequence[str]) -> None:

@@ -98,10 +98,13 @@ async def find_aliases(conn: Connection, refs: Sequence[str]) -> dict[str, str]:
 
 
 async def taken(conn: Connection, windows: Sequence[Window]) -> Taken:
-    """The claims that reach into these windows; at most one window a provider."""
+    """The claims and busy times that reach into these windows; at most one window a provider."""
     found = Taken()
     for row in await conn.fetch(_SQL["taken"], *_columns(windows)):
-        found.add(row["provider_id"], row["seat"], row["start_at"], row["busy_until"])
+        if row["seat"] is None:
+            found.block(row["provider_id"], row["start_at"], row["busy_until"], row["seats"])
+        else:
+            found.add(row["provider_id"], row["seat"], row["start_at"], row["busy_until"])
     return found
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -26,7 +26,8 @@ _record = msgspec.json.Encoder()
 _NEW_COLUMNS = (
     "clinic_id", "booking_ref", "app_id", "ticket", "status", "stage", "clinic_state", "reason", "by", "row_version",
     "body_hash", "provider_id", "seat", "service_type", "start_at", "end_at", "patient_id", "patient", "accepted_at",
-    "held_at", "decided_at", "hold_until", "decide_by", "next_attempt_at", "eta_p50", "eta_p90",
+    "held_at", "decided_at", "hold_until", "decide_by", "next_attempt_at", "eta_p50", "eta_p90", "revision",
+    "moving_to",
 )  # fmt: skip
 _EVENT_COLUMNS = ("clinic_id", "seq", "booking_ref", "event", "at", "record")
 
@@ -39,6 +40,17 @@ class Counters:
     last_seq: int
     line: int
     rules_version: int
+
+
+class Wish(NamedTuple):
+    """The time a booking is to be moved to, whose seat is claimed under ``revision``; a row of ``reschedules``."""
+
+    revision: int
+    provider_id: str
+    seat: int
+    start_at: datetime
+    end_at: datetime
+    move_until: datetime
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,6 +81,8 @@ class Booking:
     next_attempt_at: datetime | None = None
     attempts: int = 0
     clinic_booking_id: str | None = None
+    wish: Wish | None = None
+    """While ``state.moving_to`` is set."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -91,6 +105,8 @@ class Journal:
     events: list[BookingEvent] = field(default_factory=list)
     _new: dict[tuple[str, str], Booking] = field(default_factory=dict)
     _changed: dict[tuple[str, str], Booking] = field(default_factory=dict)
+    _ended: list[tuple[Booking, int, str, Reason | None]] = field(default_factory=list)
+    """(booking, revision, outcome, reason) of wishes that nothing is left to do for."""
 
     @classmethod
     async def open(cls, conn: Connection, clinic_ids: Iterable[str]) -> Journal:
@@ -116,10 +132,18 @@ class Journal:
         counters.last_ticket += 1
         return counters.last_ticket
 
-    def record(self, booking: Booking, event: EventType, *, reason: Reason | None = None, by: By | None = None) -> None:
+    def record(
+        self,
+        booking: Booking,
+        event: EventType,
+        *,
+        reason: Reason | None = None,
+        by: By | None = None,
+        revision: int | None = None,
+    ) -> None:
         """Apply ``event`` to ``booking`` and queue what it changes. Raises IllegalTransition; then nothing changed."""
         before = booking.state
-        after = appointment.apply(before, event, reason=reason, by=by)
+        after = appointment.apply(before, event, reason=reason, by=by, revision=revision)
         counters = self.counters[booking.clinic_id]
         if event is EventType.HELD:
             counters.line += 1
@@ -127,6 +151,8 @@ class Journal:
             counters.line -= 1
         if after.decided and not (before and before.decided):
             booking.decided_at = self.now
+        if before is not None and before.moving_to is not None and after.moving_to is None:
+            self._end_wish(booking, before.moving_to, event, reason)
         if before is None:
             self._new[booking.key] = booking
         elif booking.key not in self._new:
@@ -134,14 +160,30 @@ class Journal:
         booking.state = after
         booking.row_version += 1
         counters.last_seq += 1
-        self.events.append(self._event(booking, after, event, counters))
+        self.events.append(self._event(booking, after, event, counters, reason))
+
+    def _end_wish(self, booking: Booking, revision: int, event: EventType, reason: Reason | None) -> None:
+        """The booking is moved, or is not going to be."""
+        wish, booking.wish = booking.wish, None
+        if event is EventType.RESCHEDULED:
+            if wish is None:
+                raise ValueError(f"{booking.booking_ref} is moved to nowhere")
+            booking.provider_id, booking.seat = wish.provider_id, wish.seat
+            booking.start_at, booking.end_at = wish.start_at, wish.end_at
+            self._ended.append((booking, revision, "rescheduled", None))
+        elif event is EventType.RESCHEDULE_FAILED:
+            self._ended.append((booking, revision, "failed", reason))
+        else:
+            self._ended.append((booking, revision, "dropped", None))
 
     def touch(self, booking: Booking) -> None:
         """Queue a change that is no event: ``attempts`` or ``next_attempt_at`` of an existing row."""
         if booking.key not in self._new:
             self._changed[booking.key] = booking
 
-    def _event(self, booking: Booking, state: State, event: EventType, counters: Counters) -> BookingEvent:
+    def _event(
+        self, booking: Booking, state: State, event: EventType, counters: Counters, reason: Reason | None
+    ) -> BookingEvent:
         return BookingEvent(
             clinic_id=booking.clinic_id,
             seq=counters.last_seq,
@@ -154,7 +196,7 @@ class Journal:
             revision=state.revision,
             stage=state.stage,
             clinic_state=state.clinic_state,
-            reason=state.reason,
+            reason=state.reason or reason,
             by=state.by,
             ticket=booking.ticket,
             provider_id=booking.provider_id,
@@ -162,6 +204,7 @@ class Journal:
             start_at=booking.start_at,
             end_at=booking.end_at,
             line=counters.line,
+            moving_to=state.moving_to,
         )
 
     async def write(self) -> None:
@@ -175,6 +218,8 @@ class Journal:
             freed = [booking for booking in self._changed.values() if not booking.known_state.keeps_seat]
             if freed:
                 await self.conn.execute(_SQL["free_seats"], *_columns(lambda booking: booking.key, freed))
+        if self._ended:
+            await self._write_ended()
         if not self.events:
             return
         await self.conn.copy_records_to_table(
@@ -189,6 +234,16 @@ class Journal:
             ),
         )
 
+    async def _write_ended(self) -> None:
+        """What became of wishes, where moved bookings are now, and the seats that these do not need any more."""
+        ended = [(*booking.key, *rest) for booking, *rest in self._ended]
+        await self.conn.execute(_SQL["end_reschedules"], *zip(*ended, strict=True), self.now)
+        moved = [booking for booking, _, outcome, _ in self._ended if outcome == "rescheduled"]
+        if moved:
+            await self.conn.execute(_SQL["move_appointments"], *_columns(_moved_values, moved))
+        kept = [(*booking.key, booking.known_state.revision) for booking, *_ in self._ended]
+        await self.conn.execute(_SQL["free_other_revisions"], *zip(*kept, strict=True))
+
 
 def booking_of(row: Any) -> Booking:
     """A Booking from a row of ``load_bookings``."""
@@ -200,8 +255,10 @@ def booking_of(row: Any) -> Booking:
         reason=Reason(reason) if (reason := fields.pop("reason")) else None,
         by=By(by) if (by := fields.pop("by")) else None,
         revision=fields.pop("revision"),
+        moving_to=fields.pop("moving_to"),
     )
-    return Booking(state=state, **fields)
+    wish = Wish(state.moving_to or 0, *(fields.pop(f"wish_{name}") for name in Wish._fields[1:]))
+    return Booking(state=state, wish=None if state.moving_to is None else wish, **fields)
 
 
 def _columns(values: Any, items: Iterable[Any]) -> list[tuple[Any, ...]]:
@@ -214,7 +271,7 @@ def _new_values(b: Booking) -> tuple[Any, ...]:
         b.clinic_id, b.booking_ref, b.app_id, b.ticket, state.status, state.stage, state.clinic_state, state.reason,
         state.by, b.row_version, b.body_hash, b.provider_id, b.seat, b.service_type, b.start_at, b.end_at,
         b.patient_id, b.patient, b.accepted_at, b.held_at, b.decided_at, b.hold_until, b.decide_by, b.next_attempt_at,
-        b.eta_p50, b.eta_p90,
+        b.eta_p50, b.eta_p90, state.revision, state.moving_to,
     )  # fmt: skip
 
 
@@ -222,8 +279,13 @@ def _changed_values(b: Booking) -> tuple[Any, ...]:
     state = b.known_state
     return (
         b.clinic_id, b.booking_ref, state.status, state.stage, state.clinic_state, state.reason, state.by,
-        b.row_version, b.decided_at, b.next_attempt_at, b.attempts, b.clinic_booking_id,
+        b.row_version, b.decided_at, b.next_attempt_at, b.attempts, b.clinic_booking_id, state.moving_to,
+        state.revision,
     )  # fmt: skip
+
+
+def _moved_values(b: Booking) -> tuple[Any, ...]:
+    return (*b.key, b.provider_id, b.seat, b.start_at, b.end_at)
 
 
 def _event_values(event: BookingEvent) -> tuple[Any, ...]:

@@ -14,6 +14,9 @@ ACCEPT_SECONDS = Histogram(
 REFUSED = Counter("waiting_room_refused_total", "Commands refused before anything was appended.", ["reason"])
 PRODUCE_IN_FLIGHT = Gauge("waiting_room_produce_in_flight", "Commands waiting for Kafka's acknowledgement.")
 WATCHERS = Gauge("waiting_room_watchers", "Open event streams and waiting requests.")
+SLOT_DAYS = Counter(
+    "waiting_room_slot_days_total", "Providers' days that were asked for, read from PostgreSQL or kept.", ["outcome"]
+)
 
 # hold
 HOLD_WAIT = Histogram("waiting_room_hold_wait_seconds", "Appended until held or refused.", buckets=_FAST)

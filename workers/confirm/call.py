@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -23,7 +23,7 @@ from waiting_room.domain.clinic_call import Answer, CallKind, Failed, Withdrawn
 from waiting_room.domain.failures import Failure
 from waiting_room.messages import Patient
 from waiting_room.store.calls import Claim
-from waiting_room.store.journal import Booking
+from waiting_room.store.journal import Booking, Wish
 from workers.pacing.work import Verdict
 
 _patient = msgspec.json.Decoder(Patient)
@@ -79,10 +79,12 @@ async def make(claim: Claim, gateway: Gateway, lease: Lease) -> Answered:
 
 
 async def _ask(claim: Claim, gateway: Gateway, check: Check) -> Answer:
-    ref, revision = claim.booking.booking_ref, claim.booking.known_state.revision
+    ref, revision = claim.booking.booking_ref, claim.revision
     match claim.kind:
         case CallKind.CONFIRM:
             return await gateway.confirm(_call(claim.booking, revision), check)
+        case CallKind.MOVE:
+            return await gateway.move(_moved(_call(claim.booking, revision), claim.booking.wish), check)
         case CallKind.LOOKUP:
             return await gateway.look_up(ref, revision, check)
         case CallKind.WITHDRAW:
@@ -111,6 +113,13 @@ def _call(booking: Booking, revision: int) -> Call:
         booking.end_at,
         _patient.decode(booking.patient),
     )
+
+
+def _moved(call: Call, wish: Wish | None) -> Call:
+    """The same booking where it is to be. Raises msgspec.MsgspecError if nobody knows where."""
+    if wish is None or wish.revision != call.revision:
+        raise msgspec.ValidationError("the booking lacks the time it is to be moved to")
+    return replace(call, provider_id=wish.provider_id, seat=wish.seat, start_at=wish.start_at, end_at=wish.end_at)
 
 
 def _failed(error: ClinicError | LeaseLost, seconds: float) -> Answered:

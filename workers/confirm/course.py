@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import structlog
 
-from waiting_room.domain.clinic_call import CallKind, Failed
+from waiting_room.domain.clinic_call import BOOKS, CallKind, Failed
 from waiting_room.domain.failures import Failure
 from waiting_room.store.calls import Claim, Finished, Later, Outcome
 from workers.confirm.adopting import ELSEWHERE_SECONDS
@@ -104,7 +104,7 @@ class Course:
             work,
             time.monotonic(),
             answered.verdict,
-            seconds=answered.seconds if measured and claim.kind is CallKind.CONFIRM else None,
+            seconds=answered.seconds if measured and claim.kind in BOOKS else None,
             retry_after_seconds=answered.retry_after_seconds,
         )
         slot_seconds = time.monotonic() - started if measured else None

@@ -8,41 +8,25 @@ and the doorbell is mended by reading the records once more.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import msgspec
 
-from waiting_room.domain.appointment import WANTS_SEAT, By, ClinicState, EventType, Reason, Status
+from waiting_room.domain.appointment import WANTS_SEAT, By, EventType, Reason
 from waiting_room.domain.booking_ref import clinic_of
 from waiting_room.domain.directory import AdapterKind
 from waiting_room.domain.seats import Seat, Taken, allot
-from waiting_room.messages import Book, Cancel
+from waiting_room.messages import Book, Cancel, Reschedule
 from waiting_room.store import holds, moves
 from waiting_room.store.holds import Claim, Key, Rules, Window
 from waiting_room.store.journal import Booking, Journal
 from waiting_room.store.pool import Connection
 from waiting_room.topics import BOOKING_REQUESTS
+from workers.hold.outcome import Outcome
 from workers.hold.read import Appended, Item, Marker
+from workers.hold.rescheduling import Rescheduling
 from workers.hold.wishes import Bookable, bookable
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What a committed batch leaves to do: ring for ``due`` bookings, those to be withdrawn first."""
-
-    due: list[Booking] = field(default_factory=list)
-    to_withdraw: list[Booking] = field(default_factory=list)
-    decided: list[Booking] = field(default_factory=list)
-    forwarded: list[Cancel] = field(default_factory=list)
-    """Cancels by a ref that leads to another booking, perhaps of another clinic: to be appended there."""
-    lines: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """By clinic: (seq, line) after the batch."""
-    waiting: list[Item] = field(default_factory=list)
-    """Nothing was done for these: they wait for their clinics' last words in other partitions."""
-    arrived: list[str] = field(default_factory=list)
-    """Clinics whose last words were read: what waits for them may go on."""
 
 
 class Deadlines(NamedTuple):
@@ -78,10 +62,13 @@ class Batch:
         self._claims: dict[tuple[str, str], Claim] = {}
         self._taken = Taken()
         self._journal: Journal
+        self._moves: Rescheduling
+        self._reach: list[tuple[str, str, datetime, datetime]] = []
+        """(clinic_id, provider_id, from, to) of every claim that could be in the way."""
         self._consumed: dict[int, int] = {}
         self._new_refs: set[str] = set()
         self._aliases: dict[str, str] = {}
-        self._forwarded: list[Cancel] = []
+        self._forwarded: list[Cancel | Reschedule] = []
 
     async def work(
         self, items: Sequence[Item], *, unprocessable: bool = False, behind: Collection[tuple[int, str]] = ()
@@ -123,15 +110,19 @@ class Batch:
             for command in books
             if command.booking_ref not in elsewhere and (command.clinic_id, command.booking_ref) not in self._known
         }
+        await self._plan_moves(items, books)
         self._taken = await self._read_taken(books, plans)
         for item in items:
             command = item.command
             if isinstance(command, Cancel):
                 self._cancel(command)
+            elif isinstance(command, Reschedule):
+                self._reschedule(command)
             elif command.booking_ref not in elsewhere:
                 await self._book(command, item, plans)
+        await self._moves.write(self._conn)
         await self._journal.write()
-        claims = [claim for key, claim in self._claims.items() if self._known[key].known_state.keeps_seat]
+        claims = [claim for claim in (*self._claims.values(), *self._moves.claims) if self._is_wanted(claim)]
         if claims:
             await holds.claim_seats(self._conn, claims)
         return self._outcome(items)
@@ -162,11 +153,11 @@ class Batch:
         return {key.ref for key, _ in aliases}
 
     async def _follow_aliases(self, items: Sequence[Appended]) -> None:
-        """Where cancels lead whose ref has no row: to what the ref's key had booked before."""
+        """Where commands lead whose ref has no row: to what the ref's key had booked before."""
         strangers = [
             item.command.booking_ref
             for item in items
-            if isinstance(item.command, Cancel) and item.command_key not in self._known
+            if not isinstance(item.command, Book) and item.command_key not in self._known
         ]
         if strangers:
             self._aliases = await holds.find_aliases(self._conn, strangers)
@@ -176,20 +167,49 @@ class Batch:
         for book in books:
             plan = plans.get(book.booking_ref)
             if isinstance(plan, Bookable):
-                for provider_id, from_at, to_at in plan.windows():
-                    had = reach.setdefault((book.clinic_id, provider_id), (from_at, to_at))
-                    reach[book.clinic_id, provider_id] = min(had[0], from_at), max(had[1], to_at)
+                self._reach.extend((book.clinic_id, *window) for window in plan.windows())
+        for clinic_id, provider_id, from_at, to_at in self._reach:
+            had = reach.setdefault((clinic_id, provider_id), (from_at, to_at))
+            reach[clinic_id, provider_id] = min(had[0], from_at), max(had[1], to_at)
         if not reach:
             return Taken()
         return await holds.taken(self._conn, [Window(*whose, *when) for whose, when in reach.items()])
 
-    def _cancel(self, command: Cancel) -> None:
-        key = (command.clinic_id, command.booking_ref)
-        booking = self._known.get(key)
-        if booking is None and (leads_to := self._aliases.get(command.booking_ref)) is not None:
+    async def _plan_moves(self, items: Sequence[Appended], books: list[Book]) -> None:
+        commands = [item.command for item in items if isinstance(item.command, Reschedule)]
+        self._moves = await Rescheduling.open(self._conn, self._journal, self._rules, self._deadlines.usual, commands)
+        services = {(book.clinic_id, book.booking_ref): book.service_type for book in books} if commands else {}
+        for command in commands:
+            key = (command.clinic_id, command.booking_ref)
+            known = self._known.get(key)
+            plan = self._moves.plan(command, known.service_type if known else services.get(key))
+            if plan is not None:
+                self._reach.extend((command.clinic_id, *window) for window in plan.windows())
+
+    def _is_wanted(self, claim: Claim) -> bool:
+        """Whether it stands at the end of the batch: its booking was not cancelled, nor moved elsewhere, since."""
+        state = self._known[claim.clinic_id, claim.booking_ref].known_state
+        return state.keeps_seat and claim.revision in (state.revision, state.moving_to)
+
+    def _leads_elsewhere(self, command: Cancel | Reschedule) -> bool:
+        leads_to = self._aliases.get(command.booking_ref)
+        if leads_to is not None:
             self._forwarded.append(
                 msgspec.structs.replace(command, booking_ref=leads_to, clinic_id=clinic_of(leads_to))
             )
+        return leads_to is not None
+
+    def _reschedule(self, command: Reschedule) -> None:
+        booking = self._known.get((command.clinic_id, command.booking_ref))
+        if booking is not None:
+            self._moves.move(booking, command, self._taken)
+        else:
+            self._leads_elsewhere(command)  # or there is nothing to move, as its caller can read
+
+    def _cancel(self, command: Cancel) -> None:
+        key = (command.clinic_id, command.booking_ref)
+        booking = self._known.get(key)
+        if booking is None and self._leads_elsewhere(command):
             return
         if booking is None:  # it overtook its booking; a later book of this ref will find it so
             booking = self._known[key] = Booking(
@@ -290,21 +310,9 @@ class Batch:
             await holds.save_consumed(self._conn, BOOKING_REQUESTS, known)
 
     def _outcome(self, items: Sequence[Appended]) -> Outcome:
-        outcome = Outcome(
-            forwarded=self._forwarded,
-            lines={
-                clinic_id: (counters.last_seq, counters.line) for clinic_id, counters in self._journal.counters.items()
-            },
-        )
+        lines = {clinic_id: (each.last_seq, each.line) for clinic_id, each in self._journal.counters.items()}
+        outcome = Outcome(forwarded=self._forwarded, lines=lines)
         for key in dict.fromkeys(item.command_key for item in items):
-            booking = self._known.get(key)
-            if booking is None:
-                continue
-            state = booking.known_state
-            if state.clinic_state is ClinicState.WITHDRAWING:
-                outcome.to_withdraw.append(booking)
-            elif state.status is Status.PENDING:
-                outcome.due.append(booking)
-            else:
-                outcome.decided.append(booking)
+            if key in self._known:
+                outcome.add(self._known[key])
         return outcome

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from waiting_room.domain.schedule import clinic_days, day_starts
+from waiting_room.domain.schedule import clinic_days, provider_day_starts
 from waiting_room.store import holds
 from waiting_room.store.faults import passes
 from waiting_room.store.holds import Rules
@@ -36,7 +36,7 @@ def starts_within(rules: Rules, now: datetime, days: int) -> int:
         for duration in durations:
             day, count = first, 0
             while day <= last:
-                starts = day_starts(provider.hours, duration, rules.timezone, day)
+                starts = provider_day_starts(provider, duration, rules.timezone, day)
                 count += sum(now <= start < until for start in starts) if day in (first, last) else len(starts)
                 day += timedelta(days=1)
             most = max(most, count)

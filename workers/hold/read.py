@@ -8,7 +8,7 @@ from datetime import datetime
 from aiokafka import ConsumerRecord
 
 from waiting_room.dead_letters import append_time_of
-from waiting_room.messages import Book, Cancel, Command, Moved, Probe, Reader, Unreadable
+from waiting_room.messages import Book, Cancel, Command, Moved, Probe, Reader, Reschedule, Unreadable
 
 _read: Reader[Command] = Reader(Command)
 
@@ -17,7 +17,7 @@ _read: Reader[Command] = Reader(Command)
 class Appended:
     """A command and where and when the broker appended it."""
 
-    command: Book | Cancel
+    command: Book | Cancel | Reschedule
     appended_at: datetime
     record: ConsumerRecord
 

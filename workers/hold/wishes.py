@@ -5,14 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from waiting_room.domain.appointment import Reason
-from waiting_room.domain.candidates import busy_for, candidates
+from waiting_room.domain.candidates import Spans, candidates, spans_of, why_not_now
 from waiting_room.domain.directory import ClinicStatus, Provider, ServiceType
-from waiting_room.domain.schedule import offers
+from waiting_room.domain.schedule import busy_for, offers
 from waiting_room.domain.seats import Candidate
-from waiting_room.messages import Book
+from waiting_room.messages import Moment, TimeRange
 from waiting_room.store.holds import Rules
+
+
+class Wanted(Protocol):
+    """What is asked for: exactly one of start_at and range is given."""
+
+    @property
+    def service_type(self) -> str: ...
+    @property
+    def provider_id(self) -> str | None: ...
+    @property
+    def start_at(self) -> Moment | None: ...
+    @property
+    def range(self) -> TimeRange | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,19 +39,19 @@ class Bookable:
     from_at: datetime
     to_at: datetime
     if_none_free: Reason
+    spans: Spans
 
     def candidates(self) -> Iterator[Candidate]:
         """Earliest first."""
-        return candidates(self.providers, self.service, self.timezone, self.from_at, self.to_at)
+        return candidates(self.providers, self.service, self.timezone, self.from_at, self.to_at, self.spans)
 
     def windows(self) -> Iterator[tuple[str, datetime, datetime]]:
         """(provider_id, from, to) of every claim that could be in the way."""
-        until = self.to_at + busy_for(self.service)
         for provider in self.providers:
-            yield provider.provider_id, self.from_at, until
+            yield provider.provider_id, self.from_at, self.to_at + busy_for(provider, self.service)
 
 
-def bookable(command: Book, rules: Rules, now: datetime) -> Bookable | Reason:
+def bookable(command: Wanted, rules: Rules, now: datetime) -> Bookable | Reason:
     """The command's candidates, earliest first, or the reason to reject it whatever is free."""
     if rules.status is ClinicStatus.CLOSED:
         return Reason.CLINIC_CLOSED
@@ -53,10 +67,13 @@ def bookable(command: Book, rules: Rules, now: datetime) -> Bookable | Reason:
     if span is None:
         return Reason.NOT_BOOKABLE
     from_at, to_at = span
+    spans = spans_of(tuple(providers), rules.timezone, now)
     if command.start_at is not None:
         providers = [each for each in providers if offers(each, service, rules.timezone, command.start_at)]
         if not providers:
-            return Reason.NOT_BOOKABLE
+            return Reason.OUTSIDE_HOURS
+        if (too := why_not_now(providers, spans, command.start_at)) is not None:
+            return too
     return Bookable(
         tuple(providers),
         service,
@@ -64,10 +81,11 @@ def bookable(command: Book, rules: Rules, now: datetime) -> Bookable | Reason:
         from_at,
         to_at,
         Reason.SLOT_TAKEN if command.start_at is not None else Reason.NO_FREE_SLOT,
+        spans,
     )
 
 
-def _span(command: Book, now: datetime) -> tuple[datetime, datetime] | None:
+def _span(command: Wanted, now: datetime) -> tuple[datetime, datetime] | None:
     """Half-open range of starts, never in the past; None when nothing of it is left."""
     if command.start_at is not None:
         return (command.start_at, command.start_at + timedelta(microseconds=1)) if command.start_at > now else None

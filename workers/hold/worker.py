@@ -20,7 +20,7 @@ from aiokafka.errors import KafkaError
 
 from waiting_room.dead_letters import put_aside
 from waiting_room.kafka import Producer, group_consumer
-from waiting_room.messages import Cancel, ClinicPulse, Confirmation, Unreadable, encode
+from waiting_room.messages import Cancel, ClinicPulse, Confirmation, Reschedule, Unreadable, encode
 from waiting_room.settings import Settings
 from waiting_room.store import holds
 from waiting_room.store.journal import Booking
@@ -28,8 +28,9 @@ from waiting_room.store.pool import Pool, create_pool
 from waiting_room.supervise import supervise
 from waiting_room.telemetry import metrics
 from waiting_room.topics import BOOKING_REQUESTS, CLINIC_CONFIRMATIONS, CLINIC_CONFIRMATIONS_PRIORITY
-from workers.hold.batch import Batch, Deadlines, Outcome
+from workers.hold.batch import Batch, Deadlines
 from workers.hold.free_starts import FreeStarts
+from workers.hold.outcome import Outcome
 from workers.hold.poll import Poll
 from workers.hold.read import Appended, Item, item_of
 from workers.hold.rebalance import StartFromTheLower
@@ -195,7 +196,7 @@ class HoldWorker:
                 log.warning("ringing_again", error=type(error).__name__)
                 await asyncio.sleep(0.5)
 
-    async def _forwarded(self, cancels: Sequence[Cancel]) -> list[tuple[str, int, str, bytes]]:
+    async def _forwarded(self, cancels: Sequence[Cancel | Reschedule]) -> list[tuple[str, int, str, bytes]]:
         """Cancels for where their bookings are; already accepted, so no longer bound to their time."""
         async with self._pool.acquire() as conn:
             rules = await holds.load_rules(conn, {cancel.clinic_id for cancel in cancels})

@@ -7,7 +7,8 @@ from typing import Final
 from zlib import crc32
 
 from waiting_room.domain.appointment import Reason
-from waiting_room.domain.candidates import busy_for, candidates
+from waiting_room.domain.candidates import candidates, spans_of
+from waiting_room.domain.schedule import busy_for
 from waiting_room.store import holds
 from waiting_room.store.holds import Window
 from waiting_room.store.notifications import Begun
@@ -33,15 +34,14 @@ async def free_instead(conn: Connection, begun: Begun, now: datetime) -> tuple[F
     offering = tuple(each for each in rules.providers.values() if begun.service_type in each.service_types)
     from_at = max(now, begun.start_at - _SEARCHED / 2) if begun.start_at else now
     until, near = from_at + _SEARCHED, begun.start_at or from_at
-    windows = [Window(clinic_id, each.provider_id, from_at, until + busy_for(service)) for each in offering]
+    windows = [Window(clinic_id, each.provider_id, from_at, until + busy_for(each, service)) for each in offering]
     taken = await holds.taken(conn, windows)
+    spans = spans_of(offering, rules.timezone, now)
     free = sorted(
         (
             each
-            for each in candidates(offering, service, rules.timezone, from_at, until)
-            if any(
-                taken.is_free(each.provider_id, seat, each.start_at, each.busy_until) for seat in range(each.capacity)
-            )
+            for each in candidates(offering, service, rules.timezone, from_at, until, spans)
+            if next(taken.free_seats(each), None) is not None
         ),
         key=lambda each: abs(each.start_at - near),
     )[:_NEAREST]

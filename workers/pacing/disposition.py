@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from waiting_room.domain.appointment import ClinicState
-from waiting_room.domain.clinic_call import CallKind
+from waiting_room.domain.clinic_call import BOOKS, CallKind
 from waiting_room.domain.failures import Failure
 
 
@@ -102,7 +102,7 @@ def dispose(
         backoff = min(budget.first_park_seconds * 2.0 ** min(attempt // budget.tries, 30), budget.longest_park_seconds)
         return Disposition(Action.PARK, max(backoff * share, retry_after_seconds or 0.0))
 
-    confirming = kind is CallKind.CONFIRM
+    confirming = kind in BOOKS
     match failure:
         case Failure.NOT_SENT:
             return Disposition(Action.RETRY if confirming else Action.ASIDE, pause(1))
@@ -132,6 +132,6 @@ def after_record(disposition: Disposition, again_seconds: float | None, clinic_s
         return FINISHED
     if disposition.action is Action.PARK:
         return Disposition(Action.PARK, again_seconds)
-    if clinic_state is ClinicState.NONE:
+    if clinic_state in (ClinicState.NONE, ClinicState.BOOKED):  # to be booked, or to be moved
         return Disposition(Action.RETRY, again_seconds)
     return Disposition(Action.PARK if again_seconds > LONGEST_ASIDE_SECONDS else Action.ASIDE, again_seconds)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from itertools import count
 
 import aiohttp
@@ -71,7 +72,7 @@ class Supervisor:
     async def _look(self, session: aiohttp.ClientSession, group: asyncio.TaskGroup) -> None:
         answered = await asyncio.gather(*(child.ask(session) for child in self._crew))
         say_ready(NAME, ready=sum(answered) >= self._least)
-        desired = workers_desired((child.needed for child in self._crew), self._settings.confirm_calls_max)
+        desired = await self.desired([child.needed for child in self._crew])
         metrics.WORKERS_DESIRED.set(desired)
         # Asked between a rebalance and their next look at their lanes, two workers may both speak of one clinic.
         twice, self._desired_before = min(desired, self._desired_before), desired
@@ -82,6 +83,10 @@ class Supervisor:
             metrics.REBALANCES.labels("up" if wanted > running else "down").inc()
             self._go_to(wanted, group)
         metrics.WORKERS_RUNNING.set(sum(child.running for child in self._crew))
+
+    async def desired(self, needed: Sequence[float]) -> int:
+        """Workers for the calls that each worker says its clinics need."""
+        return workers_desired(needed, self._settings.confirm_calls_max)
 
     def _go_to(self, wanted: int, group: asyncio.TaskGroup) -> None:
         while len(self._crew) < wanted:

@@ -75,6 +75,7 @@ SELECT
     a.reason,
     a."by", -- noqa: RF06
     a.revision,
+    a.moving_to,
     a.row_version,
     a.provider_id,
     a.seat,

@@ -21,6 +21,12 @@ SELECT
     c.timezone,
     k.last_seq AS seq,
     k.line,
+    w.requested_at AS wish_requested_at,
+    w.provider_id AS wish_provider_id,
+    w.start_at AS wish_start_at,
+    w.end_at AS wish_end_at,
+    w.outcome AS wish_outcome,
+    w.reason AS wish_reason,
     (
         SELECT max(e.seq)
         FROM appointment_events AS e
@@ -42,6 +48,15 @@ INNER JOIN appointments AS a
         AND a.booking_ref = coalesce(r.booking_ref, n.ref)
 INNER JOIN clinics AS c ON a.clinic_id = c.clinic_id
 INNER JOIN clinic_counters AS k ON a.clinic_id = k.clinic_id
+LEFT JOIN
+    LATERAL (
+        SELECT m.*
+        FROM reschedules AS m
+        WHERE m.clinic_id = a.clinic_id AND m.booking_ref = a.booking_ref
+        ORDER BY m.revision DESC
+        LIMIT 1
+    ) AS w
+    ON TRUE
 ORDER BY n.nr;
 
 -- of_patient --

@@ -38,6 +38,11 @@ WHERE
             FROM appointments AS a
             WHERE a.clinic_id = c.clinic_id AND a.clinic_state IN ('calling', 'unknown', 'withdrawing')
         )
+        OR EXISTS (
+            SELECT a.booking_ref
+            FROM appointments AS a
+            WHERE a.clinic_id = c.clinic_id AND a.status = 'confirmed' AND a.moving_to IS NOT NULL
+        )
     )
 ORDER BY c.clinic_id;
 
@@ -66,6 +71,7 @@ WHERE
         (a.status = 'pending' AND a.clinic_state = 'none' AND a.stage <> 'accepted')
         OR a.clinic_state IN ('calling', 'withdrawing')
         OR (a.clinic_state = 'unknown' AND a.next_attempt_at IS NOT NULL)
+        OR (a.status = 'confirmed' AND a.moving_to IS NOT NULL AND a.clinic_state = 'booked')
     )
     AND (a.next_attempt_at IS NULL OR a.next_attempt_at <= now() OR a.clinic_state = 'calling')
     AND a.booking_ref <> all($2::text[])
@@ -83,7 +89,8 @@ SELECT
     c.claimed_at,
     c.lease_until,
     c.ended_at,
-    c.outcome
+    c.outcome,
+    c.revision
 FROM unnest($1::text[], $2::text[]) AS n (clinic_id, booking_ref)
 INNER JOIN call_attempts AS c ON n.clinic_id = c.clinic_id AND n.booking_ref = c.booking_ref
 ORDER BY c.clinic_id, c.booking_ref, c.attempt;

@@ -50,16 +50,23 @@ ON CONFLICT (business_id) DO UPDATE
 
 -- upsert_service_types --
 -- Returns the businesses whose clinics now offer something else.
-INSERT INTO service_types AS s (business_id, service_type, duration_minutes, buffer_minutes)
+INSERT INTO service_types AS s (business_id, service_type, duration_minutes, buffer_minutes, description)
 SELECT
     n.business_id,
     n.service_type,
     n.duration_minutes,
-    n.buffer_minutes
-FROM jsonb_to_recordset($1) AS n (business_id text, service_type text, duration_minutes integer, buffer_minutes integer)
+    n.buffer_minutes,
+    n.description
+FROM
+    jsonb_to_recordset($1)
+        AS n (business_id text, service_type text, duration_minutes integer, buffer_minutes integer, description text)
 ON CONFLICT (business_id, service_type) DO UPDATE
-    SET duration_minutes = excluded.duration_minutes, buffer_minutes = excluded.buffer_minutes
-    WHERE (s.duration_minutes, s.buffer_minutes) <> (excluded.duration_minutes, excluded.buffer_minutes)
+    SET
+        duration_minutes = excluded.duration_minutes, buffer_minutes = excluded.buffer_minutes,
+        description = excluded.description
+    WHERE
+    (s.duration_minutes, s.buffer_minutes, s.description)
+    <> (excluded.duration_minutes, excluded.buffer_minutes, excluded.description)
 RETURNING business_id;
 
 -- upsert_reminders --
@@ -72,6 +79,44 @@ FROM jsonb_to_recordset($1) AS n (business_id text, service_type text, reminders
 ON CONFLICT (business_id, service_type) DO UPDATE
     SET leads = excluded.leads
     WHERE l.leads <> excluded.leads;
+
+-- replace_days_off --
+-- Of the businesses $2, those that $1 says and no others. Returns the businesses whose days have changed.
+WITH wanted AS (
+    SELECT
+        n.business_id,
+        n.day,
+        n.name
+    FROM jsonb_to_recordset($1) AS n (business_id text, day date, name text)
+),
+
+gone AS (
+    DELETE FROM business_days_off AS d
+    WHERE
+        d.business_id = any($2::text[])
+        AND NOT EXISTS (
+            SELECT FROM wanted AS w
+            WHERE w.business_id = d.business_id AND w.day = d.day
+        )
+    RETURNING d.business_id
+),
+
+come AS (
+    INSERT INTO business_days_off AS d (business_id, day, name)
+    SELECT
+        w.business_id,
+        w.day,
+        w.name
+    FROM wanted AS w
+    ON CONFLICT (business_id, day) DO UPDATE
+        SET name = excluded.name
+        WHERE d.name <> excluded.name
+    RETURNING business_id
+)
+
+SELECT business_id FROM gone
+UNION
+SELECT business_id FROM come;
 
 -- upsert_clinics --
 INSERT INTO clinics AS c (
@@ -244,8 +289,8 @@ SELECT
         ), '[]'),
         'providers',
         coalesce((
-            SELECT jsonb_agg(to_jsonb(p) - 'clinic_id' ORDER BY p.provider_id)
-            FROM providers AS p
+            SELECT jsonb_agg(p.provider ORDER BY p.provider_id)
+            FROM provider_records AS p
             WHERE p.clinic_id = c.clinic_id
         ), '[]'),
         'moved_from',

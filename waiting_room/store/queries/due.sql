@@ -1,7 +1,7 @@
 -- ring --
 -- Bookings with work at their clinic that nobody does, and that nobody was told of lately. Two kinds:
 -- held and at the front of the line (no more than the clinic takes at once, twice), where a lane would have them by now;
--- known to the clinic and due: a retry, a caller that died, a withdrawal not yet acknowledged.
+-- known to the clinic and due: a retry, a caller that died, a withdrawal not yet acknowledged, a move not yet made.
 -- $1 is how long, in seconds, the first ring is trusted to be heard; $2 how many to return.
 WITH front AS (
     SELECT
@@ -44,6 +44,20 @@ known AS (
         )
 ),
 
+to_be_moved AS (
+    SELECT
+        a.clinic_id,
+        a.booking_ref,
+        a.next_attempt_at
+    FROM appointments AS a
+    INNER JOIN reschedules AS m
+        ON a.clinic_id = m.clinic_id AND a.booking_ref = m.booking_ref AND a.moving_to = m.revision
+    WHERE
+        a.moving_to IS NOT NULL AND a.status = 'confirmed' AND a.clinic_state = 'booked'
+        AND (a.next_attempt_at IS NULL OR a.next_attempt_at <= now())
+        AND m.requested_at < now() - make_interval(secs => $1)
+),
+
 unheard AS (
     SELECT
         w.clinic_id,
@@ -52,6 +66,8 @@ unheard AS (
         SELECT * FROM front
         UNION ALL
         SELECT * FROM known
+        UNION ALL
+        SELECT * FROM to_be_moved
     ) AS w
     LEFT JOIN rings AS r ON w.clinic_id = r.clinic_id AND w.booking_ref = r.booking_ref
     WHERE

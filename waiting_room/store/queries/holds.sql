@@ -17,8 +17,8 @@ SELECT
         WHERE s.business_id = c.business_id
     ) AS service_types,
     (
-        SELECT jsonb_agg(to_jsonb(p) - 'clinic_id' ORDER BY p.provider_id)
-        FROM providers AS p
+        SELECT jsonb_agg(p.provider ORDER BY p.provider_id)
+        FROM provider_records AS p
         WHERE p.clinic_id = c.clinic_id
     ) AS providers
 FROM clinics AS c
@@ -66,16 +66,36 @@ FROM booking_refs
 WHERE ref = any($1::text[]) AND ref <> booking_ref;
 
 -- taken --
+-- Claims, each of one seat, and busy times, each of so many seats, or of all where their number is null.
+WITH wanted AS (
+    SELECT
+        n.clinic_id,
+        n.provider_id,
+        tstzrange(n.from_at, n.to_at) AS reach
+    FROM
+        unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[])
+            AS n (clinic_id, provider_id, from_at, to_at)
+)
+
 SELECT
     s.provider_id,
     s.seat,
+    NULL::integer AS seats,
     lower(s.during) AS start_at,
     upper(s.during) AS busy_until
-FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[]) AS n (clinic_id, provider_id, from_at, to_at)
+FROM wanted AS n
 INNER JOIN seat_claims AS s
-    ON
-        n.clinic_id = s.clinic_id AND n.provider_id = s.provider_id
-        AND s.during && tstzrange(n.from_at, n.to_at);
+    ON n.clinic_id = s.clinic_id AND n.provider_id = s.provider_id AND s.during && n.reach
+UNION ALL
+SELECT
+    b.provider_id,
+    NULL AS seat,
+    b.seats,
+    lower(b.during) AS start_at,
+    upper(b.during) AS busy_until
+FROM wanted AS n
+INNER JOIN busy_times AS b
+    ON n.clinic_id = b.clinic_id AND n.provider_id = b.provider_id AND b.during && n.reach;
 
 -- dead_holds --
 -- Pending past their time and unknown to their clinic: nobody relies on their seats.

@@ -23,15 +23,15 @@ UPDATE appointments AS a
 SET
     status = n.status, stage = n.stage, clinic_state = n.clinic_state, reason = n.reason, "by" = n.by,
     row_version = n.row_version, decided_at = n.decided_at, next_attempt_at = n.next_attempt_at,
-    attempts = n.attempts, clinic_booking_id = n.clinic_booking_id
+    attempts = n.attempts, clinic_booking_id = n.clinic_booking_id, moving_to = n.moving_to, revision = n.revision
 FROM
     unnest(
         $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::integer[],
-        $9::timestamptz[], $10::timestamptz[], $11::integer[], $12::text[]
+        $9::timestamptz[], $10::timestamptz[], $11::integer[], $12::text[], $13::integer[], $14::integer[]
     )
         AS n (
             clinic_id, booking_ref, status, stage, clinic_state, reason, "by", row_version, decided_at, next_attempt_at,
-            attempts, clinic_booking_id
+            attempts, clinic_booking_id, moving_to, revision
         )
 WHERE a.clinic_id = n.clinic_id AND a.booking_ref = n.booking_ref;
 
@@ -40,6 +40,35 @@ WHERE a.clinic_id = n.clinic_id AND a.booking_ref = n.booking_ref;
 DELETE FROM seat_claims AS s
 USING unnest($1::text[], $2::text[]) AS n (clinic_id, booking_ref)
 WHERE s.clinic_id = n.clinic_id AND s.booking_ref = n.booking_ref;
+
+-- end_reschedules --
+UPDATE reschedules AS r
+SET ended_at = $6::timestamptz, outcome = n.outcome, reason = n.reason
+FROM
+    unnest($1::text[], $2::text[], $3::integer[], $4::text[], $5::text[])
+        AS n (
+            clinic_id, booking_ref, revision, outcome, reason
+        )
+WHERE r.clinic_id = n.clinic_id AND r.booking_ref = n.booking_ref AND r.revision = n.revision;
+
+-- move_appointments --
+-- To where they were wished. A decision that comes after they begin is of no use.
+UPDATE appointments AS a
+SET
+    provider_id = n.provider_id, seat = n.seat, start_at = n.start_at, end_at = n.end_at,
+    hold_until = least(a.hold_until, n.start_at), decide_by = least(a.decide_by, n.start_at)
+FROM
+    unnest($1::text[], $2::text[], $3::text[], $4::integer[], $5::timestamptz[], $6::timestamptz[])
+        AS n (
+            clinic_id, booking_ref, provider_id, seat, start_at, end_at
+        )
+WHERE a.clinic_id = n.clinic_id AND a.booking_ref = n.booking_ref;
+
+-- free_other_revisions --
+-- Of bookings that have been moved, or are not going to be.
+DELETE FROM seat_claims AS s
+USING unnest($1::text[], $2::text[], $3::integer[]) AS n (clinic_id, booking_ref, revision)
+WHERE s.clinic_id = n.clinic_id AND s.booking_ref = n.booking_ref AND s.revision <> n.revision;
 
 -- load_bookings --
 -- Called with the clinics' counter rows locked: what it reads does not change under the caller.
@@ -72,6 +101,14 @@ SELECT
     a.eta_p90,
     a.next_attempt_at,
     a.attempts,
-    a.clinic_booking_id
+    a.clinic_booking_id,
+    a.moving_to,
+    r.provider_id AS wish_provider_id,
+    r.seat AS wish_seat,
+    r.start_at AS wish_start_at,
+    r.end_at AS wish_end_at,
+    r.move_until AS wish_move_until
 FROM unnest($1::text[], $2::text[]) AS n (clinic_id, booking_ref)
-INNER JOIN appointments AS a ON n.clinic_id = a.clinic_id AND n.booking_ref = a.booking_ref;
+INNER JOIN appointments AS a ON n.clinic_id = a.clinic_id AND n.booking_ref = a.booking_ref
+LEFT JOIN reschedules AS r
+    ON a.clinic_id = r.clinic_id AND a.booking_ref = r.booking_ref AND a.moving_to = r.revision;

@@ -1,0 +1,223 @@
+"""Copies of calendars, a provider's day each, that are never older than the question.
+
+Every question first asks PostgreSQL, in one look-up by key, what has happened at the clinic since: events name the
+times they touched, and days with such times are read again. So a slot whose booking is decided is never told free,
+whoever decided it and whether or not Kafka has told us; the copy saves the reading and the reckoning. No day is used
+for longer than KEPT_SECONDS, in case somebody changed the tables by hand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Final, NamedTuple
+from zoneinfo import ZoneInfo
+
+from ingress.reads import Reads
+from waiting_room.domain.availability.wall import instant
+from waiting_room.domain.candidates import day_candidates
+from waiting_room.domain.directory import ClinicStatus, Provider, ServiceType
+from waiting_room.domain.seats import Candidate
+from waiting_room.domain.slots import DayTaken, Slot
+from waiting_room.store import holds, slots
+from waiting_room.store.holds import Rules, Window
+from waiting_room.store.pool import Connection
+from waiting_room.store.slots import NEVER, News, TakenRow, Touched
+from waiting_room.telemetry import metrics
+
+KEPT_SECONDS: Final = 30.0
+_BUFFER_MAX: Final = timedelta(days=1)
+_DAY_MINUTES: Final = 1_440
+
+
+class Ask(NamedTuple):
+    """A day of a provider, by the clinic's calendar, for appointments of this service's length."""
+
+    clinic_id: str
+    provider_id: str
+    service: ServiceType
+    day: date
+
+
+class Told(NamedTuple):
+    """The slots of each day asked for, in that order, as they were at ``as_of`` or later."""
+
+    as_of: datetime
+    days: list[tuple[Slot, ...]]
+    rules: dict[str, Rules]
+
+
+@dataclass(slots=True)
+class _Day:
+    """What was taken from ``from_at`` to ``until`` when it was read, and what has been reckoned of it since."""
+
+    from_at: datetime
+    until: datetime
+    taken: DayTaken
+    read_at: float
+    slots: dict[tuple[int, int], tuple[Slot, ...]] = field(default_factory=dict)
+
+    def touched_by(self, event: Touched) -> bool:
+        if event.start_at is None:
+            return False
+        return event.start_at < self.until and self.from_at < (event.end_at or event.start_at) + _BUFFER_MAX
+
+
+@dataclass(slots=True)
+class _Copy:
+    """Days of one clinic, all of them right as of ``seq`` and the two versions."""
+
+    rules: Rules
+    seq: int
+    busy_version: int
+    days: dict[tuple[str, date], _Day] = field(default_factory=dict)
+
+    def hear(self, news: News) -> None:
+        """Drop what has been touched. Older news than what is known already changes nothing."""
+        if news.busy_version > self.busy_version:
+            self.busy_version = news.busy_version
+            self.days.clear()
+        if news.seq <= self.seq:
+            return
+        self.seq = news.seq
+        if news.touched is None or any(event.revision > 1 for event in news.touched):
+            self.days.clear()  # a booking that moved has freed a time that its event does not name
+            return
+        for event in news.touched:
+            if event.provider_id is not None:
+                gone = [key for key, day in self.days.items() if key[0] == event.provider_id and day.touched_by(event)]
+                for key in gone:
+                    del self.days[key]
+
+
+class Calendars:
+    """Copies of at most ``days_max`` days; of clinics not asked for lately none are kept."""
+
+    def __init__(self, reads: Reads, days_max: int) -> None:
+        self._reads = reads
+        self._days_max = days_max
+        self._copies: OrderedDict[str, _Copy] = OrderedDict()
+        self._read_since = 0
+
+    async def rules(self, clinic_ids: Sequence[str]) -> Told:
+        """These clinics as they are now; no day is asked for. Raises Refused (503)."""
+        return await self.ask(clinic_ids, [])
+
+    async def ask(self, clinic_ids: Sequence[str], asks: Sequence[Ask]) -> Told:
+        """All ``asks`` are of these clinics. Clinics that are closed, or gone, have no slots. Raises Refused (503)."""
+        told = await self._reads.run(lambda connection: self._ask(connection, clinic_ids, asks))
+        if self._read_since >= self._days_max // 16:
+            self._make_room()
+        return told
+
+    async def _ask(self, connection: Connection, clinic_ids: Sequence[str], asks: Sequence[Ask]) -> Told:
+        known = [(each, self._copies[each].seq if each in self._copies else NEVER) for each in clinic_ids]
+        news = {each.clinic_id: each for each in await slots.news(connection, known)}
+        copies = await self._copies_of(connection, news)
+        days: list[_Day | None] = []
+        missing: list[tuple[int, Provider, Window]] = []
+        now = asyncio.get_running_loop().time()
+        for ask in asks:
+            copy = copies.get(ask.clinic_id)
+            provider = copy.rules.providers.get(ask.provider_id) if copy is not None else None
+            day = None
+            if copy is not None and provider is not None and copy.rules.status is ClinicStatus.OPEN:
+                window = _window(ask, provider, copy.rules.timezone)
+                day = copy.days.get((ask.provider_id, ask.day))
+                if day is None or day.until < window.to_at or now - day.read_at > KEPT_SECONDS:
+                    missing.append((len(days), provider, window))
+                    day = None
+            days.append(day)
+        if missing:
+            await self._fill(connection, asks, days, missing, copies, news)
+        self._read_since += len(missing)
+        metrics.SLOT_DAYS.labels("read").inc(len(missing))
+        metrics.SLOT_DAYS.labels("kept").inc(len(asks) - len(missing))
+        return Told(
+            as_of=max((each.now for each in news.values()), default=datetime.min),  # noqa: DTZ901 - no clinic, no time
+            days=[_slots(ask, day, copies) for ask, day in zip(asks, days, strict=True)],
+            rules={clinic_id: copy.rules for clinic_id, copy in copies.items()},
+        )
+
+    async def _copies_of(self, connection: Connection, news: dict[str, News]) -> dict[str, _Copy]:
+        """Each as new as the news; rules are read again where they were replaced."""
+        stale = [
+            clinic_id
+            for clinic_id, each in news.items()
+            if clinic_id not in self._copies or self._copies[clinic_id].rules.version < each.rules_version
+        ]
+        for clinic_id, rules in (await holds.load_rules(connection, stale) if stale else {}).items():
+            copy = self._copies.get(clinic_id)
+            if copy is None or copy.rules.version < rules.version:
+                self._copies[clinic_id] = _Copy(rules, news[clinic_id].seq, news[clinic_id].busy_version)
+        found = {}
+        for clinic_id, each in news.items():
+            copy = self._copies.get(clinic_id)
+            if copy is not None:
+                copy.hear(each)
+                self._copies.move_to_end(clinic_id)
+                found[clinic_id] = copy
+        return found
+
+    async def _fill(
+        self,
+        connection: Connection,
+        asks: Sequence[Ask],
+        days: list[_Day | None],
+        missing: Sequence[tuple[int, Provider, Window]],
+        copies: dict[str, _Copy],
+        news: dict[str, News],
+    ) -> None:
+        """Read what is missing. It is right as of the news, which was read before it, or later."""
+        read_at = asyncio.get_running_loop().time()
+        rows = await slots.taken(connection, [window for _, _, window in missing])
+        for (at, provider, window), taken in zip(missing, rows, strict=True):
+            day = days[at] = _Day(window.from_at, window.to_at, _taken(provider, taken), read_at)
+            copy, heard = copies[window.clinic_id], news[window.clinic_id]
+            # Another question may have heard of more meanwhile, which may have touched what was read just now.
+            if copy.seq <= heard.seq and copy.busy_version <= heard.busy_version:
+                copy.days[provider.provider_id, asks[at].day] = day
+
+    def _make_room(self) -> None:
+        """Forget the clinics that were asked for least lately."""
+        self._read_since = 0
+        kept = sum(len(copy.days) + 1 for copy in self._copies.values())
+        while kept > self._days_max and len(self._copies) > 1:
+            _, copy = self._copies.popitem(last=False)
+            kept -= len(copy.days) + 1
+
+
+def _window(ask: Ask, provider: Provider, timezone: str) -> Window:
+    """All that could be in the way of that day's starts."""
+    zone = ZoneInfo(timezone)
+    from_at, to_at = instant(ask.day, 0, zone), instant(ask.day, _DAY_MINUTES, zone)
+    last = max((each.busy_until for each in _candidates(ask, provider, timezone)), default=to_at)
+    return Window(ask.clinic_id, ask.provider_id, from_at, max(to_at, last))
+
+
+def _candidates(ask: Ask, provider: Provider, timezone: str) -> tuple[Candidate, ...]:
+    return day_candidates((provider,), ask.service, timezone, ask.day)
+
+
+def _taken(provider: Provider, rows: Sequence[TakenRow]) -> DayTaken:
+    taken = DayTaken(provider.provider_id)
+    for row in rows:
+        if row.seat is None:
+            taken.block(row.start_at, row.busy_until, row.seats)
+        else:
+            taken.claim(row.seat, row.start_at, row.busy_until, tentative=row.tentative)
+    return taken
+
+
+def _slots(ask: Ask, day: _Day | None, copies: dict[str, _Copy]) -> tuple[Slot, ...]:
+    if day is None:
+        return ()
+    key = ask.service.duration_minutes, ask.service.buffer_minutes
+    found = day.slots.get(key)
+    if found is None:
+        rules = copies[ask.clinic_id].rules
+        found = day.slots[key] = day.taken.slots(_candidates(ask, rules.providers[ask.provider_id], rules.timezone))
+    return found

@@ -1,0 +1,43 @@
+"""Reads a calendar that came from outside, in a process of its own: it may take long, and must not hold up bookings."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Final
+
+import msgspec
+
+from ingress import problems
+from ingress.refusal import Refused
+from waiting_room.ics import Done, Job, Span
+
+WITHIN_SECONDS: Final = 10.0
+_one_at_a_time: Final = asyncio.Semaphore(1)
+
+
+async def read(job: Job) -> tuple[Span, ...]:
+    """Raises Refused (422)."""
+    async with _one_at_a_time:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "waiting_room.ics", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        )
+        try:
+            async with asyncio.timeout(WITHIN_SECONDS):
+                written, _ = await process.communicate(msgspec.json.encode(job))
+        except TimeoutError:
+            raise _unreadable("It takes too long to expand") from None
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+    if process.returncode != 0:
+        raise _unreadable("Reading it failed")
+    done = msgspec.json.decode(written, type=Done)
+    if done.error is not None:
+        raise _unreadable(done.error)
+    return done.spans
+
+
+def _unreadable(why: str) -> Refused:
+    return Refused(problems.UNREADABLE_CALENDAR, f"{why}.")

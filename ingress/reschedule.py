@@ -1,0 +1,118 @@
+"""PATCH /v1/appointments/{ref}/reschedule: asks for another time. Goes through the queue as a booking does.
+
+What can be told without the booking is checked here; whether the clinic has that time for it, hold says.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Final
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ingress import problems
+from ingress.access import require_app, require_scope
+from ingress.answers import POLL_SECONDS, RescheduleAnswer, json_answer
+from ingress.body import RescheduleRequest, read_reschedule
+from ingress.command import fence, hand_over, overloaded, require_producing
+from ingress.found import own_ref, unknown
+from ingress.links import booking_links
+from ingress.operation import IDEMPOTENCY_KEY, REF, RETRY_AFTER, STRING, Answer, Operation, answering
+from ingress.parts import Parts
+from ingress.remembered import Rescheduling
+from ingress.requests import body, idempotency_key, require_json
+from ingress.wanted import moved_to
+from waiting_room.access import Scope
+from waiting_room.domain.booking_ref import clinic_of, key_hash
+from waiting_room.messages import Reschedule
+
+_canonical: Final = msgspec.json.Encoder(order="deterministic").encode
+
+
+async def reschedule(parts: Parts, request: Request) -> Response:
+    if (busy := overloaded(parts)) is not None:
+        return busy
+    headers = dict(request.scope["headers"])
+    key = parts.authenticate(headers)
+    require_app(key)
+    require_scope(key, Scope.APPOINTMENTS_WRITE)
+    idempotency = idempotency_key(headers)
+    ref = own_ref(parts, key, request.path_params["ref"])
+    clinic_id = clinic_of(ref)
+    if parts.directory.clinic(clinic_id) is None:
+        raise unknown()
+    require_json(headers)
+    asked = read_reschedule(await body(headers, request.receive, parts.settings.ingress_body_max_bytes))
+
+    async def produce() -> Rescheduling:
+        accepted_at, accept_by, accept_by_ms = fence(parts.settings)
+        site = parts.directory.clinic(clinic_id)
+        if site is None:
+            raise unknown()
+        start_at, range_ = moved_to(asked, site, accepted_at, parts.settings.book_ahead_max_days)
+        partition = site.clinic.partition
+        require_producing(parts, partition, ref)
+        command = Reschedule(
+            booking_ref=ref,
+            clinic_id=clinic_id,
+            app_id=key.owner_id,
+            key_hash=key_hash(key.owner_id, idempotency),
+            requested_at=accepted_at,
+            accept_by=accept_by,
+            provider_id=asked.provider_id or None,
+            start_at=start_at,
+            range=range_,
+        )
+        await hand_over(parts, partition, command, accept_by_ms)
+        return Rescheduling(ref, accepted_at)
+
+    ref_of_key = parts.refs.derive(clinic_id, key.owner_id, idempotency)
+    request_hash = sha256(b"reschedule " + ref.encode() + b" " + _canonical(asked)).digest()
+    told = await parts.remembered.once(ref_of_key, request_hash, produce)
+    answer = RescheduleAnswer(booking_ref=ref, requested_at=told.requested_at, links=booking_links(ref))
+    return json_answer(answer, 202, {"Location": answer.links.self_, "Retry-After": str(POLL_SECONDS)})
+
+
+RESCHEDULE: Final = Operation(
+    name="reschedule",
+    method="PATCH",
+    path="/v1/appointments/{ref}/reschedule",
+    summary="Move a booking to another time",
+    endpoint=answering(reschedule),
+    body=RescheduleRequest,
+    parameters=(REF, IDEMPOTENCY_KEY),
+    answers=(
+        Answer(
+            status=202,
+            description="Accepted. The booking keeps its time until the new one is certain; read it to see.",
+            body=RescheduleAnswer,
+            headers={"Location": STRING, "Retry-After": RETRY_AFTER},
+            always=("Location", "Retry-After"),
+            leads_to=("get", "history", "cancel"),
+        ),
+    ),
+    problems=(
+        problems.BAD_HEADER,
+        problems.UNKNOWN_BOOKING,
+        problems.WRONG_CONTENT_TYPE,
+        problems.BODY_TOO_LARGE,
+        problems.MALFORMED_JSON,
+        problems.UNKNOWN_FIELD,
+        problems.MISSING_FIELD,
+        problems.WRONG_VALUE,
+        problems.START_OR_RANGE,
+        problems.UNKNOWN_PROVIDER,
+        problems.PROVIDER_ELSEWHERE,
+        problems.CLINIC_CLOSED,
+        problems.START_IN_PAST,
+        problems.TOO_FAR_AHEAD,
+        problems.RANGE_EMPTY,
+        problems.RANGE_TOO_LONG,
+        problems.KEY_REUSED,
+        problems.BUSY,
+        problems.NOT_ACCEPTING,
+        problems.OUTCOME_UNKNOWN,
+    ),
+)

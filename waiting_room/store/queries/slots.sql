@@ -1,0 +1,61 @@
+-- news --
+-- Of clinics whose calendars somebody keeps copies of: what they are at, and which times were touched by the events
+-- since. More than $3 events are not worth telling.
+SELECT
+    k.clinic_id,
+    k.last_seq,
+    k.rules_version,
+    k.busy_version,
+    clock_timestamp() AS now,
+    k.last_seq - n.seq > $3::bigint AS too_many,
+    CASE
+        WHEN n.seq >= 0 AND k.last_seq > n.seq AND k.last_seq - n.seq <= $3::bigint
+            THEN (
+                SELECT
+                    jsonb_agg(
+                        jsonb_build_array(
+                            e.record -> 'provider_id', e.record -> 'start_at', e.record -> 'end_at', e.record -> 'revision'
+                        )
+                    )
+                FROM appointment_events AS e
+                WHERE e.clinic_id = k.clinic_id AND e.seq > n.seq AND e.seq <= k.last_seq
+            )
+    END AS touched
+FROM unnest($1::text[], $2::bigint[]) AS n (clinic_id, seq)
+INNER JOIN clinic_counters AS k ON n.clinic_id = k.clinic_id;
+
+-- taken --
+-- Claims with whether their bookings are decided, and busy times, by the number of the window they reach into.
+WITH wanted AS (
+    SELECT
+        n.nr,
+        n.clinic_id,
+        n.provider_id,
+        tstzrange(n.from_at, n.to_at) AS reach
+    FROM
+        unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[])
+        WITH ORDINALITY AS n (clinic_id, provider_id, from_at, to_at, nr)
+)
+
+SELECT
+    n.nr,
+    s.seat,
+    NULL::integer AS seats,
+    lower(s.during) AS start_at,
+    upper(s.during) AS busy_until,
+    a.status = 'pending' AS tentative
+FROM wanted AS n
+INNER JOIN seat_claims AS s
+    ON n.clinic_id = s.clinic_id AND n.provider_id = s.provider_id AND s.during && n.reach
+INNER JOIN appointments AS a ON s.clinic_id = a.clinic_id AND s.booking_ref = a.booking_ref
+UNION ALL
+SELECT
+    n.nr,
+    NULL AS seat,
+    b.seats,
+    lower(b.during) AS start_at,
+    upper(b.during) AS busy_until,
+    FALSE AS tentative
+FROM wanted AS n
+INNER JOIN busy_times AS b
+    ON n.clinic_id = b.clinic_id AND n.provider_id = b.provider_id AND b.during && n.reach;

@@ -1,0 +1,68 @@
+"""Wishes to move a booking: what was asked for. What comes of them is written with the booking, by its Journal."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+from waiting_room.domain.appointment import Reason
+from waiting_room.messages import Reschedule
+from waiting_room.store import sql
+from waiting_room.store.journal import Booking, Wish
+from waiting_room.store.pool import Connection
+
+_SQL = sql.load("reschedules")
+
+
+@dataclass(slots=True)
+class Asked:
+    """Of one booking so far. Revisions are never used twice: a clinic remembers them."""
+
+    newest_revision: int = 0
+    key_hashes: set[bytes] = field(default_factory=set)
+
+
+class Row(NamedTuple):
+    """A row of ``reschedules``."""
+
+    clinic_id: str
+    booking_ref: str
+    revision: int
+    key_hash: bytes
+    provider_id: str | None
+    seat: int | None
+    start_at: datetime | None
+    end_at: datetime | None
+    requested_at: datetime
+    move_until: datetime | None
+    ended_at: datetime | None
+    outcome: str | None
+    reason: Reason | None
+
+    @classmethod
+    def held(cls, booking: Booking, wish: Wish, command: Reschedule, now: datetime) -> Row:
+        """Its seat is claimed; it is open until the journal ends it."""
+        provider_id, seat, start_at, end_at, until = wish[1:]
+        asked = (*booking.key, wish.revision, command.key_hash)
+        return cls(*asked, provider_id, seat, start_at, end_at, now, until, None, None, None)
+
+    @classmethod
+    def refused(cls, booking: Booking, revision: int, command: Reschedule, now: datetime, reason: Reason) -> Row:
+        """Nothing is held for it."""
+        asked = (*booking.key, revision, command.key_hash)
+        return cls(*asked, None, None, None, None, now, None, now, "refused", reason)
+
+
+async def asked(conn: Connection, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], Asked]:
+    """What was asked for these (clinic_id, booking_ref) before, where anything was."""
+    rows = await conn.fetch(_SQL["asked"], [clinic for clinic, _ in keys], [ref for _, ref in keys])
+    return {
+        (row["clinic_id"], row["booking_ref"]): Asked(row["newest_revision"], set(row["key_hashes"])) for row in rows
+    }
+
+
+async def add(conn: Connection, rows: Sequence[Row]) -> None:
+    """Store what is asked for now. Raises asyncpg.UniqueViolationError for a second open wish of one booking."""
+    await conn.copy_records_to_table("reschedules", columns=Row._fields, records=rows)

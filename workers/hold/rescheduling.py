@@ -1,0 +1,126 @@
+"""The moves of one batch: the new time's seat is claimed first, and the old one given up when nobody relies on it.
+
+Where no clinic knows of the booking yet it moves at once; a clinic that has it is asked first, and until it accepts
+the booking keeps both seats. What cannot be held is refused with its reason, and the booking stays where it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import NamedTuple
+
+from waiting_room.domain.appointment import WANTS_SEAT, ClinicState, EventType, Reason, Stage
+from waiting_room.domain.seats import Seat, Taken, allot
+from waiting_room.messages import Moment, Reschedule, TimeRange
+from waiting_room.store import reschedules
+from waiting_room.store.holds import Claim, Rules
+from waiting_room.store.journal import Booking, Journal, Wish
+from waiting_room.store.pool import Connection
+from waiting_room.store.reschedules import Asked, Row
+from workers.hold.wishes import Bookable, bookable
+
+Key = tuple[str, str]
+"""(clinic_id, booking_ref)"""
+
+
+class _Wanted(NamedTuple):
+    """What a move asks for, for a booking of this service."""
+
+    service_type: str
+    provider_id: str | None
+    start_at: Moment | None
+    range: TimeRange | None
+
+
+@dataclass(slots=True)
+class Rescheduling:
+    """``move_within``: how long a clinic has to accept."""
+
+    journal: Journal
+    rules: Mapping[str, Rules]
+    move_within: timedelta
+    asked: dict[Key, Asked]
+    claims: list[Claim] = field(default_factory=list)
+    _plans: dict[int, Bookable | Reason] = field(default_factory=dict)
+    _rows: list[Row] = field(default_factory=list)
+
+    @classmethod
+    async def open(
+        cls,
+        conn: Connection,
+        journal: Journal,
+        rules: Mapping[str, Rules],
+        move_within: timedelta,
+        commands: Iterable[Reschedule],
+    ) -> Rescheduling:
+        """With what was asked for these bookings before."""
+        keys = {(command.clinic_id, command.booking_ref) for command in commands}
+        return cls(journal, rules, move_within, await reschedules.asked(conn, keys) if keys else {})
+
+    def plan(self, command: Reschedule, service_type: str | None) -> Bookable | None:
+        """Where the clinic's rules would let this move land; to be asked once before ``move``."""
+        plan: Bookable | Reason = Reason.NOT_ACTIVE
+        if service_type is not None:
+            wanted = _Wanted(service_type, command.provider_id, command.start_at, command.range)
+            plan = bookable(wanted, self.rules[command.clinic_id], self.journal.now)
+        self._plans[id(command)] = plan
+        return plan if isinstance(plan, Bookable) else None
+
+    def move(self, booking: Booking, command: Reschedule, taken: Taken) -> None:
+        """Do what can be done now. A request that was read before changes nothing."""
+        asked = self.asked.setdefault(booking.key, Asked())
+        if booking.app_id != command.app_id or command.key_hash in asked.key_hashes:
+            return
+        asked.key_hashes.add(command.key_hash)
+        asked.newest_revision = revision = max(asked.newest_revision, booking.known_state.newest_revision) + 1
+        plan = self._plans[id(command)]
+        reason = plan if isinstance(plan, Reason) else self._why_not(booking)
+        seat = None
+        if reason is None and isinstance(plan, Bookable):
+            seat = self._allot(booking, plan, taken)
+            reason = plan.if_none_free if seat is None else None
+        if seat is None:
+            self._rows.append(Row.refused(booking, revision, command, self.journal.now, reason or Reason.NOT_BOOKABLE))
+            self.journal.record(booking, EventType.RESCHEDULE_REFUSED, reason=reason)
+            return
+        self._hold(booking, revision, command, seat)
+
+    def _why_not(self, booking: Booking) -> Reason | None:
+        state = booking.known_state
+        over = booking.start_at is None or booking.start_at <= self.journal.now
+        if state.status not in WANTS_SEAT or over:
+            return Reason.NOT_ACTIVE
+        return Reason.ALREADY_MOVING if state.moving_to is not None else None
+
+    def _allot(self, booking: Booking, plan: Bookable, taken: Taken) -> Seat | None:
+        """Where it moves at once, its own seat is as good as any other."""
+        own = None
+        if booking.known_state.clinic_state is ClinicState.NONE and booking.provider_id and booking.start_at:
+            own = taken.free(booking.provider_id, booking.seat or 0, booking.start_at)
+        seat = allot(plan.candidates(), taken)
+        if seat is None and own is not None and booking.provider_id:
+            taken.add(booking.provider_id, booking.seat or 0, *own)
+        return seat
+
+    def _hold(self, booking: Booking, revision: int, command: Reschedule, seat: Seat) -> None:
+        to, now = seat.candidate, self.journal.now
+        until = min(now + self.move_within, to.start_at, booking.start_at or to.start_at)
+        wish = Wish(revision, to.provider_id, seat.seat, to.start_at, to.end_at, until)
+        self._rows.append(Row.held(booking, wish, command, now))
+        self.claims.append(
+            Claim(
+                booking.clinic_id, to.provider_id, seat.seat, to.start_at, to.busy_until, booking.booking_ref, revision
+            )
+        )
+        self.journal.record(booking, EventType.RESCHEDULE_HELD, revision=revision)
+        booking.wish = wish
+        state = booking.known_state
+        if state.clinic_state is ClinicState.NONE and state.stage in (None, Stage.HELD):
+            self.journal.record(booking, EventType.RESCHEDULED)
+
+    async def write(self, conn: Connection) -> None:
+        """What was asked for, before the journal says what has become of it."""
+        if self._rows:
+            await reschedules.add(conn, self._rows)
