@@ -42,6 +42,9 @@ class NotifySettings(BaseSettings):
         description="Hours without SMS and push for patients who named none: 21:00-08:00 on the clinic's clock.",
     )
     notify_language: str = Field("en", description="Language for patients who named none that we have: en or de.")
+    notify_keep_days: int = Field(
+        90, ge=32, le=3_650, description="How long it is known of a message what became of it."
+    )
     notify_booking_link: str = Field(
         "",
         description="Page where a patient sees and cancels a booking, with {booking_ref} in it: linked in messages.",

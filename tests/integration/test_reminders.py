@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from loadtest.gateways.ledger import Tally
+from tests.support.cli import waiting_room
 from tests.support.database import Database
 from tests.support.gateways import Gateways, gateways
 from tests.support.log import until
@@ -224,6 +225,23 @@ async def test_after_three_attempts_the_next_channel_steps_in(at_work: Notify, s
     assert (sent.channel, sent.to) == ("email", "p@patients.example")
 
 
+async def test_what_has_failed_is_listed_and_can_be_tried_again(at_work: Notify, sms: Gateways) -> None:
+    sms.mood("sms", failing=1)
+    booking = await book(at_work.database, 1, SOON)
+    await at_work.take()
+    async with at_work.sending():
+        [row] = await at_work.settled()
+        assert row["state"] == "failed"
+        said = await waiting_room("notifications", "failed", database=at_work.database)
+        assert said.status == 0
+        [_, line] = said.out.splitlines()
+        assert line.split()[1:] == [booking.booking_ref, "1", "reminder-1h", "sms", "3", "http", "503"]
+        sms.mood("sms")
+        said = await waiting_room("notifications", "retry", database=at_work.database)
+        assert said.out == "1 messages will be sent\n"
+        await sms.sent(1)
+
+
 async def test_a_refusal_for_good_is_not_repeated(at_work: Notify, sms: Gateways) -> None:
     sms.mood("email", refusing=1)
     await book(at_work.database, 1, SOON, {"id": "p", "contact": {"email": "gone@patients.example"}})
@@ -246,6 +264,22 @@ async def test_an_answer_that_was_lost_does_not_double_it_where_keys_are_honoure
     assert (tally.sent, tally.doubled, tally.repeats) == (1, 0, 1)
 
 
+async def test_what_ended_long_ago_is_forgotten(at_work: Notify, sms: Gateways) -> None:
+    for number in (1, 2, 3):
+        await book(at_work.database, number, timedelta(days=2))
+    await at_work.take()
+    old, recent, _ = [key_of(row) for row in await at_work.rows()]
+    for key, days in ((old, 91), (recent, 89)):
+        await at_work.change(
+            "UPDATE notifications SET state = 'sent', ended_at = now() - make_interval(days => $1) WHERE booking_ref = $2",
+            days,
+            key.booking_ref,
+        )
+    async with at_work.sending():
+        await until(lambda: _forgotten(at_work, 2))
+    assert old not in [key_of(row) for row in await at_work.rows()]
+
+
 async def test_who_comes_too_late_is_not_reminded(at_work: Notify, sms: Gateways) -> None:
     await book(at_work.database, 1, timedelta(minutes=1))
     await at_work.take()
@@ -254,6 +288,10 @@ async def test_who_comes_too_late_is_not_reminded(at_work: Notify, sms: Gateways
         [row] = await at_work.settled()
     assert (row["state"], row["last_error"]) == ("dropped", "too late")
     assert sms.ledger.sent == []
+
+
+async def _forgotten(at_work: Notify, left: int) -> bool:
+    return len(await at_work.rows()) == left
 
 
 async def _has(at_work: Notify, state: str, count: int) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
 from waiting_room.domain.appointment import By, Reason, Status
@@ -95,6 +95,13 @@ class Settled(NamedTuple):
     next_channel: str | None = None
 
 
+class Failed(NamedTuple):
+    key: Key
+    ended_at: datetime
+    attempts: int
+    last_error: str | None
+
+
 class Told(NamedTuple):
     """A message as it is shown beside its booking."""
 
@@ -136,6 +143,12 @@ async def be_seen(conn: Connection, sender_id: str) -> datetime:
 async def forget_senders(conn: Connection) -> None:
     """Those that have not been seen for long."""
     await conn.execute(_SQL["forget_senders"])
+
+
+async def forget_ended(conn: Connection, *, older_than_days: int, limit: int) -> int:
+    """Delete the oldest messages that ended so long ago; how many."""
+    done: str = await conn.execute(_SQL["forget_ended"], older_than_days, limit)
+    return int(done.rpartition(" ")[2])
 
 
 async def claim(
@@ -198,6 +211,18 @@ async def not_sent(conn: Connection, begun: Sequence[Begun]) -> None:
     """Let others have at once what this sender began and did not send."""
     rows = [(*each.key, each.lease_until) for each in begun]
     await conn.execute(_SQL["not_sent"], *zip(*rows, strict=True))
+
+
+async def failed(conn: Connection, since: timedelta) -> list[Failed]:
+    """Messages that have failed in this last time, the latest first."""
+    rows = await conn.fetch(_SQL["failed"], since)
+    return [Failed(Key(*row[:5]), row["ended_at"], row["attempts"], row["last_error"]) for row in rows]
+
+
+async def retry_failed(conn: Connection, since: timedelta) -> int:
+    """Have those sent again by the last channel of each that failed; how many."""
+    done: str = await conn.execute(_SQL["retry_failed"], since)
+    return int(done.rpartition(" ")[2])
 
 
 async def of_booking(conn: Connection, clinic_id: str, booking_ref: str) -> list[Told]:

@@ -39,6 +39,7 @@ LOOK_SECONDS = 0.25
 """What came due without having been in hand, a retry or news, is found this late at most."""
 AHEAD_EVERY_SECONDS = 1.0
 SEEN_EVERY_SECONDS = 2.0
+FORGET_EVERY_SECONDS, FORGET_MAX = 60.0, 5_000
 SILENCE_SECONDS = 10.0
 """A sender that was not seen for so long has lost what it has in hand."""
 BEGIN_MAX = 100
@@ -65,7 +66,7 @@ class Sender:
         self._clock = DatabaseClock()
         self._hand = Hand()
         self._in_doubt = False
-        self._seen_at = self._ahead_at = float("-inf")
+        self._seen_at = self._ahead_at = self._forgot_at = float("-inf")
         self._in_flight: dict[asyncio.Task[None], Begun] = {}
         self._ended: list[Settled] = []
         self._broken: BaseException | None = None
@@ -110,8 +111,14 @@ class Sender:
             async with self._pool.acquire() as conn:
                 asked_at = _seconds()
                 self._clock.heard(await notifications.be_seen(conn, self._sender_id), asked_at)
-                await notifications.forget_senders(conn)
             self._seen_at = now
+        if now - self._forgot_at >= FORGET_EVERY_SECONDS:
+            async with self._pool.acquire() as conn:
+                await notifications.forget_senders(conn)
+                await notifications.forget_ended(
+                    conn, older_than_days=self._settings.notify_keep_days, limit=FORGET_MAX
+                )
+            self._forgot_at = now
         await self._claim(0.0, self._room)
         if now - self._ahead_at >= AHEAD_EVERY_SECONDS:
             self._ahead_at = now

@@ -33,7 +33,7 @@ CREATE TABLE notifications (
     CHECK ((state = 'due') = (ended_at IS NULL))
 ) WITH (fillfactor = 70);
 CREATE INDEX notifications_due ON notifications (next_attempt_at) WHERE state = 'due';
-CREATE INDEX notifications_failed ON notifications (ended_at) WHERE state = 'failed';
+CREATE INDEX notifications_ended ON notifications (ended_at) WHERE ended_at IS NOT NULL;
 
 -- Senders that are alive. One that is not seen any more loses what it had in hand, nothing that it was sending.
 CREATE UNLOGGED TABLE notification_senders (

@@ -66,6 +66,19 @@ RETURNING clock_timestamp() AS now;
 DELETE FROM notification_senders
 WHERE seen_at < now() - interval '1 hour';
 
+-- forget_ended --
+DELETE FROM notifications
+WHERE ctid = any(
+    array(
+        SELECT n.ctid
+        FROM notifications AS n
+        WHERE n.ended_at < now() - make_interval(days => $1)
+        ORDER BY n.ended_at
+        LIMIT $2
+        FOR UPDATE SKIP LOCKED
+    )
+);
+
 -- claim --
 -- Takes in hand what is due within the horizon, the earliest first, and what other senders are just taking is passed
 -- over. What is in the hands of a sender that lives, or is being sent, is not free.
@@ -245,3 +258,31 @@ SELECT
 FROM notifications
 WHERE clinic_id = $1 AND booking_ref = $2
 ORDER BY due_at, kind, ended_at, channel;
+
+-- failed --
+SELECT
+    clinic_id,
+    booking_ref,
+    revision,
+    kind,
+    channel,
+    ended_at,
+    attempts,
+    last_error
+FROM notifications
+WHERE state = 'failed' AND ended_at > now() - $1::interval
+ORDER BY ended_at DESC;
+
+-- retry_failed --
+-- Not what another channel has sent meanwhile, or is about to.
+UPDATE notifications AS n
+SET state = 'due', ended_at = NULL, attempts = 0, next_attempt_at = now(), sender_id = NULL, lease_until = NULL
+WHERE
+    n.state = 'failed' AND n.ended_at > now() - $1::interval
+    AND NOT EXISTS (
+        SELECT
+        FROM notifications AS o
+        WHERE
+            o.clinic_id = n.clinic_id AND o.booking_ref = n.booking_ref AND o.revision = n.revision
+            AND o.kind = n.kind AND (o.state IN ('due', 'sent') OR (o.state = 'failed' AND o.ended_at > n.ended_at))
+    );
