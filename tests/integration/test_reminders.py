@@ -271,7 +271,8 @@ async def test_what_ended_long_ago_is_forgotten(at_work: Notify, sms: Gateways) 
     old, recent, _ = [key_of(row) for row in await at_work.rows()]
     for key, days in ((old, 91), (recent, 89)):
         await at_work.change(
-            "UPDATE notifications SET state = 'sent', ended_at = now() - make_interval(days => $1) WHERE booking_ref = $2",
+            "UPDATE notifications SET state = 'sent', ended_at = now() - make_interval(days => $1) "
+            "WHERE booking_ref = $2",
             days,
             key.booking_ref,
         )
