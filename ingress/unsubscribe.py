@@ -47,7 +47,7 @@ async def change(parts: Parts, request: Request) -> Response:
     booking_ref, channel = _token(parts, request)
     again = b"again=" in await _body(request)
     store = unsubscribed.remove if again else unsubscribed.add
-    if not await parts.reads.run(lambda connection: store(connection, booking_ref, channel)):
+    if not await parts.writes.run(lambda connection: store(connection, booking_ref, channel)):
         raise _unknown()
     if again:
         return _page(
@@ -113,6 +113,6 @@ UNSUBSCRIBE: Final = Operation(
     endpoint=answering(change),
     parameters=(_TOKEN,),
     answers=(Answer(status=200, description="Done.", media_type="text/html"),),
-    problems=(problems.NOT_FOUND, problems.READS_AWAY),
+    problems=(problems.NOT_FOUND, problems.NOT_CHANGED),
     secured=False,
 )

@@ -93,6 +93,7 @@ class Settled(NamedTuple):
     again_in_seconds: float | None = None
     error: str | None = None
     next_channel: str | None = None
+    next_in_seconds: float = 0.0
 
 
 class Failed(NamedTuple):

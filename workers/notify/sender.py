@@ -13,10 +13,12 @@ import random
 import secrets
 import time
 from collections.abc import Mapping, Sequence
+from zoneinfo import ZoneInfo
 
 import structlog
 
-from waiting_room.domain.notifications import Channel, after, base_of, reach_of
+from waiting_room.domain.notifications import LOUD, Channel, Reach, after, base_of, reach_of
+from waiting_room.domain.quiet_hours import news_at
 from waiting_room.messages import Patient
 from waiting_room.settings import Settings
 from waiting_room.store import notifications
@@ -184,15 +186,23 @@ class Sender:
             answer = Answer(False, "no address" if letter is None else "no gateway", final=True)
         else:
             answer = await gateway.send(letter)
-        reach = reach_of(patient.contact, self._rules.gateways.difference(begun.unsubscribed), None)
+        reach = reach_of(patient.contact, self._rules.gateways.difference(begun.unsubscribed), self._rules.quiet_hours)
+        next_channel = after(begun.key.channel, reach)
         settled = settle(
             begun,
             answer,
             self._pauses,
             chance=random.random(),
-            next_channel=after(begun.key.channel, reach),
+            next_channel=next_channel,
+            next_in_seconds=self._quiet_seconds(begun, reach) if next_channel in LOUD else 0.0,
         )
         self._end(settled, begun.late_seconds + _seconds() - begun_at)
+
+    def _quiet_seconds(self, begun: Begun, reach: Reach) -> float:
+        """How long the patient's quiet hours hold back a channel that steps in now."""
+        now = self._clock.now(_seconds())
+        quiet = reach.quiet_hours.around(now, ZoneInfo(begun.timezone)) if reach.quiet_hours else None
+        return (news_at(now, begun.start_at, quiet) - now).total_seconds()
 
     def _end(self, settled: Settled, late_seconds: float | None = None) -> None:
         self._ended.append(settled)

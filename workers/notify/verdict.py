@@ -42,16 +42,29 @@ def dropped(begun: Begun, why: str) -> Settled:
 
 
 def settle(
-    begun: Begun, answer: Answer, pauses: Sequence[float], *, chance: float, next_channel: str | None
+    begun: Begun,
+    answer: Answer,
+    pauses: Sequence[float],
+    *,
+    chance: float,
+    next_channel: str | None,
+    next_in_seconds: float = 0.0,
 ) -> Settled:
-    """Sent, due again after a pause, or failed for good; then ``next_channel`` steps in.
+    """Sent, due again after a pause, or failed for good; then ``next_channel`` steps in, so many seconds later.
 
     ``chance`` in [0, 1) spreads the pauses. A gateway that asks for a longer one gets it, within bounds.
     """
     if answer.sent:
         return Settled(begun.key, begun.lease_until, "sent")
     if answer.final or begun.attempts >= len(pauses):
-        return Settled(begun.key, begun.lease_until, "failed", error=answer.error, next_channel=next_channel)
+        return Settled(
+            begun.key,
+            begun.lease_until,
+            "failed",
+            error=answer.error,
+            next_channel=next_channel,
+            next_in_seconds=next_in_seconds,
+        )
     pause = pauses[begun.attempts] * (1 + JITTER * (2 * chance - 1))
     asked = min(answer.retry_after_seconds or 0.0, RETRY_AFTER_MAX_SECONDS)
     return Settled(begun.key, begun.lease_until, "due", again_in_seconds=max(pause, asked), error=answer.error)

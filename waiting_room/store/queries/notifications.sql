@@ -193,16 +193,16 @@ WITH ended AS (
     FROM
         unnest(
             $1::text[], $2::text[], $3::integer[], $4::text[], $5::text[], $6::timestamptz[], $7::text[], $8::boolean[],
-            $9::double precision[], $10::text[], $11::text[]
+            $9::double precision[], $10::text[], $11::text[], $12::double precision[]
         ) AS o (
             clinic_id, booking_ref, revision, kind, channel, lease_until, state, tried, again_in_seconds, error,
-            next_channel
+            next_channel, next_in_seconds
         )
     WHERE
         n.clinic_id = o.clinic_id AND n.booking_ref = o.booking_ref AND n.revision = o.revision
         AND n.kind = o.kind AND n.channel = o.channel
         AND ((n.state = 'due' AND n.lease_until = o.lease_until) OR (n.state <> 'sent' AND o.state = 'sent'))
-    RETURNING n.clinic_id, n.booking_ref, n.revision, n.kind, n.due_at, o.next_channel
+    RETURNING n.clinic_id, n.booking_ref, n.revision, n.kind, n.due_at, o.next_channel, o.next_in_seconds
 )
 
 INSERT INTO notifications (clinic_id, booking_ref, revision, kind, channel, due_at, next_attempt_at)
@@ -213,7 +213,7 @@ SELECT
     e.kind,
     e.next_channel,
     e.due_at,
-    now() AS next_attempt_at
+    now() + make_interval(secs => e.next_in_seconds) AS next_attempt_at
 FROM ended AS e
 WHERE e.next_channel IS NOT NULL
 ON CONFLICT DO NOTHING;
