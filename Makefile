@@ -6,7 +6,7 @@ RUN := .venv/bin/python
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test check bench kill-loop clean
+.PHONY: help demo up down secrets test check bench kill-loop clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,15 +23,20 @@ up: $(READY) ## start everything and leave it running
 down: $(READY) ## stop what `up` started
 	@$(RUN) -m devstack down $(ARGS)
 
+secrets: $(READY) ## make .env, which compose.yaml reads its secrets from
+	@$(RUN) -m waiting_room secrets --out .env
+
 test: $(READY) ## all tests, with real Kafka and PostgreSQL
 	@$(RUN) -m pytest $(ARGS)
 
-check: $(READY) ## style, types, imports, SQL
+check: $(READY) ## style, types, imports, SQL, rules, Dockerfile
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy .
 	@.venv/bin/lint-imports
 	@.venv/bin/sqlfluff lint waiting_room/store
+	@.venv/bin/hadolint Dockerfile
+	@$(RUN) -m dashboards.promtool
 
 bench: $(READY) ## list the benchmarks; run one: make bench B=NAME
 	@$(RUN) -m loadtest bench $(B) $(ARGS)

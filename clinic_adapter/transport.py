@@ -19,6 +19,7 @@ from yarl import URL
 
 from clinic_adapter.errors import ClinicError, ClinicOutcomeUnknown, ClinicUnavailable
 from clinic_adapter.gateway import Check
+from waiting_room.telemetry import tracing
 
 REPLY_MAX_BYTES = 65_536
 CONNECT_SECONDS = 3.0
@@ -73,7 +74,9 @@ class Transport:
         Raises ClinicUnavailable if nothing was sent, ClinicOutcomeUnknown if something may have been.
         """
         departure = _Departure(check, has_body=body is not None)
-        headers = {} if key is None else {"Idempotency-Key": key}
+        headers = tracing.outgoing_headers()
+        if key is not None:
+            headers["Idempotency-Key"] = key
         if body is not None:
             headers["Content-Type"] = "application/json"
         try:

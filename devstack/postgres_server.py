@@ -20,6 +20,7 @@ from devstack.process_tree import descendants, end, send
 from devstack.processes import Process, ProcessFailed
 
 SUPERUSER = "postgres"
+INITDB_OPTIONS = ("--auth=scram-sha-256", "--encoding=UTF8", "--locale-provider=builtin", "--locale=C.UTF-8")
 
 # PostgreSQL refuses to run as root; this account is on every system and owns nothing else of ours.
 _ACCOUNT_FOR_ROOT = "nobody"
@@ -170,10 +171,7 @@ class PostgresServer:
                 SUPERUSER,
                 "--pwfile",
                 self._password_file,
-                "--auth=scram-sha-256",
-                "--encoding=UTF8",
-                "--locale-provider=builtin",
-                "--locale=C.UTF-8",
+                *INITDB_OPTIONS,
                 "--no-instructions",
             ],
             log_file=self.folder / "initdb.log",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -63,9 +63,16 @@ def common_env(kafka: str, partitions: int, extra: Mapping[str, str]) -> dict[st
     }
 
 
-def ingress(env: Mapping[str, str], owner_dsn: str, keys: Secrets, logs: Path) -> tuple[Process, str]:
-    """(process, base URL)."""
-    port = free_port()
+def ingress(
+    env: Mapping[str, str],
+    owner_dsn: str,
+    keys: Secrets,
+    logs: Path,
+    metrics_urls: Iterable[str] = (),
+    port: int | None = None,
+) -> tuple[Process, str]:
+    """(process, base URL). ``metrics_urls``: what /ops shows beside its own. Any free port, unless one is given."""
+    port = port or free_port()
     url = f"http://127.0.0.1:{port}"
     return _program(
         "ingress",
@@ -75,6 +82,7 @@ def ingress(env: Mapping[str, str], owner_dsn: str, keys: Secrets, logs: Path) -
             "WAITING_ROOM_INGRESS_PORT": str(port),
             "WAITING_ROOM_REF_SECRET": keys.ref_secret,
             "WAITING_ROOM_NOTIFY_LINK_SECRET": keys.link_secret,
+            "WAITING_ROOM_OPS_METRICS_URLS": ",".join(metrics_urls),
             "WAITING_ROOM_POSTGRES_DSN": dsn_of(owner_dsn, "ingress", keys.role_password),
         },
         f"{url}/readyz",

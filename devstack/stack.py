@@ -142,8 +142,9 @@ class Stack:
         if address := os.environ.get("WAITING_ROOM_KAFKA_BOOTSTRAP"):
             self.kafka_address = address
             return
-        heap = "512m" if self.shape.partitions <= 64 else "1g"
-        self.kafka = KafkaServer(self.folder / "data" / "kafka", heap=heap, log_file=self.logs / "kafka.log")
+        self.kafka = KafkaServer(
+            self.folder / "data" / "kafka", heap=heap_of(self.shape.partitions), log_file=self.logs / "kafka.log"
+        )
         await self.kafka.start()
         self.kafka_address = self.kafka.bootstrap_servers
 
@@ -232,17 +233,25 @@ class Stack:
             roles.simulator("receiver", self._receiver_port, ["--secrets", str(hooks)], self.logs),
             self.gateways_simulator(),
         ]
-        env = self.env()
-        ingress, self._ingress_url = roles.ingress(env, self.owner_dsn, self.secrets, self.logs)
-        env["WAITING_ROOM_NOTIFY_PUBLIC_URL"] = self._ingress_url
-        metrics_urls = {"ingress": f"{self._ingress_url}/metrics"}
-        started = [*simulated, ingress]
+        env, port = self.env(), free_port()
+        env["WAITING_ROOM_NOTIFY_PUBLIC_URL"] = _url(port)
+        metrics_urls: dict[str, str] = {}
+        workers = []
         for role in WORKER_ROLES:
             process, metrics_urls[role] = roles.worker(role, env, self.owner_dsn, self.secrets, self.logs)
-            started.append(process)
+            workers.append(process)
+        told = list(metrics_urls.values())
+        ingress, self._ingress_url = roles.ingress(env, self.owner_dsn, self.secrets, self.logs, told, port)
+        metrics_urls = {"ingress": f"{self._ingress_url}/metrics", **metrics_urls}
+        started = [*simulated, ingress, *workers]
         self.processes = {process.name: process for process in started}
         await asyncio.gather(*(process.start() for process in started))
         return metrics_urls
+
+
+def heap_of(partitions: int) -> str:
+    """Of a broker whose per-clinic topics have so many partitions, as Java's options say it."""
+    return "512m" if partitions <= 64 else "1g"
 
 
 def _url(port: int) -> str:

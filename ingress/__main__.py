@@ -12,7 +12,7 @@ from ingress.server import Server
 from waiting_room import settings as setting
 from waiting_room.domain.booking_ref import RefSecrets
 from waiting_room.settings import PREFIX, BadSettings, Settings
-from waiting_room.telemetry import logs
+from waiting_room.telemetry import logs, tracing
 
 _KEEP_ALIVE_SECONDS = 75
 """Longer than the idle time after which proxies close a connection, so that they do it and not we."""
@@ -34,6 +34,7 @@ def main() -> None:
     settings = setting.load()
     refs = ref_secrets(settings)
     logs.configure("ingress", settings.log_level)
+    tracing.configure(settings, "ingress")
     stopping = asyncio.Event()
     config = uvicorn.Config(
         create_app(settings, refs, stopping),
@@ -49,7 +50,7 @@ def main() -> None:
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=round(settings.shutdown_seconds),
     )
-    Server(config, stopping).run()
+    Server(config, stopping, shared=settings.ingress_share_port).run()
 
 
 if __name__ == "__main__":

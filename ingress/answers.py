@@ -48,6 +48,7 @@ class RescheduleState(msgspec.Struct, frozen=True, kw_only=True):
     provider_id: str | None
     start_at: datetime | None
     end_at: datetime | None
+    by: By
     reason: Reason | UnsetType = UNSET
     next_step: str | UnsetType = UNSET
 
@@ -198,6 +199,7 @@ def _reschedule(wish: WishRow) -> RescheduleState:
         provider_id=wish.provider_id,
         start_at=wish.start_at,
         end_at=wish.end_at,
+        by=wish.by,
         reason=wish.reason or UNSET,
         next_step=NEXT_STEP[wish.reason] if wish.reason else UNSET,
     )

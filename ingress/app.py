@@ -21,6 +21,7 @@ from ingress.book import BOOK
 from ingress.busy import DELETE_ONE_BUSY, LIST_BUSY, PUT_BUSY, PUT_ICS, PUT_ONE_BUSY
 from ingress.cancel import CANCEL
 from ingress.clinics import GET_CLINIC, LIST_CLINICS, LIST_PROVIDERS
+from ingress.closures import CLOSE
 from ingress.events import EVENTS
 from ingress.feed import MAKE_FEED, READ_FEED, WITHDRAW_FEED
 from ingress.get import GET
@@ -28,6 +29,7 @@ from ingress.history import HISTORY
 from ingress.lists import LIST
 from ingress.openapi import document
 from ingress.operation import answering
+from ingress.ops.page import OPS
 from ingress.overrides import DELETE_OVERRIDE, LIST_OVERRIDES, PUT_OVERRIDE
 from ingress.parts import Parts, wired
 from ingress.process import HEALTHZ, METRICS, PROBLEM, READYZ
@@ -51,6 +53,7 @@ OPERATIONS: Final = (
     HISTORY,
     LIST_CLINICS,
     GET_CLINIC,
+    CLOSE,
     LIST_PROVIDERS,
     ASK_UNSUBSCRIBE,
     UNSUBSCRIBE,
@@ -117,6 +120,7 @@ def _resources() -> dict[str, Resource]:
     for operation in OPERATIONS:
         by_path.setdefault(operation.path, {})[operation.method] = operation.endpoint
     by_path["/openapi.json"] = {"GET": answering(openapi)}
+    by_path |= {path: {"GET": answering(handler)} for path, handler in OPS.items()}
     return {path: Resource(path, methods) for path, methods in by_path.items()}
 
 

@@ -39,13 +39,15 @@ from waiting_room.domain.appointment import Status
 from waiting_room.domain.booking_ref import key_hash
 from waiting_room.messages import Book, Patient
 from waiting_room.store.bookings import BookingRow
-from waiting_room.telemetry import metrics
+from waiting_room.telemetry import metrics, tracing
 
 _OTHER_CLINICS: Final = 3
 _canonical: Final = msgspec.json.Encoder(order="deterministic").encode
 _SECONDS: Final = {
-    outcome: metrics.ACCEPT_SECONDS.labels(outcome) for outcome in ("accepted", "none", "unknown", "invalid", "error")
+    outcome: metrics.ACCEPT_SECONDS.labels(outcome)
+    for outcome in ("accepted", "refused", "none", "unknown", "invalid", "error")
 }
+_FOR_LOAD: Final = 429
 
 
 async def book(scope: Scope, receive: Receive, send: Send) -> None:
@@ -56,15 +58,16 @@ async def book(scope: Scope, receive: Receive, send: Send) -> None:
         _SECONDS["none"].observe(time.perf_counter() - started)
         await busy(scope, receive, send)
         return
-    headers, outcome = dict(scope["headers"]), "error"
+    headers, outcome, exemplar = dict(scope["headers"]), "error", None
     try:
         accepted = await _accept(parts, headers, receive)
         outcome = "accepted"
+        exemplar = tracing.exemplar(accepted.booking_ref)
     except Refused as refusal:
-        outcome = refusal.more.get("outcome", "invalid")
+        outcome = "refused" if refusal.kind.status == _FOR_LOAD else refusal.more.get("outcome", "invalid")
         raise
     finally:
-        _SECONDS[outcome].observe(time.perf_counter() - started)
+        _SECONDS[outcome].observe(time.perf_counter() - started, exemplar)
     row = None
     if seconds := wait_seconds(headers):
         row = await decided_within(parts, accepted.booking_ref, accepted, seconds)
@@ -84,7 +87,8 @@ async def _accept(parts: Parts, headers: Headers, receive: Receive) -> Accepted:
     site = where(request, parts.directory)
     ref = parts.refs.derive(site.clinic.clinic_id, key.owner_id, idempotency)
     body_hash = sha256(_canonical(request)).digest()
-    produce = partial(_produce, parts, request, site, ref, key.owner_id, idempotency, body_hash)
+    caller = headers[b"traceparent"].decode("latin-1") if tracing.on() and b"traceparent" in headers else None
+    produce = partial(_produce, parts, request, site, ref, key.owner_id, idempotency, body_hash, caller)
     return await parts.remembered.once(ref, body_hash, produce)
 
 
@@ -96,7 +100,9 @@ async def _produce(
     app_id: str,
     idempotency: str,
     body_hash: bytes,
+    caller: str | None,
 ) -> Accepted:
+    """``caller``: the trace context of its request."""
     accepted_at, accept_by, accept_by_ms = fence(parts.settings)
     site = parts.directory.clinic(site.clinic.clinic_id) or site  # moved perhaps, while another try was waited for
     clinic = site.clinic
@@ -121,7 +127,8 @@ async def _produce(
         eta_p50=eta.p50 if eta else None,
         eta_p90=eta.p90 if eta else None,
     )
-    offset = await hand_over(parts, clinic.partition, command, accept_by_ms)
+    with tracing.first_span("book", ref, caller) as span:
+        offset = await hand_over(parts, clinic.partition, command, accept_by_ms, tracing.context_of(span))
     parts.lines.saw_appended(clinic.partition, offset)
     return Accepted(ref, accepted_at, parts.lines.place(clinic, offset), eta)
 

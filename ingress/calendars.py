@@ -83,7 +83,7 @@ class _Copy:
         if news.seq <= self.seq:
             return
         self.seq = news.seq
-        if news.touched is None or any(event.revision > 1 for event in news.touched):
+        if news.touched is None or any(event.revision > 1 or event.moves for event in news.touched):
             self.days.clear()  # a booking that moved has freed a time that its event does not name
             return
         for event in news.touched:

@@ -18,7 +18,8 @@ from ingress.links import booking_links
 from ingress.parts import Parts
 from ingress.problems import ProblemType
 from ingress.refusal import Outcome, Refused
-from waiting_room.messages import Book, Cancel, Reschedule, encode
+from waiting_room.kafka import Headers
+from waiting_room.messages import Book, Cancel, Closure, Reschedule, encode
 from waiting_room.settings import Settings
 from waiting_room.telemetry import metrics
 
@@ -63,7 +64,7 @@ def overloaded(parts: Parts) -> Response | None:
     return _BUSY
 
 
-def require_producing(parts: Parts, partition: int, booking_ref: str) -> None:
+def require_producing(parts: Parts, partition: int, booking_ref: str | None) -> None:
     """Raises Refused (503, outcome none) while a command may not be handed to Kafka.
 
     Asked after the command was fenced, of the partition that the directory gives at that moment: so a command whose
@@ -74,11 +75,14 @@ def require_producing(parts: Parts, partition: int, booking_ref: str) -> None:
         raise refused(refusal, booking_ref)
 
 
-async def hand_over(parts: Parts, partition: int, command: Book | Cancel | Reschedule, accept_by_ms: int) -> int:
+Handed = Book | Cancel | Reschedule | Closure
+
+
+async def hand_over(parts: Parts, partition: int, command: Handed, accept_by_ms: int, headers: Headers = ()) -> int:
     """Append the command; its offset. Raises Refused (503) with the outcome, none or unknown."""
-    ref = command.booking_ref
+    ref = None if isinstance(command, Closure) else command.booking_ref
     try:
-        return await parts.handover.append(partition, command.clinic_id, encode(command), accept_by_ms)
+        return await parts.handover.append(partition, command.clinic_id, encode(command), accept_by_ms, headers)
     except NotHandedOver as error:
         raise refused(admission.NOT_ACCEPTING, ref) from error
     except OutcomeUnknown as error:

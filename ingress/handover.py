@@ -19,7 +19,7 @@ from aiokafka.structs import RecordMetadata
 from ingress.in_flight import InFlightLimit
 from ingress.producing import LATE_SECONDS, Producing, Sent
 from waiting_room.announcements import PARTITION
-from waiting_room.kafka import Producer
+from waiting_room.kafka import Headers, Producer
 from waiting_room.messages import Probe, encode
 from waiting_room.settings import Settings
 from waiting_room.telemetry import metrics
@@ -70,7 +70,9 @@ class Handover:
         """Whether a command for this partition may be handed over now."""
         return self._producing.takes(partition)
 
-    async def append(self, partition: int, clinic_id: str, command: bytes, accept_by_ms: int) -> int:
+    async def append(
+        self, partition: int, clinic_id: str, command: bytes, accept_by_ms: int, headers: Headers = ()
+    ) -> int:
         """Append to booking.requests; the offset. ``accept_by_ms``: the command's, in milliseconds of Unix time.
 
         Returns or raises within ``ingress_answer_within_ms``. Raises NotHandedOver, OutcomeUnknown.
@@ -79,7 +81,7 @@ class Handover:
         appended: asyncio.Future[RecordMetadata] = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(self._answer_within_seconds):
-                acknowledgement = await self._producer.send(BOOKING_REQUESTS, partition, clinic_id, command)
+                acknowledgement = await self._producer.send(BOOKING_REQUESTS, partition, clinic_id, command, headers)
                 handed_over = True
                 sent = self._producing.sent(partition, time.monotonic())
                 acknowledgement.add_done_callback(partial(self._settle, sent, appended))

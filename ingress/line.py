@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from heapq import nlargest
 
 from waiting_room.domain.directory import AdapterKind, Clinic
 from waiting_room.domain.eta import Eta, Pace
@@ -121,6 +122,11 @@ class Lines:
         held = self._held.get(partition)
         return max(0, self._ends.get(partition, 0) - held.next_offset) if held else 0
 
+    @property
+    def unheld_most(self) -> int:
+        """The same in the partition that has most of them."""
+        return max(map(self.unheld, self._ends), default=0)
+
     def place(self, clinic: Clinic, offset: int) -> int | None:
         """The place of a booking appended at ``offset``: what is not held before it, plus the line, plus one.
 
@@ -144,6 +150,21 @@ class Lines:
         """Whether its breaker was open when confirm last spoke of it."""
         known = self._known.get(clinic.clinic_id)
         return known is not None and known.breaker_open
+
+    def weightiest(self, count: int) -> list[tuple[str, int, ClinicPulse | None]]:
+        """Up to ``count`` clinics, those that are down first, then the longest lines: id, line, and what the confirm
+        worker that calls it said last, if any did.
+        """
+        down = {clinic_id for clinic_id, known in self._known.items() if known.breaker_open}
+        waiting = (clinic_id for clinic_id, seen in self._newest.items() if seen.line > 0 or clinic_id in down)
+        chosen = nlargest(count, waiting, key=lambda clinic_id: (clinic_id in down, self._newest[clinic_id].line))
+        said: dict[str, tuple[datetime, ClinicPulse]] = {}
+        for pulse in self._pulses.values():
+            for clinic_id in pulse.clinics.keys() & set(chosen):
+                seen = pulse.clinics[clinic_id]
+                if seen.limit is not None and (clinic_id not in said or said[clinic_id][0] <= pulse.at):
+                    said[clinic_id] = pulse.at, seen
+        return [(each, self._newest[each].line, said[each][1] if each in said else None) for each in chosen]
 
     def pace(self, clinic_id: str) -> Pace | None:
         """The newest pace known, fresh or not."""

@@ -19,6 +19,7 @@ from ingress.handover import Handover
 from ingress.line import Lines
 from ingress.map_keeper import MapKeeper, boot_seconds
 from ingress.map_lease import MapLease
+from ingress.ops.watch import OpsWatch, urls_of
 from ingress.promises import Promises
 from ingress.reads import Reads
 from ingress.refusal import Refused
@@ -33,6 +34,9 @@ from waiting_room.kafka import Follower, OnRecord
 from waiting_room.messages import AccessKey, MapReport, PulseRecord, Reader, Unreadable
 from waiting_room.settings import Settings
 from waiting_room.supervise import Task
+from waiting_room.telemetry import metrics
+from waiting_room.telemetry.health import MetricsServer
+from waiting_room.telemetry.loop_lag import LoopLag
 from waiting_room.topics import ACCESS_KEYS, CLINIC_DIRECTORY, CLINIC_PULSE
 
 log = structlog.get_logger(__name__)
@@ -58,6 +62,8 @@ class Parts:
     alternatives: Alternatives
     calendars: Calendars
     tail: Tail
+    loop_lag: LoopLag
+    ops: OpsWatch
     stopping: asyncio.Event
     """Set when the process is told to stop: streams end, waiting requests answer."""
 
@@ -75,7 +81,17 @@ class Parts:
             "handover": self.handover.run,
             "map keeper": self.map_keeper.run,
             "tail": self.tail.run,
+            "loop lag": self.loop_lag.run,
+            **self._metrics_server,
         }
+
+    @property
+    def _metrics_server(self) -> dict[str, Task]:
+        """Of this process alone: where several share ingress's port, only so is each of them scraped."""
+        settings = self.settings
+        if not settings.metrics_port:
+            return {}
+        return {"metrics": MetricsServer(settings.metrics_host, settings.metrics_port).run}
 
     async def _calm_collector(self, finish: asyncio.Event) -> None:
         """Once every clinic and key is known."""
@@ -112,6 +128,8 @@ async def wired(settings: Settings, refs: RefSecrets, stopping: asyncio.Event) -
     )
     follower = Follower(settings, tables, begins=lambda: lease.lapse(boot_seconds()))
     handover = Handover(settings)
+    metrics.UNHELD.set_function(lambda: lines.unheld_most)
+    metrics.READY.labels("ingress").set_function(lambda: follower.caught_up.is_set() and not handover.failing)
     try:
         yield Parts(
             settings=settings,
@@ -130,6 +148,8 @@ async def wired(settings: Settings, refs: RefSecrets, stopping: asyncio.Event) -
             alternatives=Alternatives(reads, directory, lines),
             calendars=Calendars(reads, settings.slots_days_max),
             tail=Tail(settings),
+            loop_lag=LoopLag(),
+            ops=OpsWatch(urls_of(settings.ops_metrics_urls)),
             stopping=stopping,
         )
     finally:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final, Literal
 
 import msgspec
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,6 +13,7 @@ from ingress.answers import json_answer
 from ingress.operation import STRING, Answer, Operation, Parameter, answering
 from ingress.parts import Parts
 from ingress.refusal import Refused
+from waiting_room.telemetry.exposition import page
 
 
 class Alive(msgspec.Struct, frozen=True):
@@ -54,7 +54,8 @@ async def readyz(parts: Parts, request: Request) -> Response:
 
 
 async def metrics_page(parts: Parts, request: Request) -> Response:
-    return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    text, content_type = page(request.headers.get("accept", ""))
+    return Response(text, headers={"Content-Type": content_type})
 
 
 async def problem_page(parts: Parts, request: Request) -> Response:

@@ -24,7 +24,7 @@ from ingress.parts import Parts
 from ingress.remembered import Rescheduling
 from ingress.requests import body, idempotency_key, require_json
 from ingress.wanted import moved_to
-from waiting_room.access import Scope
+from waiting_room.access import OwnerKind, Scope
 from waiting_room.domain.booking_ref import clinic_of, key_hash
 from waiting_room.messages import Reschedule
 
@@ -36,8 +36,9 @@ async def reschedule(parts: Parts, request: Request) -> Response:
         return busy
     headers = dict(request.scope["headers"])
     key = parts.authenticate(headers)
-    require_app(key)
-    require_scope(key, Scope.APPOINTMENTS_WRITE)
+    if key.owner_kind != OwnerKind.CLINIC:
+        require_app(key)
+    require_scope(key, Scope.APPOINTMENTS_WRITE, Scope.CLINIC_WRITE)
     idempotency = idempotency_key(headers)
     ref = own_ref(parts, key, request.path_params["ref"])
     clinic_id = clinic_of(ref)
@@ -57,7 +58,7 @@ async def reschedule(parts: Parts, request: Request) -> Response:
         command = Reschedule(
             booking_ref=ref,
             clinic_id=clinic_id,
-            app_id=key.owner_id,
+            app_id=None if key.owner_kind == OwnerKind.CLINIC else key.owner_id,
             key_hash=key_hash(key.owner_id, idempotency),
             requested_at=accepted_at,
             accept_by=accept_by,

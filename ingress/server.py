@@ -32,15 +32,16 @@ class Server(uvicorn.Server):
     last of them would wait for many seconds before anything of ours has seen them.
     """
 
-    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event) -> None:
+    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event, *, shared: bool = False) -> None:
         super().__init__(config)
+        self._shared = shared
         self._stopping = stopping
         self._doors: list[socket.socket] = []
         self._entering: set[asyncio.Task[None]] = set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, start the application, then let callers in; who comes in between waits in the backlog."""
-        doors = listen(self.config.host, self.config.port)
+        doors = listen(self.config.host, self.config.port, shared=self._shared)
         await super().startup(sockets=[])
         self._doors = doors
         for door in doors:
@@ -89,15 +90,18 @@ class Server(uvicorn.Server):
         return kind(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)  # type: ignore[call-arg]
 
 
-def listen(host: str, port: int) -> list[socket.socket]:
-    """A listening socket for each address of ``host`` this machine has. None at all ends the process with a line."""
+def listen(host: str, port: int, *, shared: bool = False) -> list[socket.socket]:
+    """A listening socket for each address of ``host`` this machine has. None at all ends the process with a line.
+
+    ``shared``: with other processes that share it too; the kernel deals callers out among them.
+    """
     doors = []
     why: OSError | None = None
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
             try:
-                doors.append(socket.create_server(address, family=family, backlog=BACKLOG))
+                doors.append(socket.create_server(address, family=family, backlog=BACKLOG, reuse_port=shared))
             except OSError as error:
                 why = error
                 if error.errno not in _NO_SUCH_ADDRESS:

@@ -94,14 +94,8 @@ async def provider_slots(parts: Parts, request: Request) -> Response:
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
     if unchanged(request, tag):
         return Response(status_code=304, headers=headers)
-    answer = SlotList(
-        provider_id=provider_id,
-        clinic_id=clinic_id,
-        timezone=timezone,
-        as_of=told.as_of,
-        slots=page,
-        next=more,
-    )
+    whose = {"provider_id": provider_id, "clinic_id": clinic_id, "timezone": timezone}
+    answer = SlotList(**whose, as_of=told.as_of, slots=page, next=more)
     return json_answer(answer, headers=headers)
 
 

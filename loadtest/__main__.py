@@ -14,9 +14,11 @@ COMMANDS = {
     "clinics": "loadtest.clinics.command:clinics",
     "gateways": "loadtest.gateways.command:gateways",
     "kill-loop": "loadtest.chaos:kill_loop",
+    "observe": "loadtest.observe.command:observe",
     "receiver": "loadtest.receiver:receiver",
     "send": "loadtest.plan:send_plan",
     "simulate": "loadtest.simulate.command:simulate",
+    "world": "loadtest.world:world",
 }
 
 

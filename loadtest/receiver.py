@@ -215,16 +215,17 @@ def _holds(exchange: Exchange, verifier: Webhook) -> bool:
 
 
 def receiver(
-    port: Annotated[int, typer.Option(help="On 127.0.0.1; 0 takes a free one.")] = 0,
+    port: Annotated[int, typer.Option(help="0 takes a free one.")] = 0,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     secrets: Annotated[
         Path | None, typer.Option(help='JSON: {"endpoint id": "whsec_..."}; read again when it changes.')
     ] = None,
 ) -> None:
-    """Receive webhooks at http://127.0.0.1:PORT/hooks/ID and check their signatures."""
+    """Receive webhooks at http://HOST:PORT/hooks/ID and check their signatures."""
     store = Secrets(secrets)
     try:
         store.reload()
     except ValueError as error:
         print(f"{secrets}: {error}", file=sys.stderr)
         raise typer.Exit(2) from error
-    uvloop.run(serve_until_signalled(Receiver(store).handle, port))
+    uvloop.run(serve_until_signalled(Receiver(store).handle, port, host))

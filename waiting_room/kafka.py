@@ -135,30 +135,33 @@ class Producer:
         sent.add_done_callback(lambda done: self._look_at(producer, done))
         return sent
 
-    async def send_all(self, records: Sequence[tuple[str, int, str, bytes]]) -> None:
-        """Send (topic, partition, key, value) and wait for every acknowledgement. Raises KafkaError.
+    async def send_all(
+        self, records: Sequence[tuple[str, int, str, bytes] | tuple[str, int, str, bytes, Headers]]
+    ) -> None:
+        """Send (topic, partition, key, value), headers after it if any, and wait for every acknowledgement. Raises
+        KafkaError.
 
         In order within a partition. Records are handed over by the batch, which costs a fifth of handing over each
         by itself, and a batch is appended whole or not at all.
         """
-        by_partition: dict[tuple[str, int], list[tuple[bytes, bytes]]] = {}
-        for topic, partition, key, value in records:
-            by_partition.setdefault((topic, partition), []).append((key.encode(), value))
+        by_partition: dict[tuple[str, int], list[tuple[bytes, bytes, Headers]]] = {}
+        for topic, partition, key, value, *headers in records:
+            by_partition.setdefault((topic, partition), []).append((key.encode(), value, headers[0] if headers else ()))
         sent = [await self._send_batch(where, batch) for where, batch in self._batches(by_partition)]
         for outcome in await asyncio.gather(*sent, return_exceptions=True):
             if isinstance(outcome, BaseException):
                 raise outcome
 
     def _batches(
-        self, by_partition: Mapping[tuple[str, int], Sequence[tuple[bytes, bytes]]]
+        self, by_partition: Mapping[tuple[str, int], Sequence[tuple[bytes, bytes, Headers]]]
     ) -> Iterator[tuple[tuple[str, int], BatchBuilder]]:
         for where, records in by_partition.items():
             batch = self._current().create_batch()
-            for key, value in records:
-                if batch.append(timestamp=None, key=key, value=value) is None:  # full
+            for key, value, headers in records:
+                if batch.append(timestamp=None, key=key, value=value, headers=headers) is None:  # full
                     yield where, batch
                     batch = self._current().create_batch()
-                    batch.append(timestamp=None, key=key, value=value)
+                    batch.append(timestamp=None, key=key, value=value, headers=headers)
             yield where, batch
 
     async def _send_batch(self, where: tuple[str, int], batch: BatchBuilder) -> asyncio.Future[RecordMetadata]:

@@ -8,107 +8,27 @@ for as long as its topic may hold it; one that cannot be read raises Unreadable 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
-from typing import Annotated, Any, Final, Generic, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar, cast
 
 import msgspec
 
+from waiting_room.commands import Book as Book
+from waiting_room.commands import Cancel as Cancel
+from waiting_room.commands import Closure as Closure
+from waiting_room.commands import Command as Command
+from waiting_room.commands import Moment as Moment
+from waiting_room.commands import Moved as Moved
+from waiting_room.commands import Patient as Patient
+from waiting_room.commands import Probe as Probe
+from waiting_room.commands import Reschedule as Reschedule
+from waiting_room.commands import TimeRange as TimeRange
 from waiting_room.domain.appointment import By, ClinicState, EventType, Reason, Stage, Status
 from waiting_room.domain.booking_ref import number_of_clinic
 from waiting_room.domain.directory import Clinic
 
-Moment = Annotated[datetime, msgspec.Meta(tz=True)]
-"""With an offset: a time without one is compared with none of ours."""
-
 
 class Unreadable(ValueError):
     """The bytes are no message we know; the text says why in one line."""
-
-
-class Patient(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Health data: never logged, never a label, never in an event."""
-
-    id: str
-    contact: dict[str, str] | None = None
-    locale: str | None = None
-
-
-class TimeRange(msgspec.Struct, frozen=True, rename={"from_at": "from", "to_at": "to"}):
-    """Half-open: starts in [from, to)."""
-
-    from_at: Moment
-    to_at: Moment
-
-
-class Book(msgspec.Struct, frozen=True, kw_only=True, tag="book"):
-    """Command: hold a seat and have the clinic confirm it. Exactly one of start_at and range is given."""
-
-    booking_ref: str
-    clinic_id: str
-    app_id: str
-    key_hash: bytes
-    body_hash: bytes
-    service_type: str
-    patient: Patient
-    accepted_at: Moment
-    accept_by: Moment
-    """A record appended later than this (broker's clock) is discarded: its caller was not told 202."""
-    provider_id: str | None = None
-    start_at: Moment | None = None
-    range: TimeRange | None = None
-    eta_p50: float | None = None
-    eta_p90: float | None = None
-    """What the caller was told: seconds until it is decided, in half and in nine tenths of all cases."""
-    v: int = 1
-
-
-class Cancel(msgspec.Struct, frozen=True, kw_only=True, tag="cancel"):
-    """Command: cancel a booking, whether or not it was seen yet."""
-
-    booking_ref: str
-    clinic_id: str
-    app_id: str
-    requested_at: Moment
-    accept_by: Moment
-    by: By = By.PATIENT
-    reason: Reason = Reason.PATIENT
-    v: int = 1
-
-
-class Reschedule(msgspec.Struct, frozen=True, kw_only=True, tag="reschedule"):
-    """Command: move a booking to another time. Exactly one of start_at and range is given; no provider: any will do."""
-
-    booking_ref: str
-    clinic_id: str
-    app_id: str
-    key_hash: bytes
-    requested_at: Moment
-    accept_by: Moment
-    provider_id: str | None = None
-    start_at: Moment | None = None
-    range: TimeRange | None = None
-    v: int = 1
-
-
-class Probe(msgspec.Struct, frozen=True, kw_only=True, tag="probe"):
-    """Written by ingress to find out whether the broker takes records again; read and ignored."""
-
-    sent_by: str
-    v: int = 1
-
-
-class Moved(msgspec.Struct, frozen=True, kw_only=True, tag="moved"):
-    """The last word of a clinic in its old partition, with which ``map_version`` begins: what was accepted under an
-    older map stands before it, and hold has been waiting for it in the new partition.
-    """
-
-    clinic_id: str
-    map_version: int
-    to_partition: int
-    v: int = 1
-
-
-Command = Book | Cancel | Reschedule | Probe | Moved
 
 
 class Confirmation(msgspec.Struct, frozen=True, kw_only=True, tag="confirmation"):
@@ -239,23 +159,11 @@ class AccessKey(msgspec.Struct, frozen=True, kw_only=True, tag="access_key"):
     v: int = 1
 
 
-Message = (
-    Book
-    | Cancel
-    | Reschedule
-    | Probe
-    | Moved
-    | Confirmation
-    | BookingEvent
-    | Pulse
-    | MapReport
-    | DirectoryEntry
-    | AccessKey
-)
+Message = Command | Confirmation | BookingEvent | Pulse | MapReport | DirectoryEntry | AccessKey
 M = TypeVar("M")
 
 _AT_FIRST = (
-    "book", "cancel", "reschedule", "probe", "moved", "confirmation",
+    "book", "cancel", "reschedule", "closure", "probe", "moved", "confirmation",
     "event", "pulse", "map_report", "clinic", "access_key",
 )  # fmt: skip
 VERSIONS: Final[Mapping[str, int]] = dict.fromkeys(_AT_FIRST, 1)

@@ -71,6 +71,10 @@ class _Core(BaseSettings):
     # Ingress
     ingress_host: str = Field("127.0.0.1", description="Address ingress listens on.")
     ingress_port: int = Field(8080, ge=1, le=65_535, description="Port ingress listens on.")
+    ingress_share_port: bool = Field(
+        False,
+        description="Let several ingress processes of one host listen on that port; give each a metrics port.",
+    )
     ingress_body_max_bytes: int = Field(16_384, ge=1_024, le=1_048_576, description="Largest request body.")
     calendar_body_max_bytes: int = Field(
         262_144, ge=1_024, le=4_194_304, description="Largest body of a calendar: rules, busy times, iCalendar files."
@@ -197,7 +201,26 @@ class _Core(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     metrics_host: str = Field("127.0.0.1", description="Address a worker serves /metrics and /healthz on.")
     metrics_port: int = Field(
-        0, ge=0, le=65_535, description="Its port; 0 turns it off. Ingress serves them on its own port."
+        0,
+        ge=0,
+        le=65_535,
+        description="Its port; 0 turns it off. Ingress serves /metrics on its own port too, and here if set.",
+    )
+
+    otlp_endpoint: str = Field(
+        "",
+        description="Where traces go: an OTLP/HTTP address, .../v1/traces. Unset, nothing is traced.",
+    )
+    trace_share: float = Field(
+        0.01, ge=0, le=1, description="Of all bookings, how many are traced: the same ones in every process."
+    )
+    ops_metrics_urls: str = Field(
+        "",
+        description="Where /ops reads what the other processes say: addresses of /metrics, comma separated.",
+    )
+    ops_from_loopback: bool = Field(
+        True,
+        description="Show /ops without a key to callers on this machine. Off where a proxy runs beside ingress.",
     )
 
     @field_validator("ref_secret")

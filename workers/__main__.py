@@ -16,7 +16,7 @@ import uvloop
 from waiting_room import collector
 from waiting_room.settings import Settings, load
 from waiting_room.supervise import Task, TaskDied, stop_on_signals, supervise
-from waiting_room.telemetry import logs
+from waiting_room.telemetry import logs, tracing
 from waiting_room.telemetry.health import HealthServer
 from workers.assemble import Role, task_of
 from workers.supervise.lifeline import die_with
@@ -52,6 +52,7 @@ def main(
     chosen = [] if supervises else roles_of(roles)
     settings = load()
     logs.configure("+".join(chosen) or SUPERVISE, settings.log_level)
+    tracing.configure(settings, "+".join(chosen) or SUPERVISE)
     if parent is not None:
         structlog.contextvars.bind_contextvars(worker=settings.worker_id)  # its siblings write to the same log
     collector.calm()

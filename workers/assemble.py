@@ -141,10 +141,15 @@ async def _notify(settings: Settings, finish: asyncio.Event) -> None:
 
 
 async def _sweep(settings: Settings, finish: asyncio.Event) -> None:
+    from workers.sweep.lines import LineWatch
     from workers.sweep.sweep import Sweep
 
     async with _database(settings, Role.SWEEP) as pool, _producer(settings) as producer:
-        await Sweep(settings, pool, producer).run(finish)
+        await supervise(
+            finish,
+            {"sweep rounds": Sweep(settings, pool, producer).run, "sweep lines": LineWatch(pool).run},
+            shutdown_seconds=settings.shutdown_seconds,
+        )
 
 
 _RUN: Final[Mapping[Role, Callable[[Settings, asyncio.Event], Coroutine[Any, Any, None]]]] = MappingProxyType(

@@ -19,6 +19,7 @@ from typing import Any
 import aiohttp
 import asyncpg
 import msgspec
+import psutil
 
 from devstack import roles
 from devstack.processes import Process
@@ -71,13 +72,14 @@ async def measure(seed: int) -> Result:
         try:
             world, planned = await _prepare(connection, stack, seed)
             spent = await _the_minute(connection, world, senders, stack)
+            memory_mb = max(psutil.Process(each.pid).memory_info().rss for each in senders[1:]) / 1e6
             rows = await connection.fetch(_ROWS)
         finally:
             await connection.close()
         sent, tallies = await _gateways_say(stack.gateways_url)
     finally:
         await stack.stop()
-    return _result(seed, time.monotonic() - began, world, planned, sent, tallies, rows, spent)
+    return _result(seed, time.monotonic() - began, world, planned, sent, tallies, rows, spent, memory_mb)
 
 
 def _sender(stack: Stack, number: int) -> Process:
@@ -207,6 +209,7 @@ def _result(
     tallies: dict[str, dict[str, int]],
     rows: list[asyncpg.Record],
     spent: dict[str, float],
+    memory_mb: float,
 ) -> Result:
     reminders = [each for each in sent if ":reminder-" in each["key"]]
     first_at: dict[str, datetime] = {}
@@ -251,6 +254,7 @@ def _result(
                 f"{planned['planned_seconds']:.1f} ({planned['before_due']:.1f})"
             ),
             "CPU ms a message: all senders": sender_seconds * 1_000 / max(len(reminders), 1),
+            "memory of a sender, MB": memory_mb,
             "CPU s of the minute": ", ".join(f"{name} {seconds:.1f}" for name, seconds in spent.items()),
         },
         notes=[

@@ -7,6 +7,7 @@ from tests.support.database import Database
 from tests.support.holding import REST, Hold, rows_of, seeded
 from tests.support.world import clinics, tomorrow
 from waiting_room.domain.booking_ref import RefSecrets
+from waiting_room.messages import Cancel
 
 
 async def test_redelivery_changes_nothing_and_rings_again(database: Database, hold: Hold) -> None:
@@ -66,6 +67,7 @@ async def test_a_cancel_by_an_alias_is_sent_on_to_the_booking(database: Database
     await hold(appended(here))
     outcome = await hold(appended(there, cancel(there), partition=1))
     (forwarded,) = outcome.forwarded
+    assert isinstance(forwarded, Cancel)
     assert (forwarded.clinic_id, forwarded.booking_ref) == (first.clinic_id, here.booking_ref)
     assert len(await rows_of(database, "SELECT FROM appointments")) == 1
     await hold(appended(forwarded, first_offset=1))

@@ -128,6 +128,29 @@ async def test_at_night_a_phone_stays_silent(database: Database, post: Gateways)
         assert now + timedelta(hours=1, minutes=58) < news["due_at"] < now + timedelta(hours=2, minutes=2)
 
 
+async def test_a_channel_that_steps_in_keeps_to_the_quiet_hours(database: Database, post: Gateways) -> None:
+    post.mood("email", refusing=1)
+    now = datetime.now(UTC)
+    quiet_hours = "-".join((now + timedelta(minutes=minutes)).strftime("%H:%M") for minutes in (-30, 31))
+    patient = {"id": "p", "contact": {**EMAIL, "sms": "+491", "quiet_hours": quiet_hours}}
+    async with database.owner() as owner:
+        await owner.execute("UPDATE clinics SET timezone = 'UTC'")
+        await plant(owner, SPEC, 1, CONFIRMED, patient=patient, start_at=now + timedelta(days=9))
+    async with notify(database, post) as at_work:
+        await at_work.take()
+
+        async def stepped_in() -> list[datetime]:
+            return [row["next_attempt_at"] for row in await at_work.rows() if row["channel"] == "sms"]
+
+        async def is_there() -> bool:
+            return bool(await stepped_in())
+
+        async with at_work.sending():
+            await until(is_there)
+        [at] = await stepped_in()
+    assert timedelta(minutes=29) < at - now < timedelta(minutes=32)
+
+
 async def test_who_wants_none_and_who_cannot_be_reached_get_none(database: Database, post: Gateways) -> None:
     async with database.owner() as owner:
         await plant(owner, SPEC, 1, CONFIRMED, patient={"id": "p", "contact": {**EMAIL, "channels": "none"}})

@@ -225,20 +225,6 @@ async def test_after_three_attempts_the_next_channel_steps_in(at_work: Notify, s
     assert (sent.channel, sent.to) == ("email", "p@patients.example")
 
 
-async def test_a_channel_that_steps_in_keeps_to_the_quiet_hours(at_work: Notify, sms: Gateways) -> None:
-    sms.mood("email", refusing=1)
-    now = datetime.now(UTC)
-    quiet_hours = "-".join((now + timedelta(minutes=minutes)).strftime("%H:%M") for minutes in (-30, 31))
-    contact = {"email": "gone@patients.example", "sms": "+491", "quiet_hours": quiet_hours}
-    await book(at_work.database, 1, SOON, {"id": "p", "contact": contact})
-    await at_work.take()
-    async with at_work.sending():
-        await until(lambda: _has(at_work, "failed", 1))
-    stepped_in = next(row for row in await at_work.rows() if row["channel"] == "sms")
-    assert stepped_in["state"] == "due"
-    assert timedelta(minutes=29) < stepped_in["next_attempt_at"] - now < timedelta(minutes=32)
-
-
 async def test_what_has_failed_is_listed_and_can_be_tried_again(at_work: Notify, sms: Gateways) -> None:
     sms.mood("sms", failing=1)
     booking = await book(at_work.database, 1, SOON)

@@ -13,7 +13,7 @@ from waiting_room.store.holds import Rules
 from waiting_room.store.pool import Pool
 from workers.hold.batch import Batch, Deadlines
 from workers.hold.outcome import Outcome
-from workers.hold.read import Appended
+from workers.hold.read import Appended, Item
 
 REST = "http://127.0.0.1:9/clinics"
 DEADLINES = Deadlines(timedelta(hours=2), timedelta(days=1))
@@ -26,7 +26,7 @@ class Hold:
         self.pool = pool
         self.rules: dict[str, Rules] = {}
 
-    async def __call__(self, items: Sequence[Appended], *, unprocessable: bool = False) -> Outcome:
+    async def __call__(self, items: Sequence[Item], *, unprocessable: bool = False) -> Outcome:
         async with self.pool.acquire() as conn, conn.transaction():
             return await Batch(conn, self.rules, DEADLINES).work(items, unprocessable=unprocessable)
 

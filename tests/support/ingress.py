@@ -174,7 +174,7 @@ async def ingress_process(
     kafka: Kafka, database: Database | None, *, ready: bool = True, **settings: Any
 ) -> AsyncIterator[tuple[str, Process]]:
     """The same with the process, to be hurt."""
-    port = free_port()
+    port = settings.get("ingress_port") or free_port()
     values = {
         "kafka_bootstrap": kafka.bootstrap_servers,
         "kafka_clinic_partitions": PARTITIONS,

@@ -14,6 +14,12 @@ from waiting_room.topics import TOPICS
 
 async def recreate(kafka: Kafka) -> None:
     """Delete our topics, with what consumer groups had committed of them, and create them anew."""
+    await remove(kafka)
+    await topics_admin.ensure(settings_for(None, kafka))
+
+
+async def remove(kafka: Kafka) -> None:
+    """Delete our topics, with what consumer groups had committed of them."""
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)
     await admin.start()
     try:
@@ -25,4 +31,3 @@ async def recreate(kafka: Kafka) -> None:
                 await asyncio.sleep(0.05)
     finally:
         await admin.close()
-    await topics_admin.ensure(settings_for(None, kafka))

@@ -33,6 +33,7 @@ KINDS: Mapping[str, Any] = {
     "book": Command,
     "cancel": Command,
     "reschedule": Command,
+    "closure": Command,
     "probe": Command,
     "moved": Command,
     "confirmation": Confirmation,

@@ -14,9 +14,9 @@ from waiting_room.telemetry import metrics
 
 PERSONAL = {"patient", "patient_id", "contact", "locale", "email", "phone", "body", "name", "birth_date"}
 LABELS = {
-    "outcome", "reason", "why", "kind", "status", "topic", "clinic", "role", "worker", "partition", "state", "le",
-    "channel",
-}  # fmt: skip
+    *("outcome", "reason", "why", "kind", "status", "state", "topic", "group", "partition"),
+    *("clinic", "role", "worker", "channel", "le", "quantile"),
+}
 
 
 def test_events_carry_no_patient_data() -> None:

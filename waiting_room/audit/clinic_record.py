@@ -48,7 +48,8 @@ def _why_unwanted(facts: ClinicFacts, ref: str) -> str | None:
 def _confirmed(facts: ClinicFacts, row: Row, there: list[Kept]) -> Iterator[Offence]:
     ref = row.booking_ref
     if not there:
-        being_cancelled = ref in facts.log.cancelled and not facts.settled  # and withdrawn since the snapshot
+        cancelled = ref in facts.log.cancelled or facts.log.closed
+        being_cancelled = cancelled and not facts.settled  # and withdrawn since the snapshot
         if not being_cancelled:
             yield Offence(Kind.CLINIC_MISSES, facts.clinic_id, ref, "is confirmed, and the clinic does not have it")
         return

@@ -52,6 +52,8 @@ class Log:
     books: dict[str, Asked] = field(default_factory=dict)
     cancelled: set[str] = field(default_factory=set)
     """Refs with a command to cancel that was appended in time."""
+    closed: bool = False
+    """Whether the clinic has closed for a while, so that bookings of it may be moved or cancelled unasked."""
     left: dict[int, int] = field(default_factory=dict)
     """By partition the map version of the clinic's last marker there."""
 

@@ -8,12 +8,9 @@ from datetime import timedelta
 from waiting_room.audit.facts import NO_TIME_LEFT_SECONDS, ClinicFacts, Row
 from waiting_room.audit.offences import Kind, Offence
 from waiting_room.audit.stays import order_of
-from waiting_room.domain.appointment import ClinicState, EventType, IllegalTransition, State, Status, apply
+from waiting_room.domain.appointment import OF_THE_WISH, ClinicState, IllegalTransition, State, Status, apply
 from waiting_room.domain.directory import AdapterKind
 from waiting_room.messages import BookingEvent
-
-_WHY_NOT_MOVED = frozenset({EventType.RESCHEDULE_FAILED, EventType.RESCHEDULE_REFUSED})
-"""Their reason is the wish's, not the booking's."""
 
 
 def check(facts: ClinicFacts) -> Iterator[Offence]:
@@ -50,8 +47,8 @@ def _replay(row: Row, events: list[BookingEvent]) -> str | None:
             return f"event {event.seq}: {error}"
         if event.row_version != number:
             return f"event {event.seq} left row_version {event.row_version}, not {number}"
-        reason = None if event.event in _WHY_NOT_MOVED else event.reason
-        told = State(event.status, event.stage, event.clinic_state, reason, event.by, event.revision, event.moving_to)
+        own = state if event.event in OF_THE_WISH else event
+        told = State(event.status, event.stage, event.clinic_state, own.reason, own.by, event.revision, event.moving_to)
         if told != state:
             return f"event {event.seq} says {_words(told)}, which follows is {_words(state)}"
     if state is None:

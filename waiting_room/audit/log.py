@@ -11,7 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from waiting_room.audit.facts import Appended, Asked, Log
 from waiting_room.dead_letters import APPENDED_AT, append_time_of
 from waiting_room.kafka import connection
-from waiting_room.messages import Book, Command, Moved, Probe, Reader, Unreadable
+from waiting_room.messages import Book, Cancel, Closure, Command, Moved, Probe, Reader, Unreadable
 from waiting_room.settings import Settings
 from waiting_room.topics import BOOKING_REQUESTS
 from waiting_room.whole_topics import read_whole
@@ -86,6 +86,9 @@ def _note(found: Read, record: ConsumerRecord, held_until: int) -> None:
         left = found.by_clinic.setdefault(command.clinic_id, Log()).left
         left[record.partition] = max(left.get(record.partition, 0), command.map_version)
         return
+    if isinstance(command, Closure):
+        found.by_clinic.setdefault(command.clinic_id, Log()).closed = True
+        return
     ref = command.booking_ref
     if not ref.startswith(command.clinic_id):
         found.unreadable += 1
@@ -94,7 +97,7 @@ def _note(found: Read, record: ConsumerRecord, held_until: int) -> None:
     in_time = append_time_of(record) <= command.accept_by
     found.late += not in_time
     if not isinstance(command, Book):
-        if in_time:
+        if in_time and isinstance(command, Cancel):
             log.cancelled.add(ref)
         return
     asked = log.books.get(ref)

@@ -44,13 +44,13 @@ def run(work: Callable[[Settings], Coroutine[Any, Any, None]]) -> None:
     try:
         asyncio.run(work(settings))
     except No as answer:
-        _exit(1, str(answer))
+        exit_with(1, str(answer))
     except (NotDone, MigrationFailed) as error:
-        _exit(2, str(error))
+        exit_with(2, str(error))
     except KafkaError as error:
-        _exit(2, f"Kafka at {settings.kafka_bootstrap}: {_line_of(error)}")
+        exit_with(2, f"Kafka at {settings.kafka_bootstrap}: {_line_of(error)}")
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-        _exit(2, f"PostgreSQL: {_line_of(error)}")
+        exit_with(2, f"PostgreSQL: {_line_of(error)}")
 
 
 @asynccontextmanager
@@ -93,6 +93,6 @@ def _line_of(error: BaseException) -> str:
     return said or type(error).__name__
 
 
-def _exit(status: int, why: str) -> NoReturn:
+def exit_with(status: int, why: str) -> NoReturn:
     sys.stderr.write(f"{why}\n")
     raise SystemExit(status)

@@ -104,6 +104,9 @@ PUBLIC_EVENTS = frozenset(
         EventType.RESCHEDULE_REFUSED,
     }
 )
+OF_THE_WISH = frozenset({EventType.RESCHEDULED, EventType.RESCHEDULE_FAILED, EventType.RESCHEDULE_REFUSED})
+"""Events with the ``by`` and the ``reason`` of a wish for another time, not with the booking's own."""
+
 DECIDED = frozenset({Status.CONFIRMED, Status.REJECTED, Status.CANCELLED})
 WANTS_SEAT = frozenset({Status.PENDING, Status.CONFIRMED})
 

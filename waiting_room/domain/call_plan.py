@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from waiting_room.domain import appointment
-from waiting_room.domain.appointment import ClinicState, EventType, Reason, State, Status
+from waiting_room.domain.appointment import By, ClinicState, EventType, Reason, State, Status
 from waiting_room.domain.clinic_call import BOOKS, Attempt, CallKind, Case, Change, ClinicSystem, Ending, needs_clinic
 from waiting_room.domain.failures import Failure
 
@@ -42,10 +42,10 @@ def plan(case: Case, system: ClinicSystem, claimant: str, now: datetime) -> Plan
     changes: list[Change] = []
     state = case.state
 
-    def record(event: EventType, reason: Reason | None = None) -> None:
+    def record(event: EventType, reason: Reason | None = None, by: By | None = None) -> None:
         nonlocal state
-        state = appointment.apply(state, event, reason=reason)
-        changes.append(Change(event, reason))
+        state = appointment.apply(state, event, reason=reason, by=by)
+        changes.append(Change(event, reason, by))
 
     if state.clinic_state is ClinicState.CALLING:
         record(case.if_nothing_came_of(unfinished.attempt) if unfinished and never_sent else EventType.OUTCOME_UNKNOWN)
@@ -55,7 +55,8 @@ def plan(case: Case, system: ClinicSystem, claimant: str, now: datetime) -> Plan
         if state.status is Status.PENDING and state.clinic_state is ClinicState.NONE:
             record(EventType.RESCHEDULED)
         elif state.clinic_state is ClinicState.BOOKED and case.move_until is not None and now >= case.move_until:
-            record(EventType.RESCHEDULE_FAILED, Reason.CLINIC_UNAVAILABLE)
+            for change in case.not_moved_because(Reason.CLINIC_UNAVAILABLE):
+                record(change.event, change.reason, change.by)
     if never_sent:
         case = replace(case, next_attempt_at=None)  # it says when the lease of this very attempt ends
     step = _step(state, case, system, now)

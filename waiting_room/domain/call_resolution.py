@@ -119,10 +119,10 @@ def _moving_changes(case: Case, mine: Attempt, answer: Answer, proves_absence: b
         case _, Booked():
             return [Change(EventType.RESCHEDULED if confirmed else EventType.WITHDRAWAL_DUE)]
         case CallKind.MOVE, Failed(failure=Failure.REFUSED, reason=reason):
-            return [Change(EventType.RESCHEDULE_FAILED, reason) if confirmed else Change(EventType.WITHDRAWAL_DUE)]
+            return case.not_moved_because(reason) if confirmed else [Change(EventType.WITHDRAWAL_DUE)]
         case CallKind.MOVE, Failed(failure=failure) if failure in CLINIC_DID_NOTHING:
             hopeless = failure is Failure.UNPROCESSABLE and confirmed
-            failed = [Change(EventType.RESCHEDULE_FAILED, Reason.UNPROCESSABLE)] if hopeless else []
+            failed = case.not_moved_because(Reason.UNPROCESSABLE) if hopeless else []
             return [Change(case.if_nothing_came_of(mine.attempt)), *failed]
         case CallKind.MOVE, _:
             return [Change(EventType.OUTCOME_UNKNOWN)]

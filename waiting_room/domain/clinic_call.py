@@ -118,7 +118,8 @@ class Attempt:
 class Case:
     """A booking as the clinic calls see it; ``attempts`` ascending by number.
 
-    ``move_until``: by then its clinic has accepted the time it is to be moved to, or it stays where it is.
+    ``move_until``: by then its clinic has accepted the time it is to be moved to, or it stays where it is; where it
+    ``must_move``, it is cancelled instead.
     """
 
     state: State
@@ -126,11 +127,17 @@ class Case:
     next_attempt_at: datetime | None
     attempts: tuple[Attempt, ...]
     move_until: datetime | None = None
+    must_move: bool = False
 
     @property
     def open(self) -> Attempt | None:
         """The one attempt that has not ended."""
         return next((each for each in self.attempts if each.ended_at is None), None)
+
+    def not_moved_because(self, reason: Reason) -> list[Change]:
+        """What becomes of a booking that is not going to be moved."""
+        failed = Change(EventType.RESCHEDULE_FAILED, reason)
+        return [failed, Change(EventType.CANCELLED, Reason.PROVIDER, By.CLINIC)] if self.must_move else [failed]
 
     @property
     def call_revision(self) -> int:

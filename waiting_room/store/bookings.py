@@ -23,6 +23,7 @@ class WishRow(NamedTuple):
     provider_id: str | None
     start_at: datetime | None
     end_at: datetime | None
+    by: By
     outcome: Literal["rescheduled", "failed", "refused", "dropped"] | None
     reason: Reason | None
 
@@ -74,8 +75,8 @@ async def bookings(conn: Connection, refs: Sequence[str]) -> list[BookingRow]:
 
 def _booking(row: dict[str, Any]) -> BookingRow:
     wish = WishRow(*(row.pop(f"wish_{name}") for name in WishRow._fields))
-    if wish.reason:
-        wish = wish._replace(reason=Reason(wish.reason))
+    if wish.by is not None:
+        wish = wish._replace(by=By(wish.by), reason=Reason(wish.reason) if wish.reason else None)
     return BookingRow(
         **{
             **row,

@@ -239,6 +239,7 @@ class _Work:
             booking.next_attempt_at,
             self.attempts.get(booking.key, ()),
             booking.wish.move_until if booking.wish else None,
+            must_move=booking.wish is not None and booking.wish.must_move,
         )
 
     def apply(self, booking: Booking, changes: Sequence[Change]) -> None:

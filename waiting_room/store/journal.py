@@ -51,6 +51,8 @@ class Wish(NamedTuple):
     start_at: datetime
     end_at: datetime
     move_until: datetime
+    by: By = By.PATIENT
+    must_move: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -152,7 +154,7 @@ class Journal:
         if after.decided and not (before and before.decided):
             booking.decided_at = self.now
         if before is not None and before.moving_to is not None and after.moving_to is None:
-            self._end_wish(booking, before.moving_to, event, reason)
+            by = self._end_wish(booking, before.moving_to, event, reason) or by
         if before is None:
             self._new[booking.key] = booking
         elif booking.key not in self._new:
@@ -160,10 +162,10 @@ class Journal:
         booking.state = after
         booking.row_version += 1
         counters.last_seq += 1
-        self.events.append(self._event(booking, after, event, counters, reason))
+        self.events.append(self._event(booking, after, event, counters, reason, by))
 
-    def _end_wish(self, booking: Booking, revision: int, event: EventType, reason: Reason | None) -> None:
-        """The booking is moved, or is not going to be."""
+    def _end_wish(self, booking: Booking, revision: int, event: EventType, reason: Reason | None) -> By | None:
+        """The booking is moved, or is not going to be. Whose wish it was, if that is what happens."""
         wish, booking.wish = booking.wish, None
         if event is EventType.RESCHEDULED:
             if wish is None:
@@ -171,10 +173,10 @@ class Journal:
             booking.provider_id, booking.seat = wish.provider_id, wish.seat
             booking.start_at, booking.end_at = wish.start_at, wish.end_at
             self._ended.append((booking, revision, "rescheduled", None))
-        elif event is EventType.RESCHEDULE_FAILED:
-            self._ended.append((booking, revision, "failed", reason))
-        else:
-            self._ended.append((booking, revision, "dropped", None))
+            return wish.by
+        failed = event is EventType.RESCHEDULE_FAILED
+        self._ended.append((booking, revision, "failed" if failed else "dropped", reason if failed else None))
+        return wish.by if failed and wish else None
 
     def touch(self, booking: Booking) -> None:
         """Queue a change that is no event: ``attempts`` or ``next_attempt_at`` of an existing row."""
@@ -182,7 +184,13 @@ class Journal:
             self._changed[booking.key] = booking
 
     def _event(
-        self, booking: Booking, state: State, event: EventType, counters: Counters, reason: Reason | None
+        self,
+        booking: Booking,
+        state: State,
+        event: EventType,
+        counters: Counters,
+        reason: Reason | None,
+        by: By | None,
     ) -> BookingEvent:
         return BookingEvent(
             clinic_id=booking.clinic_id,
@@ -196,8 +204,8 @@ class Journal:
             revision=state.revision,
             stage=state.stage,
             clinic_state=state.clinic_state,
-            reason=state.reason or reason,
-            by=state.by,
+            reason=reason if event in appointment.OF_THE_WISH else state.reason,
+            by=by if event in appointment.OF_THE_WISH else state.by,
             ticket=booking.ticket,
             provider_id=booking.provider_id,
             service_type=booking.service_type,
@@ -258,6 +266,8 @@ def booking_of(row: Any) -> Booking:
         moving_to=fields.pop("moving_to"),
     )
     wish = Wish(state.moving_to or 0, *(fields.pop(f"wish_{name}") for name in Wish._fields[1:]))
+    if wish.by is not None:
+        wish = wish._replace(by=By(wish.by))
     return Booking(state=state, wish=None if state.moving_to is None else wish, **fields)
 
 

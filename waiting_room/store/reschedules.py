@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from waiting_room.domain.appointment import Reason
-from waiting_room.messages import Reschedule
+from waiting_room.domain.appointment import By, Reason
 from waiting_room.store import sql
 from waiting_room.store.journal import Booking, Wish
 from waiting_room.store.pool import Connection
@@ -40,19 +39,21 @@ class Row(NamedTuple):
     ended_at: datetime | None
     outcome: str | None
     reason: Reason | None
+    by: By
+    must_move: bool
 
     @classmethod
-    def held(cls, booking: Booking, wish: Wish, command: Reschedule, now: datetime) -> Row:
+    def held(cls, booking: Booking, wish: Wish, key_hash: bytes, now: datetime) -> Row:
         """Its seat is claimed; it is open until the journal ends it."""
-        provider_id, seat, start_at, end_at, until = wish[1:]
-        asked = (*booking.key, wish.revision, command.key_hash)
-        return cls(*asked, provider_id, seat, start_at, end_at, now, until, None, None, None)
+        asked = (*booking.key, wish.revision, key_hash)
+        where = (wish.provider_id, wish.seat, wish.start_at, wish.end_at)
+        return cls(*asked, *where, now, wish.move_until, None, None, None, wish.by, wish.must_move)
 
     @classmethod
-    def refused(cls, booking: Booking, revision: int, command: Reschedule, now: datetime, reason: Reason) -> Row:
+    def refused(cls, booking: Booking, revision: int, key_hash: bytes, now: datetime, reason: Reason) -> Row:
         """Nothing is held for it."""
-        asked = (*booking.key, revision, command.key_hash)
-        return cls(*asked, None, None, None, None, now, None, now, "refused", reason)
+        asked = (*booking.key, revision, key_hash)
+        return cls(*asked, None, None, None, None, now, None, now, "refused", reason, By.PATIENT, must_move=False)
 
 
 async def asked(conn: Connection, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], Asked]:
@@ -61,6 +62,16 @@ async def asked(conn: Connection, keys: Collection[tuple[str, str]]) -> dict[tup
     return {
         (row["clinic_id"], row["booking_ref"]): Asked(row["newest_revision"], set(row["key_hashes"])) for row in rows
     }
+
+
+async def booked_in(
+    conn: Connection, clinic_id: str, provider_ids: Sequence[str], from_at: datetime, to_at: datetime, limit: int
+) -> list[tuple[str, str]]:
+    """(clinic_id, booking_ref) of up to ``limit`` bookings that reach into this time and are not being moved yet, in
+    the order in which they were made.
+    """
+    rows = await conn.fetch(_SQL["booked_in"], clinic_id, provider_ids, from_at, to_at, limit)
+    return [(clinic_id, row["booking_ref"]) for row in rows]
 
 
 async def add(conn: Connection, rows: Sequence[Row]) -> None:

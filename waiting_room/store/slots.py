@@ -26,6 +26,8 @@ class Touched(msgspec.Struct, frozen=True, array_like=True):
     start_at: datetime | None
     end_at: datetime | None
     revision: int
+    moves: bool
+    """It is about another time, which it does not name."""
 
 
 class News(NamedTuple):

@@ -12,13 +12,12 @@ from collections.abc import Collection
 
 import structlog
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from waiting_room.supervise import pause
 from waiting_room.telemetry import metrics
+from waiting_room.telemetry.exposition import page
+from waiting_room.telemetry.loop_lag import LoopLag
 
 log = structlog.get_logger(__name__)
-LAG_EVERY_SECONDS = 0.5
 
 _ready: set[str] = set()
 
@@ -26,49 +25,56 @@ _ready: set[str] = set()
 def say_ready(role: str, *, ready: bool = True) -> None:
     """Have /readyz count ``role`` as ready, or no longer."""
     (_ready.add if ready else _ready.discard)(role)
+    metrics.READY.labels(role).set(ready)
 
 
-class HealthServer:
-    """Serves what this process says of itself; ``roles`` are those that /readyz waits for."""
+class MetricsServer:
+    """Serves this process's metrics on a port of its own."""
 
-    def __init__(self, host: str, port: int, roles: Collection[str]) -> None:
+    def __init__(self, host: str, port: int) -> None:
         self._host = host
         self._port = port
-        self._roles = frozenset(roles)
-        self._lag_seconds = 0.0
 
     async def run(self, finish: asyncio.Event) -> None:
         """Serve until told to finish. Raises OSError if the port cannot be had."""
         app = web.Application()
-        app.add_routes(
-            [
-                web.get("/metrics", self._metrics),
-                web.get("/healthz", self._healthz),
-                web.get("/readyz", self._readyz),
-            ]
-        )
+        app.add_routes(self._routes())
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await runner.setup()
         try:
             await web.TCPSite(runner, self._host, self._port).start()
             log.info("health_served", host=self._host, port=self._port)
-            await self._measure_lag(finish)
+            await self._meanwhile(finish)
         finally:
             await runner.cleanup()
 
-    async def _measure_lag(self, finish: asyncio.Event) -> None:
-        loop = asyncio.get_running_loop()
-        while not finish.is_set():
-            due = loop.time() + LAG_EVERY_SECONDS
-            await pause(finish, LAG_EVERY_SECONDS)
-            self._lag_seconds = max(loop.time() - due, 0.0)
-            metrics.LOOP_LAG.set(self._lag_seconds)
+    def _routes(self) -> list[web.RouteDef]:
+        return [web.get("/metrics", self._metrics)]
+
+    async def _meanwhile(self, finish: asyncio.Event) -> None:
+        await finish.wait()
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        text, content_type = page(request.headers.get("Accept", ""))
+        return web.Response(body=text, headers={"Content-Type": content_type})
+
+
+class HealthServer(MetricsServer):
+    """Serves what this process says of itself; ``roles`` are those that /readyz waits for."""
+
+    def __init__(self, host: str, port: int, roles: Collection[str]) -> None:
+        super().__init__(host, port)
+        self._roles = frozenset(roles)
+        self._lag = LoopLag()
+
+    def _routes(self) -> list[web.RouteDef]:
+        return [*super()._routes(), web.get("/healthz", self._healthz), web.get("/readyz", self._readyz)]
+
+    async def _meanwhile(self, finish: asyncio.Event) -> None:
+        await self._lag.run(finish)
 
     async def _healthz(self, request: web.Request) -> web.Response:
-        return web.json_response({"status": "ok", "event_loop_lag_seconds": round(self._lag_seconds, 4)})
+        return web.json_response({"status": "ok", "event_loop_lag_seconds": round(self._lag.seconds, 4)})
 
     async def _readyz(self, request: web.Request) -> web.Response:
         missing = sorted(self._roles - _ready)

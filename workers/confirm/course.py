@@ -8,10 +8,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import structlog
+from aiokafka import ConsumerRecord
 
 from waiting_room.domain.clinic_call import BOOKS, CallKind, Failed
 from waiting_room.domain.failures import Failure
+from waiting_room.kafka import Headers
 from waiting_room.store.calls import Claim, Finished, Later, Outcome
+from waiting_room.telemetry import tracing
 from workers.confirm.adopting import ELSEWHERE_SECONDS
 from workers.confirm.batcher import CannotBeStored
 from workers.confirm.call import Answered, Lease, make
@@ -76,6 +79,8 @@ class Course:
                     await self._put_aside(work, detail)
                 else:
                     disposition = Disposition(Action.ASIDE, WITHOUT_TOKENS_SECONDS)
+        if disposition.action is Action.PARK:
+            self._report.parked()
         self._lanes.finished(work, time.monotonic(), disposition)
 
     async def _run(self, work: Work) -> Disposition:
@@ -96,7 +101,9 @@ class Course:
 
     async def _call(self, work: Work, claim: Claim, lease: Lease, started: float, standstills: int) -> Disposition:
         self._report.call_starts(claim)
-        answered = await make(claim, self._clinics.gateway(work.clinic_id), lease)
+        with tracing.span("clinic call", work.booking_ref, _headers(work), outgoing=True) as span:
+            answered = await make(claim, self._clinics.gateway(work.clinic_id), lease)
+            tracing.say(span, kind=claim.kind, attempt=claim.attempt, outcome=answered.outcome)
         measured = self._standstill.times == standstills
         if not measured and answered.verdict is Verdict.FAILED:
             answered = replace(answered, verdict=Verdict.NOT_ASKED)  # it was us who did not listen
@@ -136,6 +143,12 @@ class Course:
         if disposition.action is Action.DEAD_LETTER and not self._tokens.spend():
             return replace(answered, answer=Failed(Failure.NOT_SENT)), Disposition(Action.PARK, WITHOUT_TOKENS_SECONDS)
         return answered, disposition
+
+
+def _headers(work: Work) -> Headers:
+    """Of the record that rang for it; none where it was found in PostgreSQL."""
+    record = work.ring.record
+    return record.headers if isinstance(record, ConsumerRecord) else ()
 
 
 def _jitter() -> float:

@@ -15,6 +15,7 @@ from waiting_room.kafka import Producer, group_consumer
 from waiting_room.messages import Unreadable
 from waiting_room.settings import Settings
 from waiting_room.telemetry.health import say_ready
+from waiting_room.telemetry.lag import ConsumerLag
 from waiting_room.topics import CLINIC_CONFIRMATIONS, CLINIC_CONFIRMATIONS_PRIORITY
 from workers.confirm.adopting import Adopting
 from workers.confirm.clinics import Clinics
@@ -44,6 +45,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
         self._producer = producer
         # A long absence of PostgreSQL is waited out here; heartbeats go on beside it.
         self._consumer = group_consumer(settings, GROUP, max_poll_interval_ms=3_600_000)
+        self._lag = ConsumerLag(GROUP)
         self._assignments = 0
         self._assigned = False
         self._paused: frozenset[Partition] = frozenset()
@@ -82,6 +84,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
     async def commit(self) -> None:
         """Store the lowest unfinished offsets; what is not committed is read again and found done."""
         ours = self._consumer.assignment()
+        self._lag.assigned(ours)
         offsets = {
             where: offset
             for partition, offset in self._lanes.offsets.committable().items()
@@ -97,6 +100,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
             log.warning("commit_failed", error=type(error).__name__)
         else:
             self._lanes.offsets.committed({tuple(where): offset for where, offset in offsets.items()})
+            self._lag.committed(offsets)
 
     def apply_pauses(self) -> None:
         """Pause and resume as the lanes ask, and until partitions that are new to us are adopted."""
@@ -162,6 +166,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
     async def _poll(self) -> tuple[list[ConsumerRecord], int]:
         """Records, and which assignment they are of."""
         polled = await self._consumer.getmany(timeout_ms=200, max_records=READ_AT_ONCE)
+        self._lag.read(polled)
         return [record for batch in polled.values() for record in batch], self._assignments
 
     async def _take(self, records: list[ConsumerRecord], assignments: int) -> None:

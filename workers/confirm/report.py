@@ -11,8 +11,9 @@ from waiting_room.domain.clinic_call import CallKind
 from waiting_room.messages import ClinicPulse
 from waiting_room.store.calls import Claim, Lines, Recorded
 from waiting_room.store.journal import Booking
-from waiting_room.telemetry import metrics
+from waiting_room.telemetry import decided, metrics, tracing
 from workers.confirm.call import Answered
+from workers.confirm.showing import Showing
 from workers.pacing.adaptive import AdaptiveLimit
 from workers.pacing.lanes import Lanes
 from workers.pacing.limit import Limit
@@ -36,6 +37,7 @@ class Report:
         self._lines: Lines = {}
         self._paces: dict[str, ClinicPace] = {}
         self._told: set[str] = set()
+        self._showing = Showing()
 
     def saw_lines(self, lines: Lines) -> None:
         """(seq, line) by clinic after a transaction; transactions may be reported out of order."""
@@ -46,7 +48,8 @@ class Report:
     def call_starts(self, claim: Claim) -> None:
         """The claim is ours and the call is about to be made."""
         if claim.kind is CallKind.CONFIRM and claim.attempt == 1 and claim.booking.held_at:
-            metrics.CONFIRM_WAIT.observe(max((datetime.now(UTC) - claim.booking.held_at).total_seconds(), 0.0))
+            waited = max((datetime.now(UTC) - claim.booking.held_at).total_seconds(), 0.0)
+            metrics.CONFIRM_WAIT.observe(waited, tracing.exemplar(claim.booking.booking_ref))
 
     def call_ended(self, claim: Claim, answered: Answered, recorded: Recorded, slot_seconds: float | None) -> None:
         """Its outcome is stored. ``slot_seconds``: how long it took one of the clinic's slots, claim included; None if
@@ -78,6 +81,10 @@ class Report:
             again_seconds=None if recorded.again_seconds is None else round(recorded.again_seconds, 3),
         )
 
+    def parked(self) -> None:
+        """A booking was taken out of its lane until its next attempt is due."""
+        metrics.PARKED.inc()
+
     def expired(self, booking: Booking | None) -> None:
         """Asking for a call found this booking past its deadline, if it is one."""
         if booking is not None:
@@ -87,7 +94,7 @@ class Report:
     def _decided(self, booking: Booking) -> None:
         if booking.decided_at:
             waited = max((booking.decided_at - booking.accepted_at).total_seconds(), 0.0)
-            metrics.DECIDE_SECONDS.labels(booking.known_state.status).observe(waited)
+            decided.observe(booking.booking_ref, booking.known_state.status, waited, booking.eta_p90)
             if booking.eta_p50 is not None and booking.eta_p90 is not None:
                 metrics.ETA_OUTCOMES.labels("within" if waited <= booking.eta_p90 else "later").inc()
                 metrics.ETA_ERROR.observe(abs(waited - booking.eta_p50) / max(booking.eta_p50, 1.0))
@@ -98,10 +105,14 @@ class Report:
         """
         views, limits = lanes.views(now), lanes.limits()
         lines, bookings, needed = dict.fromkeys(Why, 0), dict.fromkeys(Why, 0), 0
+        standing: dict[str, ClinicPulse] = {}
         for clinic_id, view in views.items():
             seq, line = self._lines.get(clinic_id, (0, 0))
             pace = self._paces.get(clinic_id)
-            self._pulse.saw_clinic(clinic_id, _pulse(view, limits[clinic_id], pace, seq, line))
+            pulse = _pulse(view, limits[clinic_id], pace, seq, line)
+            self._pulse.saw_clinic(clinic_id, pulse)
+            if view.ours:
+                standing[clinic_id] = pulse
             if view.why is not None:
                 lines[view.why] += 1
                 bookings[view.why] += max(line, view.waiting)
@@ -127,6 +138,7 @@ class Report:
         metrics.LANE_WAITING.set(sum(view.waiting for view in views.values()))
         metrics.BREAKERS_OPEN.set(sum(view.breaker_open for view in views.values()))
         metrics.PARTITIONS_PAUSED.set(paused)
+        self._showing.look(standing, now)
         return views
 
 

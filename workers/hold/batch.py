@@ -17,14 +17,15 @@ from waiting_room.domain.appointment import WANTS_SEAT, By, EventType, Reason
 from waiting_room.domain.booking_ref import clinic_of
 from waiting_room.domain.directory import AdapterKind
 from waiting_room.domain.seats import Seat, Taken, allot
-from waiting_room.messages import Book, Cancel, Reschedule
+from waiting_room.messages import Book, Cancel, Closure, Reschedule
 from waiting_room.store import holds, moves
-from waiting_room.store.holds import Claim, Key, Rules, Window
+from waiting_room.store.holds import Claim, Rules, Window
 from waiting_room.store.journal import Booking, Journal
 from waiting_room.store.pool import Connection
 from waiting_room.topics import BOOKING_REQUESTS
+from workers.hold import closing, identity
 from workers.hold.outcome import Outcome
-from workers.hold.read import Appended, Item, Marker
+from workers.hold.read import Appended, Closing, Item, Marker
 from workers.hold.rescheduling import Rescheduling
 from workers.hold.wishes import Bookable, bookable
 
@@ -66,9 +67,8 @@ class Batch:
         self._reach: list[tuple[str, str, datetime, datetime]] = []
         """(clinic_id, provider_id, from, to) of every claim that could be in the way."""
         self._consumed: dict[int, int] = {}
-        self._new_refs: set[str] = set()
         self._aliases: dict[str, str] = {}
-        self._forwarded: list[Cancel | Reschedule] = []
+        self._forwarded: list[Cancel | Reschedule | Closure] = []
 
     async def work(
         self, items: Sequence[Item], *, unprocessable: bool = False, behind: Collection[tuple[int, str]] = ()
@@ -87,11 +87,22 @@ class Batch:
             (waiting if waits and not unprocessable else ready).append(item)
         outcome = await self._decide([item for item in ready if isinstance(item, Appended)], unprocessable)
         outcome.waiting = waiting
+        for item in ready:
+            if isinstance(item, Closing):
+                await self._close(item.closure, outcome)
         markers = [item.moved for item in ready if isinstance(item, Marker)]
         if markers:
             outcome.arrived = await moves.marker_read(self._conn, markers)
         await self._save_offsets(ready)
         return outcome
+
+    async def _close(self, closure: Closure, outcome: Outcome) -> None:
+        """In a journal of its own: what came before it in the batch is written."""
+        journal = closing.own_journal(self._journal)
+        moves = await Rescheduling.open(self._conn, journal, self._rules, self._deadlines.usual, [])
+        closed = await closing.close(self._conn, moves, closure)
+        outcome.add(*closed.touched)
+        outcome.forwarded += [closure] if closed.left else []
 
     def _waits(self, item: Item) -> bool:
         """Whether it was read where its clinic moves to, before all was read where it comes from."""
@@ -141,16 +152,7 @@ class Batch:
         """Read the bookings there are; claim the refs that are new. Refs whose key has booked under another ref."""
         self._known = await self._journal.load({item.command_key for item in items})
         self._consumed = await holds.consumed(self._conn, BOOKING_REQUESTS, {item.partition for item in items})
-        keys = {book.booking_ref: Key(book.booking_ref, book.app_id, book.key_hash) for book in books}
-        if not keys:
-            return set()
-        self._new_refs = await holds.claim_refs(self._conn, list(keys.values()))
-        old = [key for ref, key in keys.items() if ref not in self._new_refs]
-        booked_as = await holds.find_refs(self._conn, old) if old else {}
-        aliases = [(keys[ref], booking_ref) for ref, booking_ref in booked_as.items() if ref != booking_ref]
-        if aliases:
-            await holds.add_aliases(self._conn, aliases)
-        return {key.ref for key, _ in aliases}
+        return await identity.claim(self._conn, books)
 
     async def _follow_aliases(self, items: Sequence[Appended]) -> None:
         """Where commands lead whose ref has no row: to what the ref's key had booked before."""

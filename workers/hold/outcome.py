@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from waiting_room.domain.appointment import ClinicState, Status
-from waiting_room.messages import Cancel, Reschedule
+from waiting_room.messages import Cancel, Closure, Reschedule
 from waiting_room.store.journal import Booking
 from workers.hold.read import Item
 
@@ -17,8 +17,9 @@ class Outcome:
     due: list[Booking] = field(default_factory=list)
     to_withdraw: list[Booking] = field(default_factory=list)
     decided: list[Booking] = field(default_factory=list)
-    forwarded: list[Cancel | Reschedule] = field(default_factory=list)
-    """Commands by a ref that leads to another booking, perhaps of another clinic: to be appended there."""
+    forwarded: list[Cancel | Reschedule | Closure] = field(default_factory=list)
+    """To be appended: commands by a ref that leads to another booking, perhaps of another clinic, where that is; and a
+    closure that is not through yet."""
     lines: dict[str, tuple[int, int]] = field(default_factory=dict)
     """By clinic: (seq, line) after the batch."""
     waiting: list[Item] = field(default_factory=list)
@@ -26,12 +27,13 @@ class Outcome:
     arrived: list[str] = field(default_factory=list)
     """Clinics whose last words were read: what waits for them may go on."""
 
-    def add(self, booking: Booking) -> None:
-        """As it is when the batch is done."""
-        state = booking.known_state
-        if state.clinic_state is ClinicState.WITHDRAWING:
-            self.to_withdraw.append(booking)
-        elif state.status is Status.PENDING or state.moving_to is not None:
-            self.due.append(booking)
-        else:
-            self.decided.append(booking)
+    def add(self, *bookings: Booking) -> None:
+        """As they are when the batch is done."""
+        for booking in bookings:
+            state = booking.known_state
+            if state.clinic_state is ClinicState.WITHDRAWING:
+                self.to_withdraw.append(booking)
+            elif state.status is Status.PENDING or state.moving_to is not None:
+                self.due.append(booking)
+            else:
+                self.decided.append(booking)

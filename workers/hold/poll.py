@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from waiting_room.telemetry import metrics
+from waiting_room.telemetry.lag import ConsumerLag
 from workers.hold.waiting import Waiting
 from workers.pacing.offsets import Offsets
 
@@ -29,11 +30,14 @@ TRY_AGAIN_SECONDS = 0.2
 class Poll:
     """Hands records to ``take``, at most ``batch_max`` at once a line, and commits what ``offsets`` says is done."""
 
-    def __init__(self, consumer: AIOKafkaConsumer, take: Take, offsets: Offsets, batch_max: int) -> None:
+    def __init__(
+        self, consumer: AIOKafkaConsumer, take: Take, offsets: Offsets, batch_max: int, lag: ConsumerLag
+    ) -> None:
         self._consumer = consumer
         self._take = take
         self._offsets = offsets
         self._batch_max = batch_max
+        self._lag = lag
         self._committed_at = 0.0
         self._waiting = [Waiting() for _ in range(LINES)]
         metrics.HOLD_WAITING.set_function(lambda: sum(map(len, self._waiting)))
@@ -51,6 +55,7 @@ class Poll:
         try:
             while not finish.is_set():
                 polled = await self._consumer.getmany(timeout_ms=200, max_records=LINES * self._batch_max)
+                self._lag.read(polled)
                 for where, records in polled.items():
                     for record in records:
                         self._offsets.started(tuple(where), record.offset)
@@ -105,6 +110,7 @@ class Poll:
             return
         self._committed_at = time
         ours = self._consumer.assignment()
+        self._lag.assigned(ours)
         offsets = {
             where: offset
             for partition, offset in self._offsets.committable().items()
@@ -120,6 +126,7 @@ class Poll:
             log.warning("commit_failed", error=type(error).__name__)
         else:
             self._offsets.committed({tuple(where): offset for where, offset in offsets.items()})
+            self._lag.committed(offsets)
 
 
 def _apart(polled: Mapping[TopicPartition, Sequence[ConsumerRecord]]) -> list[list[ConsumerRecord]]:

@@ -8,7 +8,7 @@ from datetime import datetime
 from aiokafka import ConsumerRecord
 
 from waiting_room.dead_letters import append_time_of
-from waiting_room.messages import Book, Cancel, Command, Moved, Probe, Reader, Reschedule, Unreadable
+from waiting_room.messages import Book, Cancel, Closure, Command, Moved, Probe, Reader, Reschedule, Unreadable
 
 _read: Reader[Command] = Reader(Command)
 
@@ -59,7 +59,27 @@ class Marker:
         return int(self.record.offset)
 
 
-Item = Appended | Marker
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """A clinic closes for a while."""
+
+    closure: Closure
+    record: ConsumerRecord
+
+    @property
+    def clinic_id(self) -> str:
+        return self.closure.clinic_id
+
+    @property
+    def partition(self) -> int:
+        return int(self.record.partition)
+
+    @property
+    def offset(self) -> int:
+        return int(self.record.offset)
+
+
+Item = Appended | Marker | Closing
 
 
 def item_of(record: ConsumerRecord) -> Item | None:
@@ -75,6 +95,8 @@ def item_of(record: ConsumerRecord) -> Item | None:
         raise Unreadable("the record's key is not its clinic")
     if isinstance(message, Moved):
         return Marker(message, record)
+    if isinstance(message, Closure):
+        return Closing(message, record) if append_time_of(record) <= message.accept_by else None
     if not message.booking_ref.startswith(message.clinic_id):
         raise Unreadable("the booking_ref is another clinic's")
     appended_at = append_time_of(record)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import NamedTuple
 
-from waiting_room.domain.appointment import WANTS_SEAT, ClinicState, EventType, Reason, Stage
+from waiting_room.domain.appointment import WANTS_SEAT, By, ClinicState, EventType, Reason, Stage
 from waiting_room.domain.seats import Seat, Taken, allot
 from waiting_room.messages import Moment, Reschedule, TimeRange
 from waiting_room.store import reschedules
@@ -25,7 +25,7 @@ Key = tuple[str, str]
 """(clinic_id, booking_ref)"""
 
 
-class _Wanted(NamedTuple):
+class Wanted(NamedTuple):
     """What a move asks for, for a booking of this service."""
 
     service_type: str
@@ -63,7 +63,7 @@ class Rescheduling:
         """Where the clinic's rules would let this move land; to be asked once before ``move``."""
         plan: Bookable | Reason = Reason.NOT_ACTIVE
         if service_type is not None:
-            wanted = _Wanted(service_type, command.provider_id, command.start_at, command.range)
+            wanted = Wanted(service_type, command.provider_id, command.start_at, command.range)
             plan = bookable(wanted, self.rules[command.clinic_id], self.journal.now)
         self._plans[id(command)] = plan
         return plan if isinstance(plan, Bookable) else None
@@ -71,7 +71,8 @@ class Rescheduling:
     def move(self, booking: Booking, command: Reschedule, taken: Taken) -> None:
         """Do what can be done now. A request that was read before changes nothing."""
         asked = self.asked.setdefault(booking.key, Asked())
-        if booking.app_id != command.app_id or command.key_hash in asked.key_hashes:
+        stranger = command.app_id not in (None, booking.app_id)
+        if stranger or command.key_hash in asked.key_hashes:
             return
         asked.key_hashes.add(command.key_hash)
         asked.newest_revision = revision = max(asked.newest_revision, booking.known_state.newest_revision) + 1
@@ -82,10 +83,22 @@ class Rescheduling:
             seat = self._allot(booking, plan, taken)
             reason = plan.if_none_free if seat is None else None
         if seat is None:
-            self._rows.append(Row.refused(booking, revision, command, self.journal.now, reason or Reason.NOT_BOOKABLE))
+            reason = reason or Reason.NOT_BOOKABLE
+            self._rows.append(Row.refused(booking, revision, command.key_hash, self.journal.now, reason))
             self.journal.record(booking, EventType.RESCHEDULE_REFUSED, reason=reason)
             return
-        self._hold(booking, revision, command, seat)
+        by = By.PATIENT if command.app_id else By.CLINIC
+        self._hold(booking, revision, command.key_hash, seat, by=by, must_move=False)
+
+    def move_away(self, booking: Booking, plan: Bookable | Reason, taken: Taken, mark: bytes) -> bool:
+        """Its clinic has closed: whether there is another time for it, which is held then. It cannot stay."""
+        seat = self._allot(booking, plan, taken) if isinstance(plan, Bookable) else None
+        if seat is None:
+            return False
+        asked = self.asked.setdefault(booking.key, Asked())
+        asked.newest_revision = revision = max(asked.newest_revision, booking.known_state.newest_revision) + 1
+        self._hold(booking, revision, mark, seat, by=By.CLINIC, must_move=True)
+        return True
 
     def _why_not(self, booking: Booking) -> Reason | None:
         state = booking.known_state
@@ -104,11 +117,11 @@ class Rescheduling:
             taken.add(booking.provider_id, booking.seat or 0, *own)
         return seat
 
-    def _hold(self, booking: Booking, revision: int, command: Reschedule, seat: Seat) -> None:
+    def _hold(self, booking: Booking, revision: int, key_hash: bytes, seat: Seat, *, by: By, must_move: bool) -> None:
         to, now = seat.candidate, self.journal.now
         until = min(now + self.move_within, to.start_at, booking.start_at or to.start_at)
-        wish = Wish(revision, to.provider_id, seat.seat, to.start_at, to.end_at, until)
-        self._rows.append(Row.held(booking, wish, command, now))
+        wish = Wish(revision, to.provider_id, seat.seat, to.start_at, to.end_at, until, by, must_move)
+        self._rows.append(Row.held(booking, wish, key_hash, now))
         self.claims.append(
             Claim(
                 booking.clinic_id, to.provider_id, seat.seat, to.start_at, to.busy_until, booking.booking_ref, revision

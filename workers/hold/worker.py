@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -19,14 +19,15 @@ from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 
 from waiting_room.dead_letters import put_aside
-from waiting_room.kafka import Producer, group_consumer
-from waiting_room.messages import Cancel, ClinicPulse, Confirmation, Reschedule, Unreadable, encode
+from waiting_room.kafka import Headers, Producer, group_consumer
+from waiting_room.messages import Cancel, ClinicPulse, Closure, Confirmation, Reschedule, Unreadable, encode
 from waiting_room.settings import Settings
 from waiting_room.store import holds
 from waiting_room.store.journal import Booking
 from waiting_room.store.pool import Pool, create_pool
 from waiting_room.supervise import supervise
-from waiting_room.telemetry import metrics
+from waiting_room.telemetry import decided, metrics, tracing
+from waiting_room.telemetry.lag import ConsumerLag
 from waiting_room.topics import BOOKING_REQUESTS, CLINIC_CONFIRMATIONS, CLINIC_CONFIRMATIONS_PRIORITY
 from workers.hold.batch import Batch, Deadlines
 from workers.hold.free_starts import FreeStarts
@@ -93,7 +94,7 @@ class HoldWorker:
             max_poll_interval_ms=3_600_000,
             max_partition_fetch_bytes=1 << 18,
         )
-        poll = Poll(consumer, self.take, self._offsets, self._settings.hold_batch_max)
+        poll = Poll(consumer, self.take, self._offsets, self._settings.hold_batch_max, ConsumerLag(GROUP))
         listener = StartFromTheLower(consumer, self._pool, self._offsets, self._pulse)
         await consumer.start()
         consumer.subscribe([BOOKING_REQUESTS], listener=listener)
@@ -144,7 +145,7 @@ class HoldWorker:
         for refusal in refused:
             await self._refuse(refusal)
         for outcome in outcomes:
-            await self._ring(outcome)
+            await self._ring(outcome, _traced(outcome, items))
             self._report(outcome)
         return [item.record for outcome in outcomes for item in outcome.waiting]
 
@@ -176,16 +177,20 @@ class HoldWorker:
             booking_rejected=not hopeless,
         )
 
-    async def _ring(self, outcome: Outcome) -> None:
-        """Tell confirm. Rung for every held row found, new or not: a doorbell rung twice is heard once."""
-        records = []
+    async def _ring(self, outcome: Outcome, contexts: Mapping[str, Headers]) -> None:
+        """Tell confirm; ``contexts`` by booking_ref, for its traces.
+
+        Rung for every held row found, new or not: a doorbell rung twice is heard once.
+        """
+        records: list[tuple[str, int, str, bytes, Headers]] = []
         for topic, bookings in (
             (CLINIC_CONFIRMATIONS_PRIORITY, outcome.to_withdraw),
             (CLINIC_CONFIRMATIONS, outcome.due),
         ):
             for booking in bookings:
                 partition = self._rules[booking.clinic_id].partition
-                records.append((topic, partition, booking.clinic_id, encode(_doorbell(booking))))
+                context = contexts.get(booking.booking_ref, ())
+                records.append((topic, partition, booking.clinic_id, encode(_doorbell(booking)), context))
         if outcome.forwarded:
             records += await self._forwarded(outcome.forwarded)
         while records:
@@ -196,7 +201,9 @@ class HoldWorker:
                 log.warning("ringing_again", error=type(error).__name__)
                 await asyncio.sleep(0.5)
 
-    async def _forwarded(self, cancels: Sequence[Cancel | Reschedule]) -> list[tuple[str, int, str, bytes]]:
+    async def _forwarded(
+        self, cancels: Sequence[Cancel | Reschedule | Closure]
+    ) -> list[tuple[str, int, str, bytes, Headers]]:
         """Cancels for where their bookings are; already accepted, so no longer bound to their time."""
         async with self._pool.acquire() as conn:
             rules = await holds.load_rules(conn, {cancel.clinic_id for cancel in cancels})
@@ -207,6 +214,7 @@ class HoldWorker:
                 rules[cancel.clinic_id].partition,
                 cancel.clinic_id,
                 encode(msgspec.structs.replace(cancel, accept_by=accept_by)),
+                (),
             )
             for cancel in cancels
         ]
@@ -225,13 +233,29 @@ class HoldWorker:
             metrics.HELD.labels(booking.known_state.status).inc()
             if booking.decided_at:
                 waited = (booking.decided_at - booking.accepted_at).total_seconds()
-                metrics.DECIDE_SECONDS.labels(booking.known_state.status).observe(max(waited, 0.0))
+                decided.observe(booking.booking_ref, booking.known_state.status, waited, booking.eta_p90)
 
     def _measure(self, items: Sequence[Appended], started: float) -> None:
         now = datetime.now(UTC)
         for item in items:
-            metrics.HOLD_WAIT.observe(max((now - item.appended_at).total_seconds(), 0.0))
+            waited = max((now - item.appended_at).total_seconds(), 0.0)
+            metrics.HOLD_WAIT.observe(waited, tracing.exemplar(item.command.booking_ref))
         metrics.HOLD_BATCH_SECONDS.observe(asyncio.get_running_loop().time() - started)
+
+
+def _traced(outcome: Outcome, items: Sequence[Item]) -> dict[str, Headers]:
+    """One span a command, from when it was appended; by booking_ref, the context for what it leads to."""
+    if not tracing.on():
+        return {}
+    commands = {item.command.booking_ref: item for item in items if isinstance(item, Appended)}
+    contexts: dict[str, Headers] = {}
+    for booking in (*outcome.due, *outcome.to_withdraw, *outcome.decided):
+        if (item := commands.get(booking.booking_ref)) is not None:
+            ref = booking.booking_ref
+            with tracing.span("hold", ref, item.record.headers, began_at=item.appended_at) as span:
+                contexts[ref] = tracing.context_of(span)
+                tracing.say(span, status=booking.known_state.status, stage=booking.known_state.stage)
+    return contexts
 
 
 def _clinic_of(item: Item) -> str:

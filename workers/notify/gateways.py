@@ -18,12 +18,12 @@ async def gateways(settings: Settings) -> AsyncIterator[Mapping[Channel, Gateway
     timeout_seconds = settings.notify_timeout_seconds
     token = settings.notify_gateway_token.get_secret_value() if settings.notify_gateway_token else None
     found: dict[Channel, Gateway] = {}
-    if (smtp := settings.notify_smtp_url) is not None:
+    if smtp := settings.notify_smtp_url:
         found[Channel.EMAIL] = SmtpGateway(
             smtp.get_secret_value(), settings.notify_email_from, timeout_seconds=timeout_seconds
         )
     for channel, url in ((Channel.SMS, settings.notify_sms_url), (Channel.PUSH, settings.notify_push_url)):
-        if url is not None:
+        if url:
             found[channel] = HttpGateway(
                 channel,
                 url.get_secret_value(),

@@ -22,6 +22,7 @@ from waiting_room.store.faults import passes
 from waiting_room.store.notifications import Planned
 from waiting_room.store.pool import Pool
 from waiting_room.supervise import pause
+from waiting_room.telemetry.lag import ConsumerLag
 from waiting_room.topics import BOOKING_EVENTS
 from workers.notify.plan import plan, rules_of
 
@@ -45,6 +46,7 @@ class Intake:
         self._pool = pool
         self._producer = producer
         self._on_new = on_new
+        self._lag = ConsumerLag(GROUP)
         self._done: dict[TopicPartition, int] = {}
         self._committed_at = 0.0
 
@@ -57,6 +59,7 @@ class Intake:
             await consumer.start()
             while not finish.is_set():
                 polled = await consumer.getmany(timeout_ms=200, max_records=BATCH_MAX)
+                self._lag.read(polled)
                 records = [record for of_partition in polled.values() for record in of_partition]
                 if not await self._take(records, finish):
                     break
@@ -134,12 +137,14 @@ class Intake:
         if not self._done or (not now and time - self._committed_at < COMMIT_EVERY_SECONDS):
             return
         self._committed_at = time
+        self._lag.assigned(consumer.assignment())
         ours = consumer.assignment()
         offsets = {where: offset for where, offset in self._done.items() if where in ours}
         self._done.clear()
         try:
             if offsets:
                 await consumer.commit(offsets)
+                self._lag.committed(offsets)
         except (CommitFailedError, IllegalStateError) as error:
             log.info("commit_left_to_the_next_owner", error=type(error).__name__)
         except KafkaError as error:

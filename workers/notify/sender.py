@@ -215,6 +215,7 @@ class Sender:
         log.info(
             "notification",
             outcome=outcome,
+            clinic_id=key.clinic_id,
             booking_ref=key.booking_ref,
             revision=key.revision,
             kind=key.kind,

@@ -64,12 +64,15 @@ class EventPublisher:
         async with self._pool.acquire() as conn:
             news = await outbox.news(conn)
             if not news:
+                metrics.OUTBOX_OLDEST.set(0)
                 return 0
             spans = plan(news, ROUND_MAX, self._turn)
             self._turn = spans[-1].clinic_id
             events = await self._read(conn, spans)
             if not events:
                 return 0
+            # Before they are sent: while Kafka is away it is this that grows.
+            metrics.OUTBOX_OLDEST.set(max(event.age_seconds for event in events))
             read_at = asyncio.get_running_loop().time()
             partition_of = {each.clinic_id: events_partition(each.partition, _PARTITIONS) for each in news}
             await self._producer.send_all(

@@ -13,7 +13,7 @@ from waiting_room.store.due import Key
 from waiting_room.store.faults import is_contention
 from waiting_room.store.journal import Booking, Journal
 from waiting_room.store.pool import Pool
-from waiting_room.telemetry import metrics
+from waiting_room.telemetry import decided, metrics
 
 log = structlog.get_logger(__name__)
 
@@ -76,5 +76,5 @@ def _report(booking: Booking) -> None:
     metrics.SWEPT.labels("expired").inc()
     if booking.decided_at is not None:
         waited = (booking.decided_at - booking.accepted_at).total_seconds()
-        metrics.DECIDE_SECONDS.labels(Status.REJECTED).observe(max(waited, 0.0))
+        decided.observe(booking.booking_ref, Status.REJECTED, waited, booking.eta_p90)
     log.info("hold_expired", booking_ref=booking.booking_ref, clinic_state=booking.known_state.clinic_state)

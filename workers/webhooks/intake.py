@@ -20,6 +20,7 @@ from waiting_room.store.pool import Pool
 from waiting_room.store.webhooks import Notice
 from waiting_room.supervise import pause
 from waiting_room.telemetry.health import say_ready
+from waiting_room.telemetry.lag import ConsumerLag
 from waiting_room.topics import BOOKING_EVENTS
 from workers.webhooks.message import notice_of
 
@@ -43,6 +44,7 @@ class Intake:
         self._on_new = on_new
         self._done: dict[TopicPartition, int] = {}
         self._committed_at = 0.0
+        self._lag = ConsumerLag(GROUP)
 
     async def run(self, finish: asyncio.Event) -> None:
         """Read until told to finish. Raises what no retry can mend."""
@@ -54,6 +56,7 @@ class Intake:
             say_ready("webhooks")
             while not finish.is_set():
                 polled = await consumer.getmany(timeout_ms=200, max_records=BATCH_MAX)
+                self._lag.read(polled)
                 records = [record for of_partition in polled.values() for record in of_partition]
                 if not await self._take(records, finish):
                     break
@@ -114,6 +117,7 @@ class Intake:
     async def _commit(self, consumer: AIOKafkaConsumer, *, now: bool = False) -> None:
         """At most every COMMIT_EVERY_SECONDS: what is not committed is only read again."""
         time = asyncio.get_running_loop().time()
+        self._lag.assigned(consumer.assignment())
         if not self._done or (not now and time - self._committed_at < COMMIT_EVERY_SECONDS):
             return
         self._committed_at = time
@@ -123,6 +127,7 @@ class Intake:
         try:
             if offsets:
                 await consumer.commit(offsets)
+                self._lag.committed(offsets)
         except (CommitFailedError, IllegalStateError) as error:
             log.info("commit_left_to_the_next_owner", error=type(error).__name__)
         except KafkaError as error:

@@ -18,7 +18,7 @@ from waiting_room.store.faults import passes
 from waiting_room.store.pool import Pool
 from waiting_room.store.webhooks import Delivery, Settled
 from waiting_room.supervise import pause
-from waiting_room.telemetry import metrics
+from waiting_room.telemetry import metrics, tracing
 from workers.webhooks.message import headers_of, webhook_id
 from workers.webhooks.post import Poster
 from workers.webhooks.rooms import Rooms
@@ -50,6 +50,7 @@ class Sender:
         self._ended: list[Settled] = []
         self._broken: BaseException | None = None
         self._wake = asyncio.Event()
+        metrics.WEBHOOKS_IN_FLIGHT.set_function(lambda: len(self._in_flight))
 
     def look(self) -> None:
         """There may be something to send."""
@@ -106,7 +107,10 @@ class Sender:
         now = datetime.now(UTC)
         try:
             headers = headers_of(delivery, now)
-            answer = await self._poster.post(delivery.url, headers, delivery.payload.encode())
+            with tracing.span("webhook", delivery.booking_ref, outgoing=True) as span:
+                headers |= tracing.outgoing_headers()
+                answer = await self._poster.post(delivery.url, headers, delivery.payload.encode())
+                tracing.say(span, event=delivery.event, attempt=delivery.attempts + 1, http_status=answer.status)
         except ValueError as error:
             answer = Answer(None, str(error))
         seconds = asyncio.get_running_loop().time() - started
@@ -126,6 +130,7 @@ class Sender:
             webhook_id=webhook_id(delivery),
             type=delivery.event,
             booking_ref=delivery.booking_ref,
+            clinic_id=delivery.clinic_id,
             attempt=delivery.attempts + 1,
             status=settled.status,
             error=settled.error,

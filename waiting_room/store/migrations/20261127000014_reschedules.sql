@@ -33,6 +33,9 @@ CREATE TABLE reschedules (
     -- Its clinic accepts it by then, or the booking stays where it is.
     move_until timestamptz,
     ended_at timestamptz,
+    "by" text NOT NULL CHECK ("by" IN ('patient', 'clinic', 'service')),
+    -- Where it is it cannot stay: if it does not move it is cancelled.
+    must_move boolean NOT NULL DEFAULT FALSE,
     outcome text CHECK (outcome IN ('rescheduled', 'failed', 'refused', 'dropped')),
     reason text,
     PRIMARY KEY (clinic_id, booking_ref, revision),

@@ -25,6 +25,7 @@ SELECT
     w.provider_id AS wish_provider_id,
     w.start_at AS wish_start_at,
     w.end_at AS wish_end_at,
+    w."by" AS wish_by,
     w.outcome AS wish_outcome,
     w.reason AS wish_reason,
     (

@@ -107,7 +107,9 @@ SELECT
     r.seat AS wish_seat,
     r.start_at AS wish_start_at,
     r.end_at AS wish_end_at,
-    r.move_until AS wish_move_until
+    r.move_until AS wish_move_until,
+    r."by" AS wish_by,
+    r.must_move AS wish_must_move
 FROM unnest($1::text[], $2::text[]) AS n (clinic_id, booking_ref)
 INNER JOIN appointments AS a ON n.clinic_id = a.clinic_id AND n.booking_ref = a.booking_ref
 LEFT JOIN reschedules AS r

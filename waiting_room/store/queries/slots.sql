@@ -14,7 +14,8 @@ SELECT
                 SELECT
                     jsonb_agg(
                         jsonb_build_array(
-                            e.record -> 'provider_id', e.record -> 'start_at', e.record -> 'end_at', e.record -> 'revision'
+                            e.record -> 'provider_id', e.record -> 'start_at', e.record -> 'end_at', e.record -> 'revision',
+                            e.event LIKE 'booking.reschedule%'
                         )
                     )
                 FROM appointment_events AS e

@@ -1,0 +1,112 @@
+"""Capacity and cost: what runs, how full it is, and what a thousand bookings cost."""
+
+from __future__ import annotations
+
+from dashboards.board import Board, Panel, Query, Row, quantiles
+
+BOARD = Board(
+    uid="waiting-room-capacity",
+    title="Capacity and cost",
+    says="What runs, how full it is, and what a thousand bookings cost.",
+    rows=(
+        Row(
+            "Workers",
+            (
+                Panel(
+                    title="Calls: needed, under way, carried",
+                    says="Calls at once that meet the wait target, that are made, and that the running workers "
+                    "can carry.",
+                    unit="short",
+                    queries=(
+                        Query("sum(waiting_room_confirm_calls_needed)", "needed"),
+                        Query("sum(waiting_room_calls_in_flight)", "under way"),
+                        Query("sum(waiting_room_confirm_calls_max)", "carried"),
+                    ),
+                    alert="WorkersMissing",
+                ),
+                Panel(
+                    title="The local supervisor",
+                    says="On one machine: workers it wants and has. In a cluster its autoscaler does the same.",
+                    unit="short",
+                    queries=(
+                        Query("sum(waiting_room_confirm_workers_desired)", "desired"),
+                        Query("sum(waiting_room_confirm_workers_running)", "running"),
+                    ),
+                ),
+                Panel(
+                    title="Rebalances",
+                    says="By why the workers had to share the partitions anew, over ten minutes. Few is good.",
+                    unit="short",
+                    queries=(Query("sum by (why) (increase(waiting_room_confirm_rebalances_total[10m]))", "{{why}}"),),
+                ),
+            ),
+        ),
+        Row(
+            "Processes",
+            (
+                Panel(
+                    title="Event-loop lag, p99",
+                    says="How late a process runs a timer: everything in it waits as long. The five worst.",
+                    unit="s",
+                    queries=(
+                        Query(
+                            "topk(5, histogram_quantile(0.99, "
+                            "sum by (instance, le) (rate(waiting_room_event_loop_lag_seconds_bucket[5m]))))",
+                            "{{instance}}",
+                        ),
+                    ),
+                    promise=0.25,
+                    alert="EventLoopLate",
+                ),
+                Panel(
+                    title="Waiting for a connection",
+                    says="To PostgreSQL.",
+                    unit="s",
+                    queries=quantiles("waiting_room_pool_wait_seconds", "0.5", "0.99"),
+                    promise=1,
+                    alert="DatabasePoolExhausted",
+                ),
+                Panel(
+                    title="Connections",
+                    says="To PostgreSQL: used, idle, and the most that the processes may hold.",
+                    unit="short",
+                    queries=(Query("sum by (state) (waiting_room_pool_connections)", "{{state}}"),),
+                    alert="DatabasePoolExhausted",
+                ),
+            ),
+        ),
+        Row(
+            "Cost",
+            (
+                Panel(
+                    title="Bookings decided",
+                    says="A second.",
+                    unit="reqps",
+                    queries=(Query("waiting_room:decided:rate5m", "decided"),),
+                    width=6,
+                ),
+                Panel(
+                    title="Processors used",
+                    says="By our own processes.",
+                    unit="short",
+                    queries=(Query("waiting_room:cpu_cores:rate5m", "cores"),),
+                    width=6,
+                ),
+                Panel(
+                    title="CPU for 1,000 bookings",
+                    says="Of our own processes. Times what a second of a core costs, it is the price.",
+                    unit="s",
+                    queries=(Query("waiting_room:cpu_seconds_per_1000_bookings:rate15m", "CPU seconds"),),
+                    width=6,
+                ),
+                Panel(
+                    title="Clinic calls for 1,000 bookings",
+                    says="1,000 is one call each; the rest are look-ups, retries and withdrawals.",
+                    unit="short",
+                    queries=(Query("waiting_room:calls_per_1000_bookings:rate15m", "calls"),),
+                    width=6,
+                ),
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,108 @@
+"""Delivery: from a committed event to whoever is told of it."""
+
+from __future__ import annotations
+
+from dashboards.board import Board, Panel, Query, Row, rate_by
+
+BOARD = Board(
+    uid="waiting-room-delivery",
+    title="Delivery",
+    says="From a committed event to whoever is told of it.",
+    rows=(
+        Row(
+            "Relay",
+            (
+                Panel(
+                    title="Outbox delay",
+                    says="Event committed until published.",
+                    unit="s",
+                    queries=(Query("waiting_room:outbox_delay_seconds:p99_rate5m", "p99"),),
+                    promise=1,
+                    alert="OutboxLate",
+                ),
+                Panel(
+                    title="Oldest unpublished event",
+                    says="Grows while Kafka takes nothing.",
+                    unit="s",
+                    queries=(Query("max(waiting_room_outbox_oldest_seconds)", "age"),),
+                    promise=30,
+                    alert="OutboxLate",
+                ),
+                Panel(
+                    title="Events published",
+                    says="Every change of every booking is one.",
+                    unit="reqps",
+                    queries=(Query("sum(rate(waiting_room_published_total[1m]))", "events"),),
+                ),
+            ),
+        ),
+        Row(
+            "Webhooks",
+            (
+                Panel(
+                    title="Webhook delay",
+                    says="Event committed until its webhook is answered 2xx, retries included.",
+                    unit="s",
+                    queries=(
+                        Query("waiting_room:webhook_delay_seconds:p50_rate5m", "p50"),
+                        Query("waiting_room:webhook_delay_seconds:p99_rate5m", "p99"),
+                    ),
+                    promise=60,
+                    alert="WebhooksLate",
+                ),
+                Panel(
+                    title="Attempts",
+                    says="By outcome: delivered, to be tried again, given up.",
+                    unit="reqps",
+                    queries=(rate_by("outcome", "waiting_room_webhook_attempts_total"),),
+                    kind="stack",
+                    alert="WebhooksLate",
+                ),
+                Panel(
+                    title="Under way",
+                    says="Deliveries that wait for their endpoint's answer.",
+                    unit="short",
+                    queries=(Query("sum(waiting_room_webhooks_in_flight)", "deliveries"),),
+                ),
+            ),
+        ),
+        Row(
+            "Patients",
+            (
+                Panel(
+                    width=6,
+                    title="Reminder delay",
+                    says="Reminder due until a gateway took it, retries and other channels included.",
+                    unit="s",
+                    queries=(Query("waiting_room:reminder_delay_seconds:p99_rate5m", "p99"),),
+                    promise=60,
+                    alert="RemindersLate",
+                ),
+                Panel(
+                    width=6,
+                    title="News delay",
+                    says="The same of what is told at once: confirmed, rejected, cancelled, moved.",
+                    unit="s",
+                    queries=(Query("waiting_room:notification_delay_seconds:p99_rate5m", "p99"),),
+                    alert="RemindersLate",
+                ),
+                Panel(
+                    width=6,
+                    title="Messages",
+                    says="By outcome: sent, to be tried again, failed, dropped since no longer true.",
+                    unit="reqps",
+                    queries=(rate_by("outcome", "waiting_room_notifications_total"),),
+                    kind="stack",
+                    alert="NotificationsFail",
+                ),
+                Panel(
+                    width=6,
+                    title="In hand",
+                    says="Due within ten minutes, and some worker's to send.",
+                    unit="short",
+                    queries=(Query("sum(waiting_room_notifications_in_hand)", "messages"),),
+                ),
+            ),
+        ),
+    ),
+)

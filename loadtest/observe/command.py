@@ -1,0 +1,127 @@
+"""``python -m loadtest observe``: the demo's world through an outage, watched by a real Prometheus.
+
+One of twenty clinics is away for two minutes while bookings come. It shows that every recording rule yields values,
+that the alert of the clinic that is down fires and clears, and writes what each panel of each board would show.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import uvloop
+
+from dashboards.boards.all import BOARDS
+from dashboards.rule_files import rules
+from devstack.stack import RUN, Stack, write_stack_file
+from devstack.world import Shape
+from loadtest.bench.sender import send
+from loadtest.observe.pictures import take
+from loadtest.observe.prometheus import SCRAPE_SECONDS, NoPrometheus, Prometheus
+from loadtest.observe.table import Span, panels_table, rules_table
+from waiting_room.telemetry import logs
+
+FOLDER = RUN / "observe"
+RATE, SEND_SECONDS = 6.0, 190.0
+DOWN_FROM_SECONDS, DOWN_FOR_SECONDS = 40.0, 130.0
+CLEARS_WITHIN_SECONDS = 150.0
+ALERT = "ClinicDown"
+
+_HEAD = """\
+# What the boards show of an outage
+
+Written by `python -m loadtest observe`: 20 clinics over HTTP, {rate:g} bookings/s for {seconds:g} s, one clinic down
+for {down:g} s, scraped every {scrape} s by a real Prometheus with the rules of `dashboards/rules`. Least, most and last
+are over the whole run; last adds up the series.
+
+"""
+
+
+def observe(
+    page: Annotated[Path, typer.Option(help="Write the tables to this file.")] = FOLDER / "observed.md",
+    pictures: Annotated[
+        Path | None, typer.Option(help="A folder for pictures of /ops, where there is Chromium.")
+    ] = None,
+) -> None:
+    """Exit status 0: every recording rule had values, the clinic's alert fired and cleared."""
+    logs.configure("observe", "warning")
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        raise typer.Exit(runner.run(_observe(page, pictures)))
+
+
+async def _observe(page: Path, pictures: Path | None) -> int:
+    shape = Shape(slow=1, down=1, down_from_seconds=DOWN_FROM_SECONDS, down_for_seconds=DOWN_FOR_SECONDS)
+    stack = Stack(shape, FOLDER)
+    try:
+        await stack.start()
+        write_stack_file(stack, FOLDER / "stack.json")
+        async with Prometheus(FOLDER, stack.description["metrics_urls"]) as prometheus:
+            return await _watch(stack, prometheus, page, pictures)
+    except NoPrometheus as error:
+        print(error)
+        return 2
+    finally:
+        await stack.stop()
+
+
+async def _watch(stack: Stack, prometheus: Prometheus, page: Path, pictures: Path | None) -> int:
+    began, started = time.time(), time.monotonic()
+    plan: dict[str, Any] = {
+        "url": stack.description["ingress_url"],
+        "app_key": stack.description["app_key"],
+        "rate": RATE,
+        "seconds": SEND_SECONDS,
+        "contested_share": 0.1,
+    }
+    sending = asyncio.create_task(send(FOLDER, plan), name="send")
+    fired: dict[str, float] = {}
+    cleared: dict[str, float] = {}
+    others: set[str] = set()
+    try:
+        while time.monotonic() - started < SEND_SECONDS + CLEARS_WITHIN_SECONDS:
+            firing = {
+                (alert["labels"]["alertname"], alert["labels"].get("clinic", ""))
+                for alert in await prometheus.alerts()
+                if alert["state"] == "firing"
+            }
+            second = time.monotonic() - started
+            down = {clinic for name, clinic in firing if name == ALERT}
+            others |= {name for name, _ in firing if name != ALERT}
+            if down and not fired and pictures is not None:
+                await take(f"{stack.description['ingress_url']}/ops", pictures)
+            for clinic in down - fired.keys():
+                fired[clinic] = second
+                print(f"{second:4.0f} s  {ALERT} fires for {clinic}")
+            for clinic in fired.keys() - down - cleared.keys():
+                cleared[clinic] = second
+                print(f"{second:4.0f} s  {ALERT} of {clinic} clears")
+            if sending.done() and fired and fired.keys() == cleared.keys():
+                break
+            await asyncio.sleep(SCRAPE_SECONDS)
+        sent, _ = await sending
+    finally:
+        sending.cancel()
+    span = Span(began, time.time())
+    rule_lines, empty_rules = await rules_table(prometheus, rules(), span)
+    panel_lines, empty_panels = await panels_table(prometheus, BOARDS, span)
+    courses = [
+        f"- `{ALERT}` of clinic {clinic} fired {fired[clinic]:.0f} s after the first booking and "
+        + (f"cleared after {cleared[clinic]:.0f} s." if clinic in cleared else "did not clear.")
+        for clinic in sorted(fired)
+    ]
+    head = _HEAD.format(rate=RATE, seconds=SEND_SECONDS, down=DOWN_FOR_SECONDS, scrape=SCRAPE_SECONDS)
+    text = [
+        *(f"- Posted: {sent.requests}; answers by status: {dict(sorted(sent.statuses.items()))}.",),
+        *(courses or [f"- `{ALERT}` did not fire."]),
+        f"- Other alerts that fired: {', '.join(sorted(others)) or 'none'}.",
+        f"- Panels without a value: {'; '.join(empty_panels) or 'none'}.",
+        f"- Recording rules without a value: {', '.join(empty_rules) or 'none'}.",
+        *("", "## Recording rules", "", *rule_lines, "", "## Panels", "", *panel_lines, ""),
+    ]
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(head + "\n".join(text))
+    print(*text[:5], str(page), sep="\n")
+    return 0 if fired and fired.keys() == cleared.keys() and not empty_rules else 1

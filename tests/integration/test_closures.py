@@ -1,0 +1,215 @@
+"""A clinic closes for a while: the time is blocked, and who was booked is moved or told, in the order of booking."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from aiokafka import ConsumerRecord
+
+from tests.stack import Kafka
+from tests.support.calendars import put_override
+from tests.support.commands import appended, book, record
+from tests.support.confirming import Site, confirming, sites, until
+from tests.support.database import Database
+from tests.support.holding import REST, Hold, check_counters, rows_of, seeded
+from tests.support.ingress import Caller, Newcomer, Stage, ingress, staged, wish
+from tests.support.running import running
+from tests.support.world import ClinicSpec, clinics, settings_for, tomorrow
+from waiting_room.access import OwnerKind
+from waiting_room.domain.availability.rules import Override, OverrideKind
+from waiting_room.messages import Closure
+from waiting_room.store.pool import create_pool
+from workers.assemble import Role
+from workers.hold import closing
+from workers.hold.read import Item, item_of
+
+
+def closure(spec: ClinicSpec, from_hour: int, to_hour: int, name: str = "closure") -> Closure:
+    now = datetime.now(UTC)
+    return Closure(
+        clinic_id=spec.clinic_id,
+        closure_id=name,
+        provider_ids=(spec.provider_id,),
+        from_at=tomorrow(from_hour),
+        to_at=tomorrow(to_hour),
+        requested_at=now,
+        accept_by=now + timedelta(seconds=5),
+    )
+
+
+async def blocked(database: Database, spec: ClinicSpec, from_hour: int, to_hour: int) -> None:
+    await put_override(
+        database,
+        spec,
+        Override(
+            override_id="closure",
+            kind=OverrideKind.BLOCK,
+            from_at=tomorrow(from_hour),
+            to_at=tomorrow(to_hour),
+            slot_minutes=None,
+        ),
+    )
+
+
+def item(message: Closure, offset: int) -> list[Item]:
+    made: ConsumerRecord = record(message, offset=offset)
+    found = item_of(made)
+    assert found is not None
+    return [found]
+
+
+async def test_who_is_booked_goes_to_the_next_slots_in_the_order_of_booking(database: Database, hold: Hold) -> None:
+    (clinic,) = clinics(1)
+    await seeded(database, [clinic])
+    later, sooner, outside = (
+        book(clinic, "first to book", start_at=tomorrow(10)),
+        book(clinic, "second to book", start_at=tomorrow(9)),
+        book(clinic, "not then", start_at=tomorrow(12)),
+    )
+    await hold(appended(later, sooner, outside))
+    await blocked(database, clinic, 9, 12)
+    await hold(item(closure(clinic, 9, 12), 3))
+    rows = {row["booking_ref"]: row for row in await rows_of(database, "SELECT * FROM appointments")}
+    assert rows[later.booking_ref]["start_at"] == tomorrow(12, 30), "12:00 is taken"
+    assert rows[sooner.booking_ref]["start_at"] == tomorrow(13)
+    assert rows[outside.booking_ref]["revision"] == 1
+    moved = "SELECT record ->> 'by' AS by FROM appointment_events WHERE event = 'booking.rescheduled'"
+    assert [row["by"] for row in await rows_of(database, moved)] == ["clinic", "clinic"]
+    await hold(item(closure(clinic, 9, 12), 4))
+    again = {row["booking_ref"]: row for row in await rows_of(database, "SELECT * FROM appointments")}
+    assert again == rows, "a closure that is read again finds nothing left"
+    await check_counters(database)
+
+
+async def test_where_nothing_fits_it_is_cancelled_by_the_clinic(database: Database, hold: Hold) -> None:
+    (clinic,) = clinics(1)
+    await seeded(database, [clinic])
+    command = book(clinic, "key", start_at=tomorrow(10))
+    await hold(appended(command))
+    forever = Override(
+        override_id="closure",
+        kind=OverrideKind.BLOCK,
+        from_at=tomorrow(9),
+        to_at=tomorrow(9) + timedelta(days=100),
+        slot_minutes=None,
+    )
+    await put_override(database, clinic, forever)
+    await hold(item(closure(clinic, 9, 12), 1))
+    (row,) = await rows_of(database, "SELECT * FROM appointments")
+    assert (row["status"], row["by"], row["reason"]) == ("cancelled", "clinic", "prov")
+    assert not await rows_of(database, "SELECT * FROM seat_claims")
+
+
+async def test_a_large_closure_goes_on_where_it_stopped(
+    database: Database, hold: Hold, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(closing, "ROUND_MAX", 2)
+    (clinic,) = clinics(1, endpoint=REST)
+    await seeded(database, [clinic])
+    wanted = [tomorrow(9), tomorrow(9, 30), tomorrow(10)]
+    await hold(appended(*(book(clinic, str(number), start_at=at) for number, at in enumerate(wanted))))
+    await blocked(database, clinic, 9, 12)
+    outcome = await hold(item(closure(clinic, 9, 12), 3))
+    assert len(outcome.due) == 2
+    (rest,) = outcome.forwarded
+    assert isinstance(rest, Closure)
+    last = await hold(item(rest, 4))
+    assert (len(last.due), last.forwarded) == (1, [])
+    starts = await rows_of(database, "SELECT start_at FROM appointments ORDER BY start_at")
+    assert [row["start_at"] for row in starts] == [tomorrow(12), tomorrow(12, 30), tomorrow(13)]
+
+
+async def closed(database: Database, site: Site) -> None:
+    """The first six hours of the day after tomorrow's midnight, in which the site's bookings are."""
+    await blocked(database, site.spec, 0, 6)
+    pool = await create_pool(settings_for(database, None, "hold"), "hold")
+    try:
+        outcome = await Hold(pool)(item(closure(site.spec, 0, 6), 900))
+    finally:
+        await pool.close()
+    await site.ring(*outcome.due)
+
+
+async def test_its_clinic_is_asked_to_move_what_it_has(database: Database, fresh_kafka: Kafka) -> None:
+    async with sites(database, fresh_kafka) as [site], confirming(site):
+        bookings = await site.hold(3)
+        await site.until_state("confirmed", "booked", *bookings)
+        await closed(database, site)
+
+        async def all_moved() -> bool:
+            rows = [await site.row(booking) for booking in bookings]
+            return all(row["revision"] == 2 and row["clinic_state"] == "booked" for row in rows)
+
+        await until(all_moved)
+        there = [each for each in site.clinic.books.records() if each.effective_bookings]
+        assert sorted(each.start_at for each in there) == [tomorrow(6), tomorrow(6, 30), tomorrow(7)]
+
+
+async def test_what_its_clinic_will_not_move_is_cancelled_and_withdrawn(database: Database, fresh_kafka: Kafka) -> None:
+    async with sites(database, fresh_kafka) as [site], confirming(site):
+        (booking,) = await site.hold()
+        await site.until_state("confirmed", "booked", booking)
+        site.change(refuse_rate=1.0)
+        await closed(database, site)
+        await site.until_state("cancelled", "none", booking)
+        row = await site.row(booking)
+        assert (row["by"], row["reason"], row["claims"]) == ("clinic", "prov", 0)
+        assert not [each for each in site.clinic.books.records() if each.effective_bookings]
+
+
+@pytest.fixture
+async def stage(kafka: Kafka, template: Database) -> AsyncIterator[Stage]:
+    async with (
+        staged(kafka, template, clinics(2)) as stage,
+        running(Role.HOLD, settings_for(stage.database, kafka)),
+        running(Role.RELAY, settings_for(stage.database, kafka, "relay")),
+    ):
+        yield stage
+
+
+async def test_a_clinic_closes_and_its_patients_read_their_new_times(stage: Stage) -> None:
+    async with (
+        ingress(stage.kafka, stage.database) as base,
+        Caller(base, stage.token) as app,
+        Newcomer(stage.kafka, base, OwnerKind.CLINIC, "0001") as desk,
+    ):
+        wanted = wish("0001-1", start_at=tomorrow(10))
+        ref = (await app.book(str(uuid4()), wanted, headers={"Prefer": "wait=20"})).body["booking_ref"]
+        body = {"from": tomorrow(9).isoformat(), "to": tomorrow(12).isoformat()}
+        headers = {"Idempotency-Key": str(uuid4())}
+        answer = await desk.call("POST", "/v1/clinics/0001/closures", json=body, headers=headers)
+        assert answer.status == 202
+        assert answer.body["affected"] == [ref]
+        async with asyncio.timeout(20):
+            while (read := await app.get(f"/v1/appointments/{ref}")).body.get("reschedule") is None:
+                await asyncio.sleep(0.05)
+        assert read.body["start_at"] == tomorrow(12).isoformat().replace("+00:00", "Z")
+        assert (read.body["status"], read.body["reschedule"]["by"]) == ("confirmed", "clinic")
+        again = await desk.call("POST", "/v1/clinics/0001/closures", json=body, headers=headers)
+        assert (again.status, again.body["closure_id"]) == (202, answer.body["closure_id"])
+        elsewhere = await desk.call("POST", "/v1/clinics/0002/closures", json=body, headers=headers)
+        assert elsewhere.status == 403
+        unknown = {**body, "provider_ids": ["0002-1"]}
+        wrong = await desk.call("POST", "/v1/clinics/0001/closures", json=unknown, headers=headers)
+        assert (wrong.status, wrong.body["errors"][0]["pointer"]) == (422, "/provider_ids/0")
+
+
+async def test_a_clinic_moves_one_booking(stage: Stage) -> None:
+    async with (
+        ingress(stage.kafka, stage.database) as base,
+        Caller(base, stage.token) as app,
+        Newcomer(stage.kafka, base, OwnerKind.CLINIC, "0001") as desk,
+        Newcomer(stage.kafka, base, OwnerKind.CLINIC, "0002") as other,
+    ):
+        wanted = wish("0001-1", start_at=tomorrow(15))
+        ref = (await app.book(str(uuid4()), wanted, headers={"Prefer": "wait=20"})).body["booking_ref"]
+        assert (await other.reschedule(ref, str(uuid4()), start_at=tomorrow(16).isoformat())).status == 404
+        assert (await desk.reschedule(ref, str(uuid4()), start_at=tomorrow(16).isoformat())).status == 202
+        async with asyncio.timeout(20):
+            while (read := await app.get(f"/v1/appointments/{ref}")).body.get("reschedule") is None:
+                await asyncio.sleep(0.05)
+        assert (read.body["reschedule"]["status"], read.body["reschedule"]["by"]) == ("rescheduled", "clinic")

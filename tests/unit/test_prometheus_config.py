@@ -1,0 +1,92 @@
+"""What Prometheus is told in compose and in a cluster, and the number that scales the workers there."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.kustomize import render
+from tests.support.manifests import one
+from workers.pacing.need import workers_desired
+
+ROOT = Path(__file__).parents[2]
+PROMTOOL = shutil.which("promtool")
+CALLS_A_WORKER = 500
+
+
+def query() -> str:
+    """What KEDA asks in production."""
+    scaled = one(render(ROOT / "deploy/overlays/production"), "ScaledObject", "confirm")
+    assert scaled is not None
+    asked: str = scaled["spec"]["triggers"][0]["metadata"]["query"]
+    return asked
+
+
+def promtool(*arguments: str | Path) -> None:
+    """Where it is installed, it must be content."""
+    if PROMTOOL is not None:
+        said = subprocess.run([PROMTOOL, *arguments], capture_output=True, text=True)
+        assert said.returncode == 0, said.stdout + said.stderr
+
+
+def test_promtool_reads_compose_s_configuration() -> None:
+    promtool("check", "config", "--syntax-only", ROOT / "dashboards/prometheus.yaml")
+
+
+def test_promtool_reads_the_cluster_s_configuration(tmp_path: Path) -> None:
+    told = yaml.safe_load((ROOT / "deploy/prometheus/scrape.yaml").read_text())
+    for job in told["scrape_configs"]:
+        assert job.pop("kubernetes_sd_configs")  # Debian builds promtool without it
+    (tmp_path / "prometheus.yaml").write_text(yaml.safe_dump(told))
+    promtool("check", "config", "--syntax-only", tmp_path / "prometheus.yaml")
+
+
+def test_a_pod_says_what_the_cluster_s_prometheus_looks_for() -> None:
+    scrape = yaml.safe_load((ROOT / "deploy/prometheus/scrape.yaml").read_text())["scrape_configs"][0]
+    assert scrape["kubernetes_sd_configs"][0]["selectors"][0]["label"] == "app.kubernetes.io/name=waiting-room"
+    for each in render(ROOT / "deploy/overlays/production"):
+        if each["kind"] == "Deployment":
+            meta = each["spec"]["template"]["metadata"]
+            assert meta["labels"]["app.kubernetes.io/name"] == "waiting-room"
+            assert meta["labels"]["app.kubernetes.io/component"] == each["metadata"]["name"]
+            assert meta["annotations"]["prometheus.io/scrape"] == "true"
+
+
+@pytest.mark.parametrize(
+    ("needed", "desired"),
+    [
+        ({"a": 0.0, "b": 0.0}, 0),  # KEDA's least then holds
+        ({"a": 500.0, "b": 400.0}, 2),
+        ({"a": 500.0, "b": 501.0}, 3),
+        ({"a": 4_000.0, "b": 4_001.0}, 17),
+    ],
+)
+def test_the_query_is_the_supervisor_s_own_number(needed: dict[str, float], desired: int, tmp_path: Path) -> None:
+    assert workers_desired(needed.values(), CALLS_A_WORKER) == max(desired, 1)
+    labels = 'namespace="waiting-room"'
+    series = [(f'waiting_room_confirm_calls_needed{{{labels},pod="{pod}"}}', value) for pod, value in needed.items()]
+    series += [(f'waiting_room_confirm_calls_max{{{labels},pod="{pod}"}}', CALLS_A_WORKER) for pod in needed]
+    # Staging has its own world in the same Prometheus.
+    series += [('waiting_room_confirm_calls_needed{namespace="waiting-room-staging",pod="c"}', 9_000.0)]
+    promtool("test", "rules", asking(tmp_path, series, [{"labels": "{}", "value": desired}]))
+
+
+def test_no_worker_that_speaks_is_no_value_and_not_zero(tmp_path: Path) -> None:
+    promtool("test", "rules", asking(tmp_path, [("up", 1.0)], []))
+
+
+def asking(folder: Path, series: list[tuple[str, float]], answer: list[dict[str, Any]]) -> Path:
+    """A promtool test of the query over series that stay as they are."""
+    test = {
+        "interval": "15s",
+        "input_series": [{"series": name, "values": f"{value:g}x8"} for name, value in series],
+        "promql_expr_test": [{"expr": query(), "eval_time": "2m", "exp_samples": answer}],
+    }
+    file = folder / "query.yaml"
+    file.write_text(yaml.safe_dump({"rule_files": [], "evaluation_interval": "15s", "tests": [test]}))
+    return file

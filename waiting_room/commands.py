@@ -1,0 +1,115 @@
+"""Commands: what callers ask for, as it waits in ``booking.requests`` for hold."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+
+from waiting_room.domain.appointment import By, Reason
+
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+"""With an offset: a time without one is compared with none of ours."""
+
+
+class Patient(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Health data: never logged, never a label, never in an event."""
+
+    id: str
+    contact: dict[str, str] | None = None
+    locale: str | None = None
+
+
+class TimeRange(msgspec.Struct, frozen=True, rename={"from_at": "from", "to_at": "to"}):
+    """Half-open: starts in [from, to)."""
+
+    from_at: Moment
+    to_at: Moment
+
+
+class Book(msgspec.Struct, frozen=True, kw_only=True, tag="book"):
+    """Command: hold a seat and have the clinic confirm it. Exactly one of start_at and range is given."""
+
+    booking_ref: str
+    clinic_id: str
+    app_id: str
+    key_hash: bytes
+    body_hash: bytes
+    service_type: str
+    patient: Patient
+    accepted_at: Moment
+    accept_by: Moment
+    """A record appended later than this (broker's clock) is discarded: its caller was not told 202."""
+    provider_id: str | None = None
+    start_at: Moment | None = None
+    range: TimeRange | None = None
+    eta_p50: float | None = None
+    eta_p90: float | None = None
+    """What the caller was told: seconds until it is decided, in half and in nine tenths of all cases."""
+    v: int = 1
+
+
+class Cancel(msgspec.Struct, frozen=True, kw_only=True, tag="cancel"):
+    """Command: cancel a booking, whether or not it was seen yet."""
+
+    booking_ref: str
+    clinic_id: str
+    app_id: str
+    requested_at: Moment
+    accept_by: Moment
+    by: By = By.PATIENT
+    reason: Reason = Reason.PATIENT
+    v: int = 1
+
+
+class Reschedule(msgspec.Struct, frozen=True, kw_only=True, tag="reschedule"):
+    """Command: move a booking to another time. Exactly one of start_at and range is given; no provider: any will do.
+
+    ``app_id`` None: its clinic asks.
+    """
+
+    booking_ref: str
+    clinic_id: str
+    app_id: str | None
+    key_hash: bytes
+    requested_at: Moment
+    accept_by: Moment
+    provider_id: str | None = None
+    start_at: Moment | None = None
+    range: TimeRange | None = None
+    v: int = 1
+
+
+class Closure(msgspec.Struct, frozen=True, kw_only=True, tag="closure"):
+    """Command: rebook, or cancel, what is booked at these providers in [from_at, to_at), which is blocked by now."""
+
+    clinic_id: str
+    closure_id: str
+    provider_ids: tuple[str, ...]
+    from_at: Moment
+    to_at: Moment
+    requested_at: Moment
+    accept_by: Moment
+    v: int = 1
+
+
+class Probe(msgspec.Struct, frozen=True, kw_only=True, tag="probe"):
+    """Written by ingress to find out whether the broker takes records again; read and ignored."""
+
+    sent_by: str
+    v: int = 1
+
+
+class Moved(msgspec.Struct, frozen=True, kw_only=True, tag="moved"):
+    """The last word of a clinic in its old partition, with which ``map_version`` begins: what was accepted under an
+    older map stands before it, and hold has been waiting for it in the new partition.
+    """
+
+    clinic_id: str
+    map_version: int
+    to_partition: int
+    v: int = 1
+
+
+Command = Book | Cancel | Reschedule | Closure | Probe | Moved

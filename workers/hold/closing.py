@@ -1,0 +1,78 @@
+"""A clinic closes for a while: who is booked then goes to the next fitting slot, first in line, or is told it is off.
+
+By the time this is worked off the time is blocked, so nobody is booked there any more. The bookings go in the order in
+which they were made. Each keeps its ref: it is a move that the clinic asks for, and if the clinic then does not accept
+the new time, or there is none, the booking is cancelled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from hashlib import sha256
+
+from waiting_room.domain.appointment import By, EventType, Reason
+from waiting_room.domain.seats import Taken
+from waiting_room.messages import Closure, TimeRange
+from waiting_room.store import holds, reschedules
+from waiting_room.store.holds import Window
+from waiting_room.store.journal import Booking, Journal
+from waiting_room.store.pool import Connection
+from workers.hold.rescheduling import Rescheduling, Wanted
+from workers.hold.wishes import Bookable, bookable
+
+LOOK_AHEAD = timedelta(days=60)
+ROUND_MAX = 100
+"""Bookings moved in one transaction; what is left is the same command's again."""
+
+
+@dataclass(slots=True)
+class Closed:
+    """``left``: whether there may be more to move."""
+
+    touched: list[Booking] = field(default_factory=list)
+    left: bool = False
+
+
+async def close(conn: Connection, moves: Rescheduling, closure: Closure) -> Closed:
+    """Move or cancel up to ROUND_MAX bookings; with the clinic's lock, after everything else of its batch is written.
+
+    ``moves`` is its own: its journal writes what happens here.
+    """
+    span = (closure.from_at, closure.to_at)
+    keys = await reschedules.booked_in(conn, closure.clinic_id, closure.provider_ids, *span, ROUND_MAX)
+    bookings = await moves.journal.load(keys)
+    affected = sorted(bookings.values(), key=lambda booking: booking.ticket or 0)
+    plans = {booking.key: _plan(booking, moves, closure) for booking in affected}
+    taken = await _taken(conn, closure.clinic_id, list(plans.values()))
+    mark = sha256(f"closure {closure.closure_id}".encode()).digest()
+    for booking in affected:
+        if not moves.move_away(booking, plans[booking.key], taken, mark):
+            moves.journal.record(booking, EventType.CANCELLED, reason=Reason.PROVIDER, by=By.CLINIC)
+    await moves.write(conn)
+    await moves.journal.write()
+    if moves.claims:
+        await holds.claim_seats(conn, moves.claims)
+    return Closed(affected, len(keys) == ROUND_MAX)
+
+
+def _plan(booking: Booking, moves: Rescheduling, closure: Closure) -> Bookable | Reason:
+    from_at = max(closure.to_at, moves.journal.now)
+    wanted = Wanted(booking.service_type or "", None, None, TimeRange(from_at, from_at + LOOK_AHEAD))
+    return bookable(wanted, moves.rules[booking.clinic_id], moves.journal.now)
+
+
+async def _taken(conn: Connection, clinic_id: str, plans: Sequence[Bookable | Reason]) -> Taken:
+    reach = {
+        provider_id: Window(clinic_id, provider_id, from_at, to_at)
+        for plan in plans
+        if isinstance(plan, Bookable)
+        for provider_id, from_at, to_at in plan.windows()
+    }
+    return await holds.taken(conn, list(reach.values())) if reach else Taken()
+
+
+def own_journal(journal: Journal) -> Journal:
+    """With the same locks and counters, and nothing recorded."""
+    return Journal(journal.conn, journal.counters, journal.now)
