@@ -18,7 +18,7 @@ a test compares them, and fails for a metric that nobody reads and for a panel o
 ingress processes of one host share a port with `WAITING_ROOM_INGRESS_SHARE_PORT=true`; then each is given a
 `WAITING_ROOM_METRICS_PORT` of its own and is scraped there, as a target of its own: no process adds up another's
 numbers, none waits for another's files, and one that is gone is seen to be gone. `sum` and `max` in the rules do the
-adding up.
+adding up, over all that one Prometheus scrapes: give each deployment (production, staging) its own, or its own rules.
 
 **How many series.** No label grows with patients or bookings. `clinic` is set for at most 50 clinics a process: those
 that are down, then those with the longest lines or waits; totals and quantiles over all clinics stand beside them.

@@ -15,6 +15,7 @@ from waiting_room.domain.booking_ref import clinic_id_of_number
 BUSINESS = "demo-health"
 APP = "demo-app"
 SERVICES = {"consultation": 30, "vaccination": 15}
+VACCINE = "vaccine"
 OPENING = [{"weekday": day, "opens": "07:00", "closes": "19:00", "slot_minutes": 15} for day in range(1, 8)]
 TIMEZONE = "Europe/Berlin"
 HIDDEN_DECLARED = 64
@@ -46,6 +47,8 @@ class Shape:
     faulty: bool = False
     """Every clinic now and then fails, drops the connection after booking, or books after the caller gave up."""
     webhooks: bool = True
+    stocked: bool = False
+    """Vaccinations take a dose, of stock that somebody has to enter."""
     wait_ceiling_seconds: int | None = None
     """Of every clinic; None is the product's own half hour."""
     seed: int = 1
@@ -122,9 +125,8 @@ def build(shape: Shape, clinics_url: str, receiver_url: str) -> World:
             {
                 "business_id": BUSINESS,
                 "name": "Demo Health",
-                "service_types": [
-                    {"service_type": name, "duration_minutes": minutes} for name, minutes in sorted(SERVICES.items())
-                ],
+                "products": [{"product": VACCINE, "name": "Vaccine"}],
+                "service_types": [_service(name, shape) for name in sorted(SERVICES)],
                 "clinics": entries,
             }
         ],
@@ -136,6 +138,11 @@ def build(shape: Shape, clinics_url: str, receiver_url: str) -> World:
         msgspec.json.encode(hook_secrets),
         listed,
     )
+
+
+def _service(name: str, shape: Shape) -> dict[str, Any]:
+    takes = [{"product": VACCINE}] if shape.stocked and name == "vaccination" else []
+    return {"service_type": name, "duration_minutes": SERVICES[name], "consumes": takes}
 
 
 def _kind(number: int, shape: Shape) -> str:

@@ -36,7 +36,9 @@ from ingress.process import HEALTHZ, METRICS, PROBLEM, READYZ
 from ingress.reschedule import RESCHEDULE
 from ingress.resource import Resource, not_found
 from ingress.slots import BUSINESS_SLOTS, CLINIC_SLOTS, PROVIDER_SLOTS
+from ingress.stock import COUNT_STOCK, GET_STOCK, MOVE_STOCK, STOCK_REPORT
 from ingress.unsubscribe import ASK_UNSUBSCRIBE, UNSUBSCRIBE
+from ingress.visits import ARRIVAL, COMPLETION, NO_SHOW
 from waiting_room.domain.booking_ref import RefSecrets
 from waiting_room.settings import Settings
 from waiting_room.supervise import supervise
@@ -51,6 +53,9 @@ OPERATIONS: Final = (
     RESCHEDULE,
     EVENTS,
     HISTORY,
+    ARRIVAL,
+    COMPLETION,
+    NO_SHOW,
     LIST_CLINICS,
     GET_CLINIC,
     CLOSE,
@@ -73,6 +78,10 @@ OPERATIONS: Final = (
     MAKE_FEED,
     WITHDRAW_FEED,
     READ_FEED,
+    STOCK_REPORT,
+    GET_STOCK,
+    COUNT_STOCK,
+    MOVE_STOCK,
     HEALTHZ,
     READYZ,
     METRICS,

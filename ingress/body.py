@@ -66,6 +66,7 @@ class RescheduleRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 _decode: Final = msgspec.json.Decoder(BookingRequest).decode
 _decode_reschedule: Final = msgspec.json.Decoder(RescheduleRequest).decode
 _PATH = re.compile(r" - at `(?:key` in `)?\$(?P<path>[^`]*)`$")
+_INDEX = re.compile(r"\[(\d+)\]")
 _UNKNOWN = re.compile(r"unknown field `(?P<field>.*)`$")
 _MISSING = re.compile(r"missing required field `(?P<field>[^`]*)`$")
 
@@ -94,7 +95,7 @@ def _refused(message: str) -> Refused:
     """What msgspec says, with the place as a JSON pointer (RFC 6901)."""
     at = _PATH.search(message)
     told = message[: at.start()] if at else message
-    pointer = at["path"].replace("[...]", "").replace(".", "/") if at else ""
+    pointer = _INDEX.sub(r"/\1", at["path"].replace("[...]", "")).replace(".", "/") if at else ""
     if unknown := _UNKNOWN.search(told):
         field = unknown["field"].replace("~", "~0").replace("/", "~1")
         return _at(f"{pointer}/{field}", f"{told}.", "Leave it out.", problems.UNKNOWN_FIELD)

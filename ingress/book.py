@@ -6,6 +6,7 @@ The hot path: a plain ASGI endpoint that does what it must and nothing twice.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from functools import partial
 from hashlib import sha256
 from typing import Final
@@ -28,6 +29,7 @@ from ingress.body import BookingRequest, read
 from ingress.command import fence, hand_over, overloaded, refused, require_producing
 from ingress.directory import Site
 from ingress.follow import decided_within
+from ingress.limiting import RATE_LIMIT, require_rate
 from ingress.operation import IDEMPOTENCY_KEY, PREFER, RETRY_AFTER, STRING, Answer, Operation, parts_of
 from ingress.parts import Parts
 from ingress.refusal import OtherClinic, Refused
@@ -60,7 +62,7 @@ async def book(scope: Scope, receive: Receive, send: Send) -> None:
         return
     headers, outcome, exemplar = dict(scope["headers"]), "error", None
     try:
-        accepted = await _accept(parts, headers, receive)
+        accepted, rate = await _accept(parts, headers, receive)
         outcome = "accepted"
         exemplar = tracing.exemplar(accepted.booking_ref)
     except Refused as refusal:
@@ -72,24 +74,26 @@ async def book(scope: Scope, receive: Receive, send: Send) -> None:
     if seconds := wait_seconds(headers):
         row = await decided_within(parts, accepted.booking_ref, accepted, seconds)
     if row is None:
-        await _send(send, 202, accepted_answer(accepted))
+        await _send(send, 202, accepted_answer(accepted), rate)
     else:
-        await _send(send, 201, await _confirmed(parts, row))
+        await _send(send, 201, await _confirmed(parts, row), rate)
 
 
-async def _accept(parts: Parts, headers: Headers, receive: Receive) -> Accepted:
+async def _accept(parts: Parts, headers: Headers, receive: Receive) -> tuple[Accepted, dict[str, str]]:
+    """With what the answer says of rate limits."""
     key = parts.authenticate(headers)
     require_app(key)
     require_scope(key, KeyScope.APPOINTMENTS_WRITE)
     idempotency = idempotency_key(headers)
     require_json(headers)
     request = read(await body(headers, receive, parts.settings.ingress_body_max_bytes))
+    rate = require_rate(parts, key.owner_id, request.patient.id)
     site = where(request, parts.directory)
     ref = parts.refs.derive(site.clinic.clinic_id, key.owner_id, idempotency)
     body_hash = sha256(_canonical(request)).digest()
     caller = headers[b"traceparent"].decode("latin-1") if tracing.on() and b"traceparent" in headers else None
     produce = partial(_produce, parts, request, site, ref, key.owner_id, idempotency, body_hash, caller)
-    return await parts.remembered.once(ref, body_hash, produce)
+    return await parts.remembered.once(ref, body_hash, produce), rate
 
 
 async def _produce(
@@ -188,13 +192,14 @@ async def _confirmed(parts: Parts, row: BookingRow) -> BookingAnswer:
     raise Refused(problems.NOT_BOOKED, f"The booking was {row.status}: {row.reason}.", more=more)
 
 
-async def _send(send: Send, status: int, answer: BookingAnswer) -> None:
+async def _send(send: Send, status: int, answer: BookingAnswer, rate: Mapping[str, str]) -> None:
     content = encode(answer)
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(content)),
         (b"cache-control", b"no-store"),
         (b"location", answer.links.self_.encode()),
+        *((name.lower().encode(), value.encode()) for name, value in rate.items()),
     ]
     if status == 202:
         headers.append((b"retry-after", b"%d" % poll_after_seconds(answer.eta)))
@@ -202,7 +207,7 @@ async def _send(send: Send, status: int, answer: BookingAnswer) -> None:
     await send({"type": "http.response.body", "body": content})
 
 
-LOCATION: Final = {"Location": {**STRING, "description": "Where the booking is read."}}
+LOCATION: Final = {"Location": {**STRING, "description": "Where the booking is read."}, **RATE_LIMIT}
 _LEADS_TO: Final = ("get", "history", "events", "cancel")
 BOOK: Final = Operation(
     name="book",
@@ -218,7 +223,7 @@ BOOK: Final = Operation(
             description="Confirmed while the caller waited.",
             body=BookingAnswer,
             headers=LOCATION,
-            always=("Location",),
+            always=("Location", *RATE_LIMIT),
             leads_to=_LEADS_TO,
         ),
         Answer(
@@ -226,7 +231,7 @@ BOOK: Final = Operation(
             description="Accepted: it will be decided, and never refused for load.",
             body=BookingAnswer,
             headers={**LOCATION, "Retry-After": RETRY_AFTER},
-            always=("Location", "Retry-After"),
+            always=("Location", "Retry-After", *RATE_LIMIT),
             leads_to=_LEADS_TO,
         ),
     ),
@@ -257,6 +262,7 @@ BOOK: Final = Operation(
         problems.LINE_TOO_LONG,
         problems.NOTHING_FREE,
         problems.BACKLOG,
+        problems.RATE_LIMITED,
         problems.BUSY,
         problems.NOT_ACCEPTING,
         problems.OUTCOME_UNKNOWN,

@@ -1,9 +1,9 @@
 """Copies of calendars, a provider's day each, that are never older than the question.
 
-Every question first asks PostgreSQL, in one look-up by key, what has happened at the clinic since: events name the
-times they touched, and days with such times are read again. So a slot whose booking is decided is never told free,
-whoever decided it and whether or not Kafka has told us; the copy saves the reading and the reckoning. No day is used
-for longer than KEPT_SECONDS, in case somebody changed the tables by hand.
+Every question first asks PostgreSQL, in one look-up by key, which bookings of the clinic something has happened to
+since, and what they claim now; the days in which they had or have a claim are read again. So a slot whose booking is
+decided is never told free, whoever decided it and whether or not Kafka has told us; the copy saves the reading and the
+reckoning. No day is used for longer than KEPT_SECONDS, in case somebody changed the tables by hand.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -29,7 +29,6 @@ from waiting_room.store.slots import NEVER, News, TakenRow, Touched
 from waiting_room.telemetry import metrics
 
 KEPT_SECONDS: Final = 30.0
-_BUFFER_MAX: Final = timedelta(days=1)
 _DAY_MINUTES: Final = 1_440
 
 
@@ -57,13 +56,17 @@ class _Day:
     from_at: datetime
     until: datetime
     taken: DayTaken
+    booking_refs: frozenset[str | None]
     read_at: float
     slots: dict[tuple[int, int], tuple[Slot, ...]] = field(default_factory=dict)
 
-    def touched_by(self, event: Touched) -> bool:
-        if event.start_at is None:
+    def touched_by(self, booking: Touched, *, same_provider: bool) -> bool:
+        """Whether the booking has claimed something of this day, or does now."""
+        if booking.booking_ref in self.booking_refs:
+            return True
+        if not same_provider or booking.start_at is None or booking.busy_until is None:
             return False
-        return event.start_at < self.until and self.from_at < (event.end_at or event.start_at) + _BUFFER_MAX
+        return booking.start_at < self.until and self.from_at < booking.busy_until
 
 
 @dataclass(slots=True)
@@ -83,14 +86,16 @@ class _Copy:
         if news.seq <= self.seq:
             return
         self.seq = news.seq
-        if news.touched is None or any(event.revision > 1 or event.moves for event in news.touched):
-            self.days.clear()  # a booking that moved has freed a time that its event does not name
+        if news.touched is None:
+            self.days.clear()
             return
-        for event in news.touched:
-            if event.provider_id is not None:
-                gone = [key for key, day in self.days.items() if key[0] == event.provider_id and day.touched_by(event)]
-                for key in gone:
-                    del self.days[key]
+        gone = [
+            key
+            for key, day in self.days.items()
+            if any(day.touched_by(each, same_provider=each.provider_id == key[0]) for each in news.touched)
+        ]
+        for key in gone:
+            del self.days[key]
 
 
 class Calendars:
@@ -175,7 +180,13 @@ class Calendars:
         read_at = asyncio.get_running_loop().time()
         rows = await slots.taken(connection, [window for _, _, window in missing])
         for (at, provider, window), taken in zip(missing, rows, strict=True):
-            day = days[at] = _Day(window.from_at, window.to_at, _taken(provider, taken), read_at)
+            day = days[at] = _Day(
+                window.from_at,
+                window.to_at,
+                _taken(provider, taken),
+                frozenset(row.booking_ref for row in taken),
+                read_at,
+            )
             copy, heard = copies[window.clinic_id], news[window.clinic_id]
             # Another question may have heard of more meanwhile, which may have touched what was read just now.
             if copy.seq <= heard.seq and copy.busy_version <= heard.busy_version:

@@ -1,26 +1,39 @@
-"""DELETE /v1/appointments/{ref}: asks for a cancel. Touches no database and works straight after the 202 of POST."""
+"""DELETE /v1/appointments/{ref}: asks for a cancel, by the patient's app or by the clinic.
+
+An app's needs no database and works straight after the 202 of POST; where the database can tell at once that it comes
+too late, the app is told at once. A clinic cancels what it can see.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from typing import Final
+from typing import Final, NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from ingress import problems
-from ingress.access import require_app, require_scope
+from ingress.access import require_scope
 from ingress.answers import POLL_SECONDS, CancelAnswer, json_answer
 from ingress.command import fence, hand_over, overloaded, require_producing
-from ingress.found import own_ref, unknown
+from ingress.directory import Site
+from ingress.found import own_ref, read, unknown
+from ingress.limiting import RATE_LIMIT, require_rate
 from ingress.links import booking_links
 from ingress.operation import IDEMPOTENCY_KEY, REF, RETRY_AFTER, STRING, Answer, Operation, answering
 from ingress.parts import Parts
+from ingress.refusal import Refused
 from ingress.remembered import Cancelling
 from ingress.requests import idempotency_key
-from waiting_room.access import Scope
+from waiting_room.access import OwnerKind, Scope
+from waiting_room.domain.appointment import CHANGEABLE, By, Reason, Status
 from waiting_room.domain.booking_ref import clinic_of
+from waiting_room.domain.visits import too_late_to_cancel
 from waiting_room.messages import Cancel
+
+_LOOK_SECONDS: Final = 0.25
 
 
 async def cancel(parts: Parts, request: Request) -> Response:
@@ -28,13 +41,19 @@ async def cancel(parts: Parts, request: Request) -> Response:
         return busy
     headers = dict(request.scope["headers"])
     key = parts.authenticate(headers)
-    require_app(key)
-    require_scope(key, Scope.APPOINTMENTS_WRITE)
+    require_scope(key, Scope.APPOINTMENTS_WRITE, Scope.CLINIC_WRITE)
     idempotency = idempotency_key(headers)
     ref = own_ref(parts, key, request.path_params["ref"])
     clinic_id = clinic_of(ref)
-    if parts.directory.clinic(clinic_id) is None:
+    site = parts.directory.clinic(clinic_id)
+    if site is None:
         raise unknown()
+    rate = require_rate(parts, key.owner_id)
+    if key.owner_kind == OwnerKind.APP:
+        await _require_notice(parts, site, ref)
+        whose = _Whose(key.owner_id, By.PATIENT, Reason.PATIENT)
+    else:
+        whose = _Whose(await _app_of(parts, ref), By.CLINIC, Reason.PROVIDER)
 
     async def produce() -> Cancelling:
         accepted_at, accept_by, accept_by_ms = fence(parts.settings)
@@ -46,9 +65,11 @@ async def cancel(parts: Parts, request: Request) -> Response:
         command = Cancel(
             booking_ref=ref,
             clinic_id=clinic_id,
-            app_id=key.owner_id,
+            app_id=whose.app_id,
             requested_at=accepted_at,
             accept_by=accept_by,
+            by=whose.by,
+            reason=whose.reason,
         )
         await hand_over(parts, partition, command, accept_by_ms)
         return Cancelling(ref, accepted_at)
@@ -56,7 +77,50 @@ async def cancel(parts: Parts, request: Request) -> Response:
     ref_of_key = parts.refs.derive(clinic_id, key.owner_id, idempotency)
     told = await parts.remembered.once(ref_of_key, sha256(b"cancel " + ref.encode()).digest(), produce)
     answer = CancelAnswer(booking_ref=ref, requested_at=told.requested_at, links=booking_links(ref))
-    return json_answer(answer, 202, {"Location": answer.links.self_, "Retry-After": str(POLL_SECONDS)})
+    return json_answer(answer, 202, {"Location": answer.links.self_, "Retry-After": str(POLL_SECONDS), **rate})
+
+
+class _Whose(NamedTuple):
+    """Who made the booking, and who cancels it why."""
+
+    app_id: str
+    by: By
+    reason: Reason
+
+
+async def _app_of(parts: Parts, ref: str) -> str:
+    """The app that a clinic's patient has booked with. Raises Refused: 404, 409 where nothing is left to cancel."""
+    row = await read(parts, ref)
+    if row is None or row.booking_ref != ref:
+        raise unknown()
+    if row.status not in (*CHANGEABLE, Status.CANCELLED):
+        raise Refused(problems.WRONG_STATUS, f"The booking is {row.status}.")
+    return row.app_id
+
+
+async def _require_notice(parts: Parts, site: Site, ref: str) -> None:
+    """Raises Refused (409) where it is too late, if that can be seen at once. Hold sees it in any case."""
+    try:
+        row = await asyncio.wait_for(read(parts, ref), _LOOK_SECONDS)
+    except (Refused, TimeoutError):
+        return
+    if row is None or row.start_at is None:
+        return
+    notice = site.cancel_notice(row.service_type)
+    if too_late_to_cancel(
+        by=By.PATIENT,
+        status=row.status,
+        start_at=row.start_at,
+        accepted_at=row.accepted_at,
+        notice=notice,
+        asked_at=datetime.now(UTC),
+    ):
+        hours = notice / timedelta(hours=1)
+        raise Refused(
+            problems.NOTICE_PASSED,
+            f"It can be cancelled up to {hours:g} hours before it starts.",
+            more={"outcome": "none", "booking_ref": ref},
+        )
 
 
 CANCEL: Final = Operation(
@@ -71,16 +135,20 @@ CANCEL: Final = Operation(
             status=202,
             description="The cancel was accepted; read the booking to see it carried out.",
             body=CancelAnswer,
-            headers={"Location": STRING, "Retry-After": RETRY_AFTER},
-            always=("Location", "Retry-After"),
+            headers={"Location": STRING, "Retry-After": RETRY_AFTER, **RATE_LIMIT},
+            always=("Location", "Retry-After", *RATE_LIMIT),
         ),
     ),
     problems=(
         problems.BAD_HEADER,
         problems.UNKNOWN_BOOKING,
+        problems.NOTICE_PASSED,
+        problems.WRONG_STATUS,
         problems.KEY_REUSED,
+        problems.RATE_LIMITED,
         problems.BUSY,
         problems.NOT_ACCEPTING,
         problems.OUTCOME_UNKNOWN,
+        problems.READS_AWAY,
     ),
 )

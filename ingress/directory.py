@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 
 import structlog
 
@@ -25,6 +26,12 @@ class Site:
     @property
     def open(self) -> bool:
         return self.clinic.status is ClinicStatus.OPEN
+
+    def cancel_notice(self, service_type: str | None) -> timedelta:
+        """How long before its start a patient may still cancel an appointment of this service."""
+        service = self.services.get(service_type or "")
+        own = service.cancel_notice_minutes if service else None
+        return timedelta(minutes=self.clinic.cancel_notice_minutes if own is None else own)
 
 
 class Directory:

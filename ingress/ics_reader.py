@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from typing import Final
 
@@ -11,6 +12,7 @@ import msgspec
 from ingress import problems
 from ingress.refusal import Refused
 from waiting_room.ics import Done, Job, Span
+from waiting_room.settings import PREFIX
 
 WITHIN_SECONDS: Final = 10.0
 _one_at_a_time: Final = asyncio.Semaphore(1)
@@ -20,7 +22,12 @@ async def read(job: Job) -> tuple[Span, ...]:
     """Raises Refused (422)."""
     async with _one_at_a_time:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "waiting_room.ics", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+            sys.executable,
+            "-m",
+            "waiting_room.ics",
+            env=_without_secrets(),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
         )
         try:
             async with asyncio.timeout(WITHIN_SECONDS):
@@ -41,3 +48,7 @@ async def read(job: Job) -> tuple[Span, ...]:
 
 def _unreadable(why: str) -> Refused:
     return Refused(problems.UNREADABLE_CALENDAR, f"{why}.")
+
+
+def _without_secrets() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}

@@ -66,7 +66,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
     }
     if operation.body:
         described["requestBody"] = {
-            "required": True,
+            "required": operation.body_required,
             "content": {operation.body_media_type: {"schema": _schema(operation.body)}},
         }
     return described

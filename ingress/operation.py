@@ -58,6 +58,7 @@ class Operation:
     parameters: tuple[Parameter, ...] = ()
     body: type | Schema | None = None
     body_media_type: str = "application/json"
+    body_required: bool = True
     secured: bool = True
 
 

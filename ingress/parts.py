@@ -21,6 +21,7 @@ from ingress.map_keeper import MapKeeper, boot_seconds
 from ingress.map_lease import MapLease
 from ingress.ops.watch import OpsWatch, urls_of
 from ingress.promises import Promises
+from ingress.rate_limit import Limits
 from ingress.reads import Reads
 from ingress.refusal import Refused
 from ingress.remembered import Remembered
@@ -62,6 +63,7 @@ class Parts:
     alternatives: Alternatives
     calendars: Calendars
     tail: Tail
+    rate_limits: Limits
     loop_lag: LoopLag
     ops: OpsWatch
     stopping: asyncio.Event
@@ -148,6 +150,7 @@ async def wired(settings: Settings, refs: RefSecrets, stopping: asyncio.Event) -
             alternatives=Alternatives(reads, directory, lines),
             calendars=Calendars(reads, settings.slots_days_max),
             tail=Tail(settings),
+            rate_limits=Limits(settings.rate_app_per_second, settings.rate_patient_per_minute),
             loop_lag=LoopLag(),
             ops=OpsWatch(urls_of(settings.ops_metrics_urls)),
             stopping=stopping,

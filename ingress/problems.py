@@ -125,7 +125,7 @@ UNREADABLE_CALENDAR: Final = ProblemType(
 NOT_CHANGED: Final = ProblemType(
     "not-changed",
     503,
-    "Calendars cannot be changed right now",
+    "Nothing can be changed right now",
     "Read it after `Retry-After`, and send the request again if it is not as you want it.",
 )
 
@@ -142,6 +142,7 @@ NOTHING_FREE: Final = ProblemType(
     "The clinic has no free time left",
     "Try another clinic; times come free when others cancel, so ask again later.",
 )
+RATE_LIMITED: Final = ProblemType("rate-limited", 429, "Too many requests of one caller", _AGAIN)
 BACKLOG: Final = ProblemType("backlog", 429, "More was accepted than could be processed yet", _AGAIN)
 BUSY: Final = ProblemType("busy", 503, "Too many requests at once", _AGAIN)
 NOT_ACCEPTING: Final = ProblemType("not-accepting", 503, "Nothing can be accepted right now", _AGAIN)
@@ -153,6 +154,20 @@ OUTCOME_UNKNOWN: Final = ProblemType(
 )
 NOT_BOOKED: Final = ProblemType(
     "not-booked", 409, "The booking was not made", "Book another time, provider or clinic, with a new key."
+)
+
+# At the desk
+WRONG_STATUS: Final = ProblemType(
+    "wrong-status", 409, "That cannot be said of this booking now", "Read the booking, and see how it stands."
+)
+NOTICE_PASSED: Final = ProblemType(
+    "notice-passed", 409, "It is too late to cancel this booking here", "Call the clinic."
+)
+UNKNOWN_PRODUCT: Final = ProblemType(
+    "unknown-product", 404, "There is no such product", "Choose one from /v1/clinics/{id}/stock."
+)
+NOT_IN_STOCK: Final = ProblemType(
+    "not-in-stock", 409, "There is not so much of that lot", "Count the lot, and enter what was found."
 )
 
 # Reading

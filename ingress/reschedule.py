@@ -18,6 +18,7 @@ from ingress.answers import POLL_SECONDS, RescheduleAnswer, json_answer
 from ingress.body import RescheduleRequest, read_reschedule
 from ingress.command import fence, hand_over, overloaded, require_producing
 from ingress.found import own_ref, unknown
+from ingress.limiting import RATE_LIMIT, require_rate
 from ingress.links import booking_links
 from ingress.operation import IDEMPOTENCY_KEY, REF, RETRY_AFTER, STRING, Answer, Operation, answering
 from ingress.parts import Parts
@@ -44,6 +45,7 @@ async def reschedule(parts: Parts, request: Request) -> Response:
     clinic_id = clinic_of(ref)
     if parts.directory.clinic(clinic_id) is None:
         raise unknown()
+    rate = require_rate(parts, key.owner_id)
     require_json(headers)
     asked = read_reschedule(await body(headers, request.receive, parts.settings.ingress_body_max_bytes))
 
@@ -73,7 +75,7 @@ async def reschedule(parts: Parts, request: Request) -> Response:
     request_hash = sha256(b"reschedule " + ref.encode() + b" " + _canonical(asked)).digest()
     told = await parts.remembered.once(ref_of_key, request_hash, produce)
     answer = RescheduleAnswer(booking_ref=ref, requested_at=told.requested_at, links=booking_links(ref))
-    return json_answer(answer, 202, {"Location": answer.links.self_, "Retry-After": str(POLL_SECONDS)})
+    return json_answer(answer, 202, {"Location": answer.links.self_, "Retry-After": str(POLL_SECONDS), **rate})
 
 
 RESCHEDULE: Final = Operation(
@@ -89,8 +91,8 @@ RESCHEDULE: Final = Operation(
             status=202,
             description="Accepted. The booking keeps its time until the new one is certain; read it to see.",
             body=RescheduleAnswer,
-            headers={"Location": STRING, "Retry-After": RETRY_AFTER},
-            always=("Location", "Retry-After"),
+            headers={"Location": STRING, "Retry-After": RETRY_AFTER, **RATE_LIMIT},
+            always=("Location", "Retry-After", *RATE_LIMIT),
             leads_to=("get", "history", "cancel"),
         ),
     ),
@@ -112,6 +114,7 @@ RESCHEDULE: Final = Operation(
         problems.RANGE_EMPTY,
         problems.RANGE_TOO_LONG,
         problems.KEY_REUSED,
+        problems.RATE_LIMITED,
         problems.BUSY,
         problems.NOT_ACCEPTING,
         problems.OUTCOME_UNKNOWN,

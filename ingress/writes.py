@@ -1,6 +1,7 @@
-"""PostgreSQL as clinics change their calendars in it: a few connections, so that reads never wait for them.
+"""PostgreSQL as clinics change in it what is theirs: a few connections, so that reads never wait for them.
 
-Bookings are not changed here; nothing on a booking's way writes to the database from ingress.
+Calendars, stock, and what became of a confirmed appointment. Nothing on a booking's way to being decided writes to the
+database from ingress.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Writes:
                     continue
                 if not passes(error):
                     raise
-                log.warning("calendar_not_changed", why=type(error).__name__)
+                log.warning("not_changed", why=type(error).__name__)
                 headers = {"Retry-After": str(RETRY_SECONDS)}
                 raise Refused(problems.NOT_CHANGED, "The database does not answer.", headers=headers) from error
         raise AssertionError("the last attempt returns or raises")

@@ -46,9 +46,9 @@ class Scope(StrEnum):
     APPOINTMENTS_WRITE = "appointments:write"
     """Book and cancel for the key's app."""
     CLINIC_READ = "clinic:read"
-    """See bookings at the key's clinic."""
+    """See bookings and stock at the key's clinic."""
     CLINIC_WRITE = "clinic:write"
-    """Change the clinic's calendars."""
+    """Change the clinic's calendars, stock and bookings."""
     OPERATOR = "operator"
     """Everything, everywhere; each use is recorded."""
 

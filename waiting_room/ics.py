@@ -10,13 +10,15 @@ import sys
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from waiting_room.domain.availability.wall import instant
-from waiting_room.store.calendars import FeedEntry
+
+if TYPE_CHECKING:  # the process that reads needs no database
+    from waiting_room.store.calendars import FeedEntry
 
 OURS: Final = "@waiting-room"
 """Uids of our own events end so: a calendar that subscribes to our feed and is imported again tells us nothing new."""

@@ -17,7 +17,8 @@ from aiokafka.structs import RecordMetadata
 from waiting_room.settings import Settings
 
 log = structlog.get_logger(__name__)
-Headers = Sequence[tuple[str, bytes]]
+Header = tuple[str, bytes]
+Headers = Sequence[Header]
 
 REQUEST_TIMEOUT_MS = 5_000
 FEW_PARTITIONS, FEW_PARTITIONS_WAIT_MS, MANY_PARTITIONS_WAIT_MS = 64, 50, 250
@@ -144,16 +145,17 @@ class Producer:
         In order within a partition. Records are handed over by the batch, which costs a fifth of handing over each
         by itself, and a batch is appended whole or not at all.
         """
-        by_partition: dict[tuple[str, int], list[tuple[bytes, bytes, Headers]]] = {}
+        by_partition: dict[tuple[str, int], list[tuple[bytes, bytes, list[Header]]]] = {}
         for topic, partition, key, value, *headers in records:
-            by_partition.setdefault((topic, partition), []).append((key.encode(), value, headers[0] if headers else ()))
+            more = list(headers[0]) if headers else []
+            by_partition.setdefault((topic, partition), []).append((key.encode(), value, more))
         sent = [await self._send_batch(where, batch) for where, batch in self._batches(by_partition)]
         for outcome in await asyncio.gather(*sent, return_exceptions=True):
             if isinstance(outcome, BaseException):
                 raise outcome
 
     def _batches(
-        self, by_partition: Mapping[tuple[str, int], Sequence[tuple[bytes, bytes, Headers]]]
+        self, by_partition: Mapping[tuple[str, int], Sequence[tuple[bytes, bytes, list[Header]]]]
     ) -> Iterator[tuple[tuple[str, int], BatchBuilder]]:
         for where, records in by_partition.items():
             batch = self._current().create_batch()

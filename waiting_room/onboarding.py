@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from waiting_room.domain.appointment import PUBLIC_EVENTS, EventType
-from waiting_room.domain.directory import AdapterKind, ClinicStatus
+from waiting_room.domain.directory import GENERAL_POOL, AdapterKind, ClinicStatus
 from waiting_room.domain.reminders import leads_of
 
 Id = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._~-]{0,63}\Z")]
@@ -27,6 +27,7 @@ Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Url = Annotated[str, Meta(pattern=r"\Ahttps?://[^\s/]+\S*\Z", max_length=2_000)]
 WallTime = Annotated[str, Meta(pattern=r"\A([01][0-9]|2[0-3]):[0-5][0-9]\Z")]
 Minutes = Annotated[int, Meta(ge=1, le=1_440)]
+Notice = Annotated[int, Meta(ge=0, le=43_200)]
 Secret = Annotated[str, Meta(pattern=r"\Awhsec_[A-Za-z0-9+/]{32,88}={0,2}\Z")]
 """Standard Webhooks: base64 of 24 to 64 random bytes."""
 
@@ -39,6 +40,21 @@ class _Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     pass
 
 
+class ProductEntry(_Entry, frozen=True, kw_only=True):
+    """What is kept in stock."""
+
+    product: Id
+    name: Name
+
+
+class ConsumesEntry(_Entry, frozen=True, kw_only=True):
+    """What one appointment takes of a product, and from which pool of it."""
+
+    product: Id
+    doses: Annotated[int, Meta(ge=1, le=100)] = 1
+    pool: Id = GENERAL_POOL
+
+
 class ServiceTypeEntry(_Entry, frozen=True, kw_only=True):
     service_type: Id
     duration_minutes: Minutes
@@ -46,6 +62,12 @@ class ServiceTypeEntry(_Entry, frozen=True, kw_only=True):
     reminders: Annotated[tuple[str, ...], Meta(max_length=8)] | None = None
     """How long before: ``("24h", "1h")``. None leaves it as it is, for a new one at what the settings say."""
     description: Annotated[str, Meta(max_length=2_000)] = ""
+    consumes: Annotated[tuple[ConsumesEntry, ...], Meta(max_length=8)] = ()
+    cancel_notice_minutes: Notice | None = None
+    """How long before its start a patient may still cancel it; None is as the business has it."""
+    one_active: bool = False
+    interval_days: Annotated[int, Meta(ge=1, le=730)] | None = None
+    interval_after: Id | None = None
 
 
 class DayOffEntry(_Entry, frozen=True, kw_only=True):
@@ -96,6 +118,8 @@ class ClinicEntry(_Entry, frozen=True, kw_only=True):
     honours_idempotency: bool = True
     has_lookup: bool = True
     wait_ceiling_seconds: Annotated[int, Meta(ge=1, le=604_800)] = 1_800
+    no_show_after_minutes: Annotated[int, Meta(ge=0, le=1_440)] | None = None
+    """How long a patient who has not arrived is waited for; None where the clinic does not say who arrives."""
     partition: Annotated[int, Meta(ge=0)] | None = None
     providers: tuple[ProviderEntry, ...] = ()
     webhooks: tuple[WebhookEntry, ...] = ()
@@ -104,6 +128,8 @@ class ClinicEntry(_Entry, frozen=True, kw_only=True):
 class BusinessEntry(_Entry, frozen=True, kw_only=True):
     business_id: Id
     name: Name
+    cancel_notice_minutes: Notice = 1_440
+    products: tuple[ProductEntry, ...] = ()
     service_types: tuple[ServiceTypeEntry, ...] = ()
     days_off: tuple[DayOffEntry, ...] | None = None
     """All of them, if it is there at all."""
@@ -161,6 +187,17 @@ def _named_twice(file: Onboarding) -> Iterator[str]:
         for day, times in days.items():
             if times > 1:
                 yield f"day {day} is there {times} times - at `$.businesses[{at}].days_off`"
+        products = Counter(product.product for product in business.products)
+        for name, times in products.items():
+            if times > 1:
+                yield f"product {name!r} is there {times} times - at `$.businesses[{at}].products`"
+        for at_service, service in enumerate(business.service_types):
+            if service.interval_after is not None and service.interval_after not in services:
+                path = f"$.businesses[{at}].service_types[{at_service}].interval_after"
+                yield f"there is no service_type {service.interval_after!r} - at `{path}`"
+            if len({each.product for each in service.consumes}) < len(service.consumes):
+                path = f"$.businesses[{at}].service_types[{at_service}].consumes"
+                yield f"service_type {service.service_type!r} names a product twice - at `{path}`"
 
 
 def _inconsistent(file: Onboarding) -> Iterator[str]:

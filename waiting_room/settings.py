@@ -14,6 +14,7 @@ from typing import Literal, NoReturn
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from waiting_room.domain.limits import PENDING_MAX
 from waiting_room.notify_settings import NotifySettings
 
 PREFIX = "WAITING_ROOM_"
@@ -38,10 +39,7 @@ class _Core(BaseSettings):
     kafka_ssl_certfile: str | None = Field(None, description="Client certificate (PEM), for mutual TLS.")
     kafka_ssl_keyfile: str | None = Field(None, description="Key of the client certificate (PEM).")
     kafka_clinic_partitions: int = Field(
-        24,
-        ge=1,
-        le=4096,
-        description="Partitions of the per-clinic topics: 512 in production, 24 in the demo.",
+        24, ge=1, le=4096, description="Partitions of the per-clinic topics: 512 in production, 24 in the demo."
     )
     kafka_replication_factor: int = Field(1, ge=1, le=7, description="Replicas of every topic: 3 in production.")
     kafka_min_insync_replicas: int = Field(1, ge=1, le=7, description="min.insync.replicas: 2 in production.")
@@ -106,6 +104,12 @@ class _Core(BaseSettings):
         le=10_000_000,
         description="Idempotency keys an ingress remembers to tell a changed body (422).",
     )
+    rate_app_per_second: int = Field(
+        5_000, ge=1, le=1_000_000, description="Commands an app may send to one ingress, over ten seconds (429)."
+    )
+    rate_patient_per_minute: int = Field(
+        30, ge=1, le=1_000_000, description="Bookings an app may send for one patient to one ingress (429)."
+    )
     unheld_max: int = Field(
         20_000,
         ge=1,
@@ -131,6 +135,12 @@ class _Core(BaseSettings):
         ge=1,
         le=604_800,
         description="The same for a booking whose clinic was down meanwhile; never later than its start.",
+    )
+    patient_pending_max: int = Field(
+        PENDING_MAX,
+        ge=1,
+        le=1_000,
+        description="Pending bookings a patient of an app may have at once, at all clinics together.",
     )
     confirm_wait_target_seconds: float = Field(
         60.0,

@@ -127,7 +127,7 @@ def _faults(window: Window, oldest: Mapping[str, float], silent: Sequence[str]) 
     """What somebody should look at, in words; empty on a good day."""
     found = [f"{address} does not answer" for address in silent]
     ready = window.by("role", "ready")
-    found += [f"no {role} is ready" for role in ROLES if ready.get(role, 0) < 1]
+    found += [f"{role}: none is ready" for role in ROLES if ready.get(role, 0) < 1]
     if oldest.get("up", 0.0) > OLDEST_WAIT_SECONDS:
         found.append("a booking has waited for more than 15 minutes at a clinic that is up")
     if (outbox := window.total("outbox_oldest_seconds")) > OUTBOX_SECONDS:

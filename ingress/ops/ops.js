@@ -15,9 +15,9 @@ function element(name, text, className) {
 
 function seconds(value) {
   if (value === null || value === undefined) return "–";
-  if (value < 1) return `${Math.round(value * 1000)} ms`;
-  if (value < 120) return `${value.toFixed(value < 10 ? 1 : 0)} s`;
-  return `${Math.round(value / 60)} min`;
+  if (value < 1) return `${Math.round(value * 1000)}\u00a0ms`;
+  if (value < 120) return `${value.toFixed(value < 10 ? 1 : 0)}\u00a0s`;
+  return `${Math.round(value / 60)}\u00a0min`;
 }
 
 function big(id, text, good) {
@@ -68,14 +68,14 @@ function row(clinic) {
   const shown = element("tr");
   const name = element("td", clinic.clinic_id);
   if (clinic.name) name.append(" ", element("small", clinic.name));
-  const calls = element("td");
+  const calls = element("td", undefined, "calls");
   if (clinic.limit !== null) {
     const meter = element("meter");
     meter.max = Math.max(clinic.limit, 1);
     meter.value = clinic.in_flight ?? 0;
     calls.append(meter, ` ${clinic.in_flight ?? 0} of ${clinic.limit}`);
   }
-  const state = clinic.down ? element("td", "down", "bad") : element("td", clinic.why ?? (clinic.line ? "moving" : "idle"));
+  const state = clinic.down ? element("td", "down", "bad") : element("td", clinic.why ?? (clinic.line ? "under way" : "idle"));
   shown.append(name, element("td", clinic.line), calls, element("td", seconds(clinic.call_seconds), "wide"), state);
   return shown;
 }

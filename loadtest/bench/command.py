@@ -20,6 +20,7 @@ BENCHMARKS = {
     "eta": "what patients are told at the door against what becomes of it, and whether a place ever grows",
     "isolation": "healthy clinics' p99 wait with a quarter of the others in trouble, against none",
     "key-parallel": "10,000 messages of many keys in one partition, each key in order, against a Java library",
+    "hammer": "50 clients at 20 hot providers for two minutes, hold killed again and again: seats, stock and audit",
     "footprint": "what each process costs: CPU a booking, CPU idle, memory; what deploy/ asks for",
     "hold": "bookings one hold process drains from a full topic",
     "metrics": "what measuring costs on the accept path, at a scrape of ingress, in bytes of a whole deployment",
@@ -36,6 +37,7 @@ BENCHMARKS = {
 def bench(
     name: Annotated[str | None, typer.Argument(help="Which one; none lists them.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed, the same load.")] = 1,
+    seconds: Annotated[int | None, typer.Option(help="For how long, where a benchmark can be told so.")] = None,
 ) -> None:
     """Run one benchmark: real servers, a table, and .run/bench/NAME.json. Exit status 1 when the target is missed."""
     if name is None:
@@ -48,7 +50,7 @@ def bench(
     on = machine()
     module = importlib.import_module(f"loadtest.bench.{name.replace('-', '_')}")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        result: Result = runner.run(module.measure(seed))
+        result: Result = runner.run(module.measure(seed, **({} if seconds is None else {"seconds": seconds})))
     path = show(result, on)
     print(path.relative_to(path.parents[2]))
     raise typer.Exit(0 if result.passed else 1)

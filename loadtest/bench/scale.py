@@ -70,7 +70,7 @@ def _office(**more: Any) -> Availability:
 
 
 def _expand(calendar: Calendar, day: date, minutes: int = 15) -> tuple[datetime, ...]:
-    return expand.day_starts.__wrapped__(calendar, minutes, ZONE, day)
+    return expand.expanded(calendar, minutes, ZONE, day)
 
 
 def _days(times: int) -> None:

@@ -53,7 +53,7 @@ async def measure(seed: int) -> Result:
     stack = Stack(shape, RUN / "bench-slots")
     rows: dict[str, Any] = {"providers": CLINICS * PROVIDERS}
     worst: dict[str, float] = {"cold": 0.0, "warm": 0.0}
-    chance = random.Random(seed)
+    chance, failures = random.Random(seed), 0
     try:
         keys = await stack.start_servers()
         providers = [each for clinic in stack.world.clinics for each in clinic["provider_ids"]]
@@ -69,14 +69,19 @@ async def measure(seed: int) -> Result:
                 known = [next(unseen) for _ in range(WARM_PROVIDERS)]
                 await _ask(session, iter(known).__next__, len(known))
                 warm = await _ask(session, partial(chance.choice, known))
-                for name, figures in (("cold", cold), ("warm", warm)):
+                for name, (figures, failed) in (("cold", cold), ("warm", warm)):
                     rows[f"{days * A_DAY:,} appointments: {name} p50 / p99 / max, ms"] = (
                         f"{figures.p50:.1f} / {figures.p99:.1f} / {figures.max:.1f}"
                     )
                     worst[name] = max(worst[name], figures.p99)
+                    failures += failed
             rows["database, MB"] = await _size(stack.owner_dsn)
             shown_free, told = await _book_and_look(stack, session, [next(unseen) for _ in range(BOOKINGS)])
-            rows |= {"decided, then asked for": told, "of these told free": shown_free}
+            rows |= {
+                "requests that failed": failures,
+                "decided, then asked for": told,
+                "of these told free": shown_free,
+            }
     finally:
         await stack.stop()
     return Result(
@@ -85,7 +90,7 @@ async def measure(seed: int) -> Result:
         target=f"p99 < {WARM_MS:.0f} ms warm, < {COLD_MS:.0f} ms cold, 0 told free",
         value=worst["warm"],
         unit="ms",
-        passed=worst["warm"] < WARM_MS and worst["cold"] < COLD_MS and shown_free == 0 and told > 0,
+        passed=worst["warm"] < WARM_MS and worst["cold"] < COLD_MS and (shown_free, failures) == (0, 0) and told > 0,
         seed=seed,
         duration_seconds=time.monotonic() - began,
         rows={"warm p99, worst, ms": worst["warm"], "cold p99, worst, ms": worst["cold"], **rows},
@@ -93,17 +98,19 @@ async def measure(seed: int) -> Result:
     )
 
 
-async def _ask(session: aiohttp.ClientSession, choose: Callable[[], str], count: int = RATE * SECONDS) -> Percentiles:
-    """``count`` requests, open loop: latency counts from when each was due. Raises if one fails."""
+async def _ask(
+    session: aiohttp.ClientSession, choose: Callable[[], str], count: int = RATE * SECONDS
+) -> tuple[Percentiles, int]:
+    """``count`` requests, open loop: latency counts from when each was due; and how many were not answered 200."""
     loop = asyncio.get_running_loop()
     begin = loop.time()
-    latency = Histogram()
+    latency, failed = Histogram(), 0
 
     async def one(due: float, provider_id: str) -> None:
+        nonlocal failed
         async with session.get(_path(provider_id)) as answer:
-            body = await answer.read()
-            if answer.status != 200:
-                raise RuntimeError(f"{answer.status}: {body[:300]!r}")
+            await answer.read()
+            failed += answer.status != 200
         latency.record(loop.time() - due)
 
     async with asyncio.TaskGroup() as group:
@@ -113,7 +120,7 @@ async def _ask(session: aiohttp.ClientSession, choose: Callable[[], str], count:
             group.create_task(one(due, choose()))
     figures = latency.percentiles()
     assert figures is not None
-    return figures
+    return figures, failed
 
 
 def _path(provider_id: str) -> str:

@@ -72,6 +72,10 @@ class Prometheus:
         """Those that are pending or firing."""
         return (await self._get("alerts", {}))["alerts"]  # type: ignore[no-any-return]
 
+    async def rules(self) -> list[dict[str, Any]]:
+        """Every rule, with its ``health``."""
+        return [rule for group in (await self._get("rules", {}))["groups"] for rule in group["rules"]]
+
     async def _get(self, what: str, parameters: Mapping[str, str]) -> dict[str, Any]:
         async with self._session.get(f"/api/v1/{what}", params=parameters) as response:
             answer = await response.json()

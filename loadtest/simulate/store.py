@@ -86,7 +86,7 @@ class Store:
     def cancel(self, key: Key, now: float) -> Booking | None:
         """By the patient; None if that changes nothing."""
         booking = self.bookings.get(key)
-        if booking is None or booking.state.status not in appointment.WANTS_SEAT:
+        if booking is None or booking.state.status not in appointment.CHANGEABLE:
             return None
         self._apply(booking, [Change(EventType.CANCELLED, Reason.PATIENT)], now)
         if booking.state.clinic_state is ClinicState.NONE:

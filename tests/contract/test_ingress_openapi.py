@@ -26,7 +26,7 @@ EXAMPLES = 40
 CONFIG = """
 [checks]
 use_after_free.enabled = false
-positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404", "409", "422", "429"]
+positive_data_acceptance.expected-statuses = ["2xx", "304", "401", "403", "404", "409", "422", "429"]
 
 [parameters]
 "body.provider_id" = {{ dictionary = "providers", probability = 0.9 }}

@@ -48,8 +48,8 @@ async def judge(world: World, folder: Path, *, settled: bool) -> Verdict:
 async def test_a_world_at_rest_is_clean(made: Worlds, tmp_path: Path) -> None:
     verdict = await judge(made.resting, tmp_path, settled=True)
     assert verdict.clean, "\n".join(verdict.lines())
-    assert verdict.looked_at["bookings"] == 13
-    assert verdict.looked_at["records of booking.requests"] == 16
+    assert verdict.looked_at["bookings"] == 18
+    assert verdict.looked_at["records of booking.requests"] == 21
     assert verdict.looked_at["of them appended too late to count"] == 1
 
 
@@ -97,7 +97,7 @@ async def test_the_command_prints_a_verdict_and_writes_it(made: Worlds, tmp_path
     assert f"  {world.refs['builtin']}  is confirmed and claims no seat" in said.out
     written = msgspec.json.decode((tmp_path / "verdict.json").read_bytes())
     assert written["clean"] is False
-    assert written["wrong"] == {kind: 7 * (kind is Kind.SEAT_MISSING) for kind in Kind}
+    assert written["wrong"] == {kind: 10 * (kind is Kind.SEAT_MISSING) for kind in Kind}
 
 
 async def test_what_cannot_be_found_out_is_neither_clean_nor_not(made: Worlds, tmp_path: Path) -> None:

@@ -106,8 +106,8 @@ async def test_who_has_seen_another_version_replaces_nothing(operator: Caller) -
     ("body", "pointer"),
     [
         ({"weekly": [{**MORNING, "to": "08:00"}]}, "/weekly/0/to"),
-        ({"weekly": [{**MORNING, "form": "08:00"}]}, "/weekly/form"),
-        ({"weekly": [{**MORNING, "weekday": 8}]}, "/weekly/weekday"),
+        ({"weekly": [{**MORNING, "form": "08:00"}]}, "/weekly/0/form"),
+        ({"weekly": [{**MORNING, "weekday": 8}]}, "/weekly/0/weekday"),
         ({"weekly": [], "holidays": {"country": "XX"}}, "/holidays"),
         ({}, "/weekly"),
     ],

@@ -13,6 +13,7 @@ from tests.support.database import Database
 from tests.support.holding import REST, Hold, rows_of, seeded
 from tests.support.world import ClinicSpec, clinics, tomorrow
 from waiting_room.domain.appointment import Reason
+from waiting_room.domain.availability.fit import Why, unfit
 from waiting_room.domain.availability.rules import Availability, Override, OverrideKind
 from waiting_room.messages import TimeRange
 from waiting_room.store import calendars
@@ -105,6 +106,22 @@ async def test_what_the_clinic_says_is_busy_is_not_given(database: Database, hol
     wanted = [(9, "all busy"), (10, "the third seat"), (10, "none left"), (11, "free")]
     await hold(appended(*(book(clinic, key, start_at=tomorrow(hour)) for hour, key in wanted)))
     assert [reason for reason, _ in await became(database)] == [Reason.SLOT_TAKEN, None, Reason.SLOT_TAKEN, None]
+
+
+async def test_a_seat_that_is_taken_away_keeps_its_booking_and_is_not_given_again(
+    database: Database, hold: Hold, clinic: ClinicSpec
+) -> None:
+    await put_rules(database, clinic, rules(), capacity=2)
+    await hold(appended(*(book(clinic, key) for key in ("one", "two"))))
+    await put_rules(database, clinic, rules(), capacity=1)
+    await hold(appended(book(clinic, "three"), first_offset=2))
+    assert [reason for reason, _ in await became(database)] == [None, None, Reason.SLOT_TAKEN]
+    async with database.owner() as owner:
+        provider = await calendars.provider(owner, clinic.clinic_id, clinic.provider_id)
+        booked = await calendars.booked(owner, clinic.clinic_id, clinic.provider_id, tomorrow(0))
+        assert provider is not None
+        assert [(each.seat, why) for each, why in unfit(provider, "UTC", booked, [])] == [(1, Why.SEAT_GONE)]
+        assert await owner.fetchval("SELECT greatest(capacity, capacity_before) FROM providers") == 2
 
 
 async def test_rules_that_are_being_replaced_are_waited_for(database: Database, hold: Hold, clinic: ClinicSpec) -> None:

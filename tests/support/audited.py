@@ -21,6 +21,7 @@ from tests.stack import Kafka
 from tests.support.commands import APP, book, cancel
 from tests.support.database import Database, clone
 from tests.support.holding import DEADLINES
+from tests.support.stocked import consuming, counted, lot
 from tests.support.world import PARTITIONS, ClinicSpec, seed, settings_for, tomorrow
 from waiting_room.audit.log import HOLD_GROUP
 from waiting_room.audit.run import Sources
@@ -34,11 +35,14 @@ from waiting_room.topics import BOOKING_REQUESTS
 from workers.hold.batch import Batch
 from workers.hold.read import Appended, command_of
 
-REST, OTHER, BUILTIN = (
+REST, OTHER, BUILTIN, STOCKED = (
     ClinicSpec("0001", endpoint="http://clinic.example/1", partition=1, capacity=2),
     ClinicSpec("0002", endpoint="http://clinic.example/2", partition=2),
     ClinicSpec("0003", partition=3),
+    ClinicSpec("0004", partition=3),
 )
+VACCINATION = "vaccination"
+"""What takes a dose, at STOCKED only: as many are there as are booked, but for one that is missed afterwards."""
 LAST = "last"
 """The booking hold has not come to in the busy world."""
 COURSES: dict[str, tuple[EventType, ...]] = {
@@ -50,8 +54,12 @@ COURSES: dict[str, tuple[EventType, ...]] = {
     "unknown": (EventType.CALLING, EventType.OUTCOME_UNKNOWN),
     "calling": (EventType.CALLING,),
     "held": (),
+    "vaccinated": (EventType.ARRIVED, EventType.COMPLETED),
+    "freed": (EventType.CANCELLED,),
+    "absent": (EventType.NO_SHOW,),
 }
 """What has happened after hold in the busy world, by name; the resting one goes on from there."""
+DOSED = ("dosed", "vaccinated", "freed", "absent", "short")
 ENDINGS: dict[str, tuple[EventType, ...]] = {
     "withdrawing": (EventType.WITHDRAWN,),
     "unknown": (EventType.CONFIRMED,),
@@ -67,19 +75,25 @@ def _commands() -> dict[str, Book | Cancel]:
     in_time, too_late = now + timedelta(minutes=10), now - timedelta(seconds=1)
     starts = iter(tomorrow(hour) for hour in range(1, 23))
 
-    def wish(spec: ClinicSpec, key: str, start_at: datetime | None = None, accept_by: datetime = in_time) -> Book:
-        return book(spec, key, start_at=start_at or next(starts), accept_by=accept_by)
+    def wish(
+        spec: ClinicSpec, key: str, start_at: datetime | None = None, accept_by: datetime = in_time, **changes: Any
+    ) -> Book:
+        return book(spec, key, start_at=start_at or next(starts), accept_by=accept_by, **changes)
 
     confirmed = wish(REST, "confirmed")
     return {
         "confirmed": confirmed,
-        **{name: wish(REST, name) for name in COURSES if name not in ("confirmed", "elsewhere")},
+        **{name: wish(REST, name) for name in COURSES if name not in ("confirmed", "elsewhere", *DOSED)},
         "beside": wish(REST, "beside", confirmed.start_at),
         "refused": wish(REST, "refused", confirmed.start_at),
         "elsewhere": wish(OTHER, "elsewhere"),
         "again": wish(OTHER, "confirmed"),  # the key that "confirmed" was booked with
         "builtin": wish(BUILTIN, "builtin"),
         "late": wish(REST, "late", accept_by=too_late),
+        **{
+            name: wish(STOCKED, name, tomorrow(9 + number), service_type=VACCINATION)
+            for number, name in enumerate(DOSED)
+        },
         "repeated": confirmed,
         "never": cancel(wish(OTHER, "never"), accept_by=in_time),
         LAST: wish(OTHER, LAST),
@@ -141,11 +155,13 @@ async def worlds(template: Database, kafka: Kafka) -> AsyncIterator[Worlds]:
             last = next(item for item in items if item.command.booking_ref == refs[LAST])
             await _hold(owner, [item for item in items if item is not last])
             await _go_on(owner, refs, COURSES)
+            await _recount(owner)
             await _deliver(owner, all_but=2)
         async with resting.owner() as owner:
             await _hold(owner, items)
             await _go_on(owner, refs, COURSES)
             await _go_on(owner, refs, {**ENDINGS, "beside": ENDINGS[LAST]})
+            await _recount(owner)
             await _deliver(owner, all_but=0)
             await owner.execute("UPDATE webhook_deliveries SET state = 'delivered'")
             await owner.execute(
@@ -158,7 +174,7 @@ async def worlds(template: Database, kafka: Kafka) -> AsyncIterator[Worlds]:
 async def _append(kafka: Kafka, commands: list[Book | Cancel]) -> None:
     producer = Producer(settings_for(None, kafka))
     await producer.start()
-    partitions = {spec.clinic_id: spec.partition for spec in (REST, OTHER, BUILTIN)}
+    partitions = {spec.clinic_id: spec.partition for spec in (REST, OTHER, BUILTIN, STOCKED)}
     for command in commands:
         where = BOOKING_REQUESTS, partitions[command.clinic_id]
         await (await producer.send(*where, command.clinic_id, encode(command)))
@@ -186,7 +202,12 @@ async def _read(kafka: Kafka) -> list[Appended]:
 
 
 async def _hold(owner: asyncpg.Connection[asyncpg.Record], items: list[Appended]) -> None:
-    await seed(owner, [REST, OTHER, BUILTIN])
+    await seed(owner, [REST, OTHER, BUILTIN, STOCKED])
+    await consuming(owner, service=VACCINATION)
+    await owner.execute(
+        "UPDATE providers SET service_types = $1 WHERE clinic_id = $2", [VACCINATION], STOCKED.clinic_id
+    )
+    await counted(owner, STOCKED, lot("a", len(DOSED)))
     await owner.execute("INSERT INTO apps VALUES ($1, 'App')", APP)
     await owner.executemany(
         "INSERT INTO webhook_endpoints (endpoint_id, owner_kind, owner_id, url, secret, events) "
@@ -198,6 +219,11 @@ async def _hold(owner: asyncpg.Connection[asyncpg.Record], items: list[Appended]
     )
     async with owner.transaction():
         await Batch(owner, {}, DEADLINES).work(items)
+
+
+async def _recount(owner: Connection) -> None:
+    """One is left for the two who are still to come."""
+    await counted(owner, STOCKED, lot("a", 1))
 
 
 async def _go_on(owner: Connection, refs: dict[str, str], courses: dict[str, tuple[EventType, ...]]) -> None:
@@ -217,8 +243,9 @@ async def _go_on(owner: Connection, refs: dict[str, str], courses: dict[str, tup
 async def _deliver(owner: Connection, all_but: int) -> None:
     rows = await owner.fetch(
         "SELECT clinic_id, record ->> 'app_id', seq, booking_ref, event, '{}', at FROM appointment_events "
-        "WHERE event = any($1) ORDER BY clinic_id, seq",
+        "WHERE event = any($1) ORDER BY clinic_id = $2, clinic_id, seq",
         sorted(PUBLIC_EVENTS),
+        BUILTIN.clinic_id,  # last: somebody asks for its last events
     )
     await webhooks.enlist(owner, [webhooks.Notice(*row) for row in rows[: len(rows) - all_but]])
 

@@ -152,6 +152,13 @@ def _files(compose: Compose) -> Iterator[str]:
     for name, config in compose.get("configs", {}).items():
         if not (ROOT / config["file"]).is_file():
             yield f"config {name}: there is no {config['file']}"
+    for name, service in compose["services"].items():
+        for volume in service.get("volumes", ()):
+            source = volume.partition(":")[0]
+            if source.startswith("./") and not (ROOT / source).is_dir():
+                yield f"{name}: there is no {source}"
+            elif not source.startswith("./") and source not in compose["volumes"]:
+                yield f"{name}: there is no volume {source}"
 
 
 def _scraping(compose: Compose) -> Iterator[str]:

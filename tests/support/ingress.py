@@ -71,6 +71,11 @@ class Answer:
     headers: Mapping[str, str]
     body: Any
 
+    @property
+    def problem(self) -> str:
+        """The name of the problem it tells of."""
+        return str(self.body["type"]).removeprefix("/problems/")
+
 
 @dataclass
 class Caller:
@@ -183,6 +188,7 @@ async def ingress_process(
         "ingress_port": port,
         "worker_id": f"ingress-{port}",
         "shutdown_seconds": 2,
+        "rate_patient_per_minute": 1_000_000,  # most tests know one patient only
         **settings,
     }
     clean = {name: value for name, value in os.environ.items() if not name.startswith("WAITING_ROOM_")}

@@ -15,6 +15,8 @@ import yaml
 from prometheus_client import REGISTRY
 
 import waiting_room.telemetry.metrics  # noqa: F401 - registers every metric
+from dashboards.promql import NotPromql, selectors
+from dashboards.rule_files import rules
 from tests.support import told
 from tests.support.kustomize import Object, containers
 from waiting_room.settings import PREFIX, Settings
@@ -32,7 +34,6 @@ PROBES = {
     # With Kafka away ingress still answers, and says what became of a booking: ADR 11.
     "ingress": {"startupProbe": "/readyz", "readinessProbe": "/healthz", "livenessProbe": "/healthz"},
 }
-_METRIC = re.compile(r"\bwaiting_room_\w+")
 
 
 def offences(objects: list[Object]) -> list[str]:
@@ -226,8 +227,7 @@ def _probes(objects: list[Object]) -> Iterator[str]:
 
 
 def _scaling(objects: list[Object]) -> Iterator[str]:
-    known = {sample.name for family in REGISTRY.collect() for sample in family.samples}
-    known |= {family.name for family in REGISTRY.collect()}
+    known = {rule.name for rule in rules() if not rule.alert} | {family.name for family in REGISTRY.collect()}
     for role in ("ingress", "confirm"):
         scaled, deployment = one(objects, "ScaledObject", role), one(objects, "Deployment", role)
         if scaled is None or deployment is None or scaled["spec"]["scaleTargetRef"]["name"] != role:
@@ -248,8 +248,6 @@ def _scaling(objects: list[Object]) -> Iterator[str]:
             yield f"{role}: scales by {trigger['type']}"
         elif role == "confirm":
             yield from _by_need(spec, trigger, environment(objects, containers(deployment)[0]), known)
-            if f'namespace="{scaled["metadata"]["namespace"]}"' not in trigger["metadata"]["query"]:
-                yield "confirm: scales by another namespace's need"
 
 
 def _by_need(spec: Object, trigger: Object, env: dict[str, str], known: set[str]) -> Iterator[str]:
@@ -262,10 +260,12 @@ def _by_need(spec: Object, trigger: Object, env: dict[str, str], known: set[str]
         yield "confirm: the number is not the number of workers"
     if spec.get("fallback", {}).get("replicas", 0) < spec["minReplicaCount"]:
         yield "confirm: fewer workers when Prometheus is away"
-    named = set(_METRIC.findall(told_of["query"]))
-    yield from (f"confirm: there is no metric {name}" for name in sorted(named - known))
-    if not named:
-        yield "confirm: scales by no metric of ours"
+    try:
+        named = {selector.name for selector in selectors(told_of["query"])}
+    except NotPromql as error:
+        yield f"confirm: {error}"
+        return
+    yield from (f"confirm: nothing records {name}" for name in sorted(named - known))
 
 
 def _network(objects: list[Object]) -> Iterator[str]:

@@ -177,6 +177,65 @@ PLANTS: list[Plant] = [
         "UPDATE providers SET capacity = 1 WHERE provider_id = '0001-1'",
         Kind.SEAT_UNKNOWN,
     ),
+    by_sql("a lot has another figure than its movements", None, "UPDATE stock_lots SET wasted = 1", Kind.STOCK_LEDGER),
+    by_sql(
+        "a movement has no lot",
+        None,
+        "INSERT INTO stock_movements (clinic_id, product, pool, lot, kind, on_hand) "
+        "VALUES ('0003', 'flu', 'general', 'x', 'received', 1)",
+        Kind.STOCK_LEDGER,
+    ),
+    by_sql(
+        "more is reserved than is there",
+        None,
+        "ALTER TABLE stock_lots DROP CONSTRAINT stock_lots_not_oversold; UPDATE stock_lots SET on_hand = 0; "
+        "INSERT INTO stock_movements (clinic_id, product, pool, lot, kind, on_hand) "
+        "VALUES ('0004', 'flu', 'general', 'a', 'recounted', -1)",
+        Kind.STOCK_LEDGER,
+    ),
+    by_sql(
+        "a dose was freed too early",
+        "dosed",
+        "DELETE FROM dose_claims WHERE booking_ref = {dosed}",
+        Kind.DOSE_MISSING,
+        Kind.STOCK_LEDGER,
+    ),
+    by_sql("nobody knows who is short", "short", "DELETE FROM dose_shortages", Kind.DOSE_MISSING),
+    by_sql(
+        "a dose was not freed",
+        "freed",
+        "INSERT INTO dose_claims SELECT clinic_id, {freed}, product, pool, lot, 1, pool FROM stock_lots",
+        Kind.DOSE_KEPT,
+        Kind.STOCK_LEDGER,
+    ),
+    by_sql(
+        "one who is not to come is still short",
+        "absent",
+        "UPDATE dose_shortages SET booking_ref = {absent}",
+        Kind.DOSE_KEPT,
+        Kind.DOSE_MISSING,
+    ),
+    by_sql(
+        "nobody claims a dose",
+        "0004-NOBODY",
+        "UPDATE dose_claims SET booking_ref = '0004-NOBODY'",
+        Kind.DOSE_KEPT,
+        Kind.DOSE_MISSING,
+        Kind.STOCK_LEDGER,
+    ),
+    by_sql(
+        "a pending booking is not counted as its patient's",
+        "held",
+        "DELETE FROM patient_claims WHERE booking_ref = {held}",
+        Kind.PATIENT_CLAIM,
+        resting=False,
+    ),
+    by_sql(
+        "a decided one still is",
+        "freed",
+        "INSERT INTO patient_claims VALUES ('0004', {freed}, 'app', 'p', 0, 'demo', 'x', now()::date, FALSE, FALSE)",
+        Kind.PATIENT_CLAIM,
+    ),
     in_clinic_record("the clinic does not have it", "confirmed", lambda _: [], Kind.CLINIC_MISSES),
     in_clinic_record(
         "the clinic has another", "confirmed", lambda line: [{**line, "clinic_booking_id": "x"}], Kind.CLINIC_MISSES

@@ -89,6 +89,7 @@ def settings_for(database: Database | None, kafka: Kafka | None, role: str = "ho
         "kafka_session_timeout_ms": 6_000,
         "ref_secret": SecretStr("a test's secret for booking refs!"),
         "worker_id": f"{role}-test",
+        "patient_pending_max": 1_000,  # many tests know one patient only
     }
     if kafka is not None:
         values["kafka_bootstrap"] = kafka.bootstrap_servers

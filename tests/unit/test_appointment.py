@@ -30,6 +30,8 @@ happenings = st.lists(
     max_size=40,
 )
 BOOK = [EventType.ACCEPTED, EventType.HELD]
+BOOKED = [*BOOK, EventType.CALLING, EventType.CONFIRMED]
+VISITED = (Status.ARRIVED, Status.COMPLETED, Status.NO_SHOW)
 
 
 def replay(*events: EventType, reason: Reason | None = Reason.PATIENT) -> State:
@@ -50,6 +52,7 @@ def may_be_stored(state: State) -> bool:
         and (not pending or state.clinic_state in (ClinicState.NONE, ClinicState.CALLING, ClinicState.UNKNOWN))
         and (state.status is not Status.CONFIRMED or state.clinic_state in (ClinicState.NONE, ClinicState.BOOKED))
         and (state.clinic_state is not ClinicState.WITHDRAWING or state.status not in WANTS_SEAT)
+        and (state.status not in VISITED or state.clinic_state in (ClinicState.NONE, ClinicState.BOOKED))
         and state.revision >= 1
     )
 
@@ -74,7 +77,7 @@ def _check_step(before: State | None, event: EventType, after: State) -> None:
         return
     if before.decided:
         assert after.decided, "a decision is not taken back"
-        if before.status is not Status.CONFIRMED:
+        if before.status not in (Status.CONFIRMED, Status.ARRIVED):
             assert (after.status, after.reason, after.by) == (before.status, before.reason, before.by)
     if not before.keeps_seat:
         assert not after.keeps_seat, "a seat that was freed may be somebody else's"
@@ -82,6 +85,9 @@ def _check_step(before: State | None, event: EventType, after: State) -> None:
         assert event in (EventType.NOT_BOOKED, EventType.WITHDRAWN), "the clinic itself must have said so"
     if after.status in WANTS_SEAT:
         assert after.keeps_seat
+    if not before.keeps_doses:
+        assert not after.keeps_doses, "a dose that was given or freed does not come back"
+    assert after.keeps_seat or not after.keeps_doses
 
 
 @pytest.mark.parametrize(
@@ -102,6 +108,12 @@ def _check_step(before: State | None, event: EventType, after: State) -> None:
         ),
         ([*BOOK, EventType.REJECTED], Status.REJECTED, None, ClinicState.NONE, False),
         ([*BOOK, EventType.CANCELLED], Status.CANCELLED, None, ClinicState.NONE, False),
+        ([*BOOKED, EventType.ARRIVED], Status.ARRIVED, None, ClinicState.BOOKED, True),
+        ([*BOOKED, EventType.COMPLETED], Status.COMPLETED, None, ClinicState.BOOKED, True),
+        ([*BOOKED, EventType.ARRIVED, EventType.COMPLETED], Status.COMPLETED, None, ClinicState.BOOKED, True),
+        ([*BOOKED, EventType.NO_SHOW], Status.NO_SHOW, None, ClinicState.BOOKED, False),
+        ([*BOOKED, EventType.ARRIVED, EventType.NO_SHOW], Status.NO_SHOW, None, ClinicState.BOOKED, False),
+        ([*BOOKED, EventType.CANCEL_REFUSED], Status.CONFIRMED, None, ClinicState.BOOKED, True),
         ([EventType.CANCELLED], Status.CANCELLED, None, ClinicState.NONE, False),
         ([EventType.CANCELLED, EventType.REPEATED], Status.CANCELLED, None, ClinicState.NONE, False),
         ([*BOOK, EventType.CALLING, EventType.CANCELLED], Status.CANCELLED, None, ClinicState.CALLING, True),

@@ -89,6 +89,8 @@ def test_nothing_is_wrong_with_it() -> None:
             "file: dashboards/prometheus.yml",
             "there is no dashboards/prometheus.yml",
         ),
+        ("./dashboards/json:", "./dashboards/boards.json:", "grafana: there is no ./dashboards/boards.json"),
+        ('["kafka:/var', '["kaffka:/var', "kafka: there is no volume kaffka"),
         # Scraping
         ('_METRICS_PORT: "8081"', '_METRICS_PORT: "8082"', "hold: serves metrics at 8082"),
         ("127.0.0.1:8081/readyz", "127.0.0.1:8081/healthz", "does not ask /readyz"),

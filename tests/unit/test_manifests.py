@@ -151,15 +151,10 @@ OTHER_SECRET = {"secretKeyRef": {"name": "ingress", "key": "kafka-password"}}
         (
             "ScaledObject",
             "confirm",
-            put(f"{TRIGGER}.query", 'sum(waiting_room_lag{namespace="waiting-room"})'),
-            "no metric waiting_room_lag",
+            put(f"{TRIGGER}.query", "sum(waiting_room_lag)"),
+            "nothing records waiting_room_lag",
         ),
-        (
-            "ScaledObject",
-            "confirm",
-            put(f"{TRIGGER}.query", "sum(waiting_room_confirm_calls_needed)"),
-            "another namespace",
-        ),
+        ("ScaledObject", "confirm", put(f"{TRIGGER}.query", "sum(waiting_room_calls_needed"), "confirm: sum("),
         ("ScaledObject", "confirm", put("spec.fallback", None), "fewer workers when Prometheus is away"),
         ("ScaledObject", "confirm", put(f"{DOWN}.stabilizationWindowSeconds", 0), "scales in fast"),
         ("ScaledObject", "ingress", put("spec.triggers.0", REQUESTS), "ingress: scales by prometheus"),

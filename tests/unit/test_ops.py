@@ -89,7 +89,7 @@ def test_faults_are_said_in_words() -> None:
     page += 'waiting_room_dead_letters_total{topic="booking.requests"} 2\n'
     assert told(page, silent=("http://127.0.0.1:9/metrics",)).faults == [
         "http://127.0.0.1:9/metrics does not answer",
-        "no relay is ready",
+        "relay: none is ready",
         "a booking has waited for more than 15 minutes at a clinic that is up",
         "the oldest event has waited 45 s to be published",
         "2 records were put aside",

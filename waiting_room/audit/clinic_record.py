@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from waiting_room.audit.facts import ClinicFacts, Kept, Row
 from waiting_room.audit.offences import Kind, Offence
-from waiting_room.domain.appointment import ClinicState, Status
+from waiting_room.domain.appointment import HONOURED, ClinicState, Status
 from waiting_room.domain.directory import AdapterKind
 
 
@@ -40,7 +40,7 @@ def _why_unwanted(facts: ClinicFacts, ref: str) -> str | None:
         return None if facts.log.waits(ref) and not facts.settled else "is nobody's booking"
     state = row.state
     under_way = state.status is Status.PENDING or state.clinic_state is not ClinicState.NONE
-    if state.status is Status.CONFIRMED or (under_way and not facts.settled):
+    if state.status in HONOURED or (under_way and not facts.settled):
         return None
     return f"is {state.status}, clinic {state.clinic_state}"
 

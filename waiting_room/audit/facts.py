@@ -103,6 +103,7 @@ class Row:
     end_at: datetime | None
     hold_until: datetime | None
     clinic_booking_id: str | None
+    doses: int
     key_remembered: bool
     """Whether its idempotency key is on record, so that a retry finds it."""
 
@@ -116,6 +117,24 @@ class Claim(NamedTuple):
     seat: int
     start_at: datetime
     busy_until: datetime
+
+
+class Doses(NamedTuple):
+    """A row of ``dose_claims`` or ``dose_shortages``: ``lot`` is (product, pool, lot), None where it is short."""
+
+    booking_ref: str
+    product: str
+    doses: int
+    lot: tuple[str, str, str] | None
+
+
+class Figures(NamedTuple):
+    """A lot's, as its row has them or as its movements add up to."""
+
+    on_hand: int
+    reserved: int
+    administered: int
+    wasted: int
 
 
 class Endpoint(NamedTuple):
@@ -161,6 +180,15 @@ class ClinicFacts:
     unreadable: list[tuple[str, str]] = field(default_factory=list)
     """(booking_ref, why) of rows and events that are not what the database should let in."""
     claims: list[Claim] = field(default_factory=list)
+    doses: list[Doses] = field(default_factory=list)
+    lots: dict[tuple[str, str, str], Figures] = field(default_factory=dict)
+    """By (product, pool, lot)."""
+    moved: dict[tuple[str, str, str], Figures] = field(default_factory=dict)
+    """What each lot's movements add up to."""
+    places: dict[str, bool] = field(default_factory=dict)
+    """Bookings that count among their patients', to whether as pending ones."""
+    dosed: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """By booking, what its movements say it has reserved and was given."""
     aliases: dict[str, str] = field(default_factory=dict)
     """Refs of this clinic whose key had booked before, to the booking it made."""
     dangling: set[str] = field(default_factory=set)

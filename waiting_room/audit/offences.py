@@ -27,6 +27,10 @@ class Kind(StrEnum):
     SEAT_MISSING = "seat_missing"
     SEAT_KEPT = "seat_kept"
     SEAT_UNKNOWN = "seat_unknown"
+    STOCK_LEDGER = "stock_ledger"
+    DOSE_MISSING = "dose_missing"
+    DOSE_KEPT = "dose_kept"
+    PATIENT_CLAIM = "patient_claim"
     CLINIC_MISSES = "clinic_misses"
     CLINIC_TWICE = "clinic_twice"
     CLINIC_UNWANTED = "clinic_unwanted"
@@ -50,6 +54,10 @@ MEANING: Final[Mapping[Kind, str]] = {
     Kind.SEAT_MISSING: "keeps a seat and has no claim on it",
     Kind.SEAT_KEPT: "needs no seat and has a claim on one",
     Kind.SEAT_UNKNOWN: "claims a seat the provider does not have",
+    Kind.STOCK_LEDGER: "a lot is not what its movements and claims add up to",
+    Kind.DOSE_MISSING: "needs a dose, has none and is not known to be short",
+    Kind.DOSE_KEPT: "needs no dose and has a claim on one",
+    Kind.PATIENT_CLAIM: "counts otherwise among its patient's than it should",
     Kind.CLINIC_MISSES: "confirmed, and not in the clinic's own record",
     Kind.CLINIC_TWICE: "booked more than once by the clinic",
     Kind.CLINIC_UNWANTED: "booked by the clinic, not confirmed or not wanted",

@@ -17,7 +17,9 @@ from waiting_room.audit import (
     history,
     keys,
     log,
+    patients,
     seats,
+    stock,
     webhooks,
 )
 from waiting_room.audit.evidence import Ledger
@@ -36,6 +38,8 @@ CHECKS: Final[tuple[Check, ...]] = (
     acknowledged.check,
     history.check,
     seats.check,
+    stock.check,
+    patients.check,
     clinic_record.check,
     counters.check,
     webhooks.check,
@@ -133,6 +137,8 @@ def _check_clinic(verdict: Verdict, facts: ClinicFacts) -> None:
     verdict.looked_at["bookings decided"] += sum(row.state.decided for row in facts.rows.values())
     verdict.looked_at["events"] += len(facts.events)
     verdict.looked_at["seat claims"] += len(facts.claims)
+    verdict.looked_at["doses claimed"] += sum(each.doses for each in facts.doses if each.lot is not None)
+    verdict.looked_at["lots"] += len(facts.lots)
     verdict.looked_at["webhook deliveries"] += len(facts.deliveries)
 
 

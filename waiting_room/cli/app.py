@@ -12,6 +12,7 @@ from waiting_room.cli.keys import app as keys
 from waiting_room.cli.migrate import migrate
 from waiting_room.cli.notifications import app as notifications
 from waiting_room.cli.secrets import secrets
+from waiting_room.cli.stock import stock
 from waiting_room.cli.topics import topics
 
 app = typer.Typer(
@@ -25,6 +26,7 @@ app.command()(secrets)
 app.command()(migrate)
 app.command()(topics)
 app.command()(audit)
+app.command()(stock)
 app.add_typer(directory, name="directory")
 app.add_typer(keys, name="keys")
 app.add_typer(dlq, name="dlq")

@@ -8,6 +8,9 @@ here, before any row is touched.
       ▲                 │  └──outcome_unknown──▶ unknown ──(found: confirmed; not there: not_booked)
       └───not_booked────┘
 
+A confirmed patient arrives and is seen (completed), or does not come (no_show): all three are the clinic's to say, the
+last one also time's. They undo nothing there: ``clinic_state`` stays as it is.
+
 A booking that is to be moved keeps what it has until the clinic has accepted the new time: ``moving_to`` is the
 revision it then gets. A confirmed one is called for again, from booked, and goes back there whatever is answered:
 rescheduled, not_moved (asked again) or reschedule_failed (given up).
@@ -26,6 +29,9 @@ class Status(StrEnum):
     CONFIRMED = "confirmed"
     REJECTED = "rejected"
     CANCELLED = "cancelled"
+    ARRIVED = "arrived"
+    COMPLETED = "completed"
+    NO_SHOW = "no_show"
 
 
 class Stage(StrEnum):
@@ -51,6 +57,10 @@ class Reason(StrEnum):
     PROVIDER = "prov"
     SLOT_TAKEN = "slot_taken"
     NO_FREE_SLOT = "no_free_slot"
+    OUT_OF_STOCK = "out_of_stock"
+    TOO_MANY_PENDING = "too_many_pending"
+    ALREADY_BOOKED = "already_booked"
+    TOO_SOON = "too_soon"
     NOT_BOOKABLE = "not_bookable"
     OUTSIDE_HOURS = "outside_hours"
     TOO_SHORT_NOTICE = "too_short_notice"
@@ -58,6 +68,7 @@ class Reason(StrEnum):
     CLINIC_CLOSED = "clinic_closed"
     CLINIC_REFUSED = "clinic_refused"
     ALREADY_MOVING = "already_moving"
+    NOTICE_PASSED = "notice_passed"
     NOT_ACTIVE = "not_active"
     CLINIC_UNAVAILABLE = "clinic_unavailable"
     UNPROCESSABLE = "unprocessable"
@@ -80,6 +91,10 @@ class EventType(StrEnum):
     CONFIRMED = "booking.confirmed"
     REJECTED = "booking.rejected"
     CANCELLED = "booking.cancelled"
+    CANCEL_REFUSED = "booking.cancel_refused"
+    ARRIVED = "booking.arrived"
+    COMPLETED = "booking.completed"
+    NO_SHOW = "booking.no_show"
     WITHDRAWAL_DUE = "booking.withdrawal_due"
     WITHDRAWN = "booking.withdrawn"
     RESCHEDULE_HELD = "booking.reschedule_held"
@@ -99,6 +114,10 @@ PUBLIC_EVENTS = frozenset(
         EventType.CONFIRMED,
         EventType.REJECTED,
         EventType.CANCELLED,
+        EventType.CANCEL_REFUSED,
+        EventType.ARRIVED,
+        EventType.COMPLETED,
+        EventType.NO_SHOW,
         EventType.RESCHEDULED,
         EventType.RESCHEDULE_FAILED,
         EventType.RESCHEDULE_REFUSED,
@@ -107,8 +126,12 @@ PUBLIC_EVENTS = frozenset(
 OF_THE_WISH = frozenset({EventType.RESCHEDULED, EventType.RESCHEDULE_FAILED, EventType.RESCHEDULE_REFUSED})
 """Events with the ``by`` and the ``reason`` of a wish for another time, not with the booking's own."""
 
-DECIDED = frozenset({Status.CONFIRMED, Status.REJECTED, Status.CANCELLED})
-WANTS_SEAT = frozenset({Status.PENDING, Status.CONFIRMED})
+DECIDED = frozenset(Status) - {Status.PENDING}
+CHANGEABLE = frozenset({Status.PENDING, Status.CONFIRMED})
+"""These may be cancelled or moved."""
+HONOURED = frozenset({Status.CONFIRMED, Status.ARRIVED, Status.COMPLETED, Status.NO_SHOW})
+"""What the clinic's own record holds, whoever came of it."""
+WANTS_SEAT = frozenset({Status.PENDING, Status.CONFIRMED, Status.ARRIVED, Status.COMPLETED})
 
 
 class IllegalTransition(Exception):
@@ -133,8 +156,17 @@ class State(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def keeps_seat(self) -> bool:
-        """A claim lives until nobody can still rely on it (DESIGN, 'Undo')."""
+        """A claim lives until nobody can still rely on it (DESIGN, 'Undo'). Nobody does on that of a patient who did
+        not come, though the clinic goes on having the booking in its record.
+        """
+        if self.status is Status.NO_SHOW:
+            return False
         return self.status in WANTS_SEAT or self.clinic_state is not ClinicState.NONE
+
+    @property
+    def keeps_doses(self) -> bool:
+        """As long as the seat, or until they are used."""
+        return self.keeps_seat and self.status is not Status.COMPLETED
 
     @property
     def newest_revision(self) -> int:
@@ -152,8 +184,8 @@ def apply(
 ) -> State:
     """The state after ``event``. Raises IllegalTransition.
 
-    ``reason`` goes with REJECTED, CANCELLED, RESCHEDULE_FAILED and RESCHEDULE_REFUSED, ``by`` with CANCELLED, and
-    ``revision``, the one that the new time has, with RESCHEDULE_HELD.
+    ``reason`` goes with REJECTED, CANCELLED, RESCHEDULE_FAILED and RESCHEDULE_REFUSED, ``by`` with CANCELLED and
+    NO_SHOW, and ``revision``, the one that the new time has, with RESCHEDULE_HELD.
     """
     if state is None:
         return _first(event, reason, by)
@@ -195,7 +227,7 @@ def _next(state: State, event: EventType, reason: Reason | None, by: By | None) 
             return _confirmed(state)
         case EventType.REJECTED if pending and reason is not None:
             return replace(state, status=Status.REJECTED, stage=None, reason=reason, moving_to=None)
-        case EventType.CANCELLED if state.status in WANTS_SEAT and reason is not None:
+        case EventType.CANCELLED if state.status in CHANGEABLE and reason is not None:
             to_undo = state.clinic_state is ClinicState.BOOKED
             return replace(
                 state,
@@ -206,6 +238,14 @@ def _next(state: State, event: EventType, reason: Reason | None, by: By | None) 
                 clinic_state=ClinicState.WITHDRAWING if to_undo else state.clinic_state,
                 moving_to=state.moving_to if _is_being_moved(state) else None,
             )
+        case EventType.CANCEL_REFUSED if state.status is Status.CONFIRMED:
+            return state
+        case EventType.ARRIVED if state.status is Status.CONFIRMED and state.moving_to is None:
+            return replace(state, status=Status.ARRIVED)
+        case EventType.COMPLETED if state.status in (Status.CONFIRMED, Status.ARRIVED) and state.moving_to is None:
+            return replace(state, status=Status.COMPLETED)
+        case EventType.NO_SHOW if state.status in (Status.CONFIRMED, Status.ARRIVED) and state.moving_to is None:
+            return replace(state, status=Status.NO_SHOW, by=by)
         case EventType.WITHDRAWAL_DUE if state.status not in WANTS_SEAT and state.clinic_state in (
             ClinicState.CALLING,
             ClinicState.UNKNOWN,

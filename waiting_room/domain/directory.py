@@ -7,10 +7,21 @@ from __future__ import annotations
 
 from datetime import date, time
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
 from waiting_room.domain.availability.rules import Availability, Override
+
+GENERAL_POOL: Final = "general"
+
+
+class Consumes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, cache_hash=True):
+    """What one appointment takes of one product; ``pool`` is the part of the stock that is kept for it."""
+
+    product: str
+    doses: int = 1
+    pool: str = GENERAL_POOL
 
 
 class ServiceType(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
@@ -22,6 +33,14 @@ class ServiceType(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
     duration_minutes: int
     buffer_minutes: int = 0
     description: str = ""
+    consumes: tuple[Consumes, ...] = ()
+    cancel_notice_minutes: int | None = None
+    """How long before its start a patient may still cancel it; None is as the business has it."""
+    one_active: bool = False
+    """A patient may have one booking of it that is neither over nor off."""
+    interval_days: int | None = None
+    interval_after: str | None = None
+    """So many days after the patient's last appointment for this service type; None is the service itself."""
 
 
 class Hours(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
@@ -83,3 +102,5 @@ class Clinic(msgspec.Struct, frozen=True, kw_only=True):
     service_types: tuple[ServiceType, ...]
     providers: tuple[Provider, ...]
     moved_from: int | None = None
+    cancel_notice_minutes: int = 1_440
+    """How long before its start a patient may still cancel, where the service type says nothing else."""

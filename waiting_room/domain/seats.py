@@ -43,6 +43,11 @@ class Taken:
     _ranges: dict[tuple[str, int], list[tuple[datetime, datetime]]] = field(default_factory=dict)
     _busy: dict[str, list[tuple[datetime, datetime, int | None]]] = field(default_factory=dict)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is taken of anybody."""
+        return not self._ranges and not self._busy
+
     def add(self, provider_id: str, seat: int, start: datetime, until: datetime) -> None:
         insort(self._ranges.setdefault((provider_id, seat), []), (start, until))
 

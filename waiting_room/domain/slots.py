@@ -48,6 +48,8 @@ class DayTaken:
 
     def slots(self, candidates: Iterable[Candidate]) -> tuple[Slot, ...]:
         """Each candidate with what is left of it."""
+        if self.all.is_empty:
+            return tuple(Slot(each.start_at, each.end_at, SlotStatus.FREE, each.capacity) for each in candidates)
         return tuple(self._slot(each) for each in candidates)
 
     def _slot(self, candidate: Candidate) -> Slot:

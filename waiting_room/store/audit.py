@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from waiting_room.audit.facts import Claim, ClinicFacts, Counters, Endpoint, Move, Row
+from waiting_room.audit.facts import Claim, ClinicFacts, Counters, Doses, Endpoint, Figures, Move, Row
 from waiting_room.domain.appointment import By, ClinicState, Reason, Stage, State, Status
 from waiting_room.domain.booking_ref import clinic_of
 from waiting_room.domain.directory import AdapterKind
@@ -96,7 +96,7 @@ def portions(clinics: Sequence[ClinicHead]) -> Iterator[list[ClinicHead]]:
 
 
 async def load(conn: Connection, facts: Mapping[str, ClinicFacts]) -> None:
-    """Add these clinics' rows, events, claims and deliveries; in the snapshot's transaction."""
+    """Add these clinics' rows, events, claims, doses, lots and deliveries; in the snapshot's transaction."""
     clinic_ids = list(facts)
     for row in await conn.fetch(_SQL["rows"], clinic_ids):
         _add_row(facts[row["clinic_id"]], row)
@@ -104,6 +104,17 @@ async def load(conn: Connection, facts: Mapping[str, ClinicFacts]) -> None:
         _add_event(facts[row["clinic_id"]], row)
     for clinic_id, *claim in await conn.fetch(_SQL["claims"], clinic_ids):
         facts[clinic_id].claims.append(Claim(*claim))
+    for clinic_id, booking_ref, product, doses, pool, lot in await conn.fetch(_SQL["doses"], clinic_ids):
+        whence = None if lot is None else (product, pool, lot)
+        facts[clinic_id].doses.append(Doses(booking_ref, product, doses, whence))
+    for clinic_id, product, pool, lot, *figures in await conn.fetch(_SQL["lots"], clinic_ids):
+        facts[clinic_id].lots[product, pool, lot] = Figures(*figures)
+    for clinic_id, product, pool, lot, *figures in await conn.fetch(_SQL["moved"], clinic_ids):
+        facts[clinic_id].moved[product, pool, lot] = Figures(*figures)
+    for clinic_id, booking_ref, pending in await conn.fetch(_SQL["places"], clinic_ids):
+        facts[clinic_id].places[booking_ref] = pending
+    for clinic_id, booking_ref, reserved, administered in await conn.fetch(_SQL["dosed"], clinic_ids):
+        facts[clinic_id].dosed[booking_ref] = reserved, administered
     for clinic_id, endpoint_id, seq, state in await conn.fetch(_SQL["deliveries"], clinic_ids):
         facts[clinic_id].deliveries[endpoint_id, seq] = state
 
@@ -144,6 +155,7 @@ def _add_row(facts: ClinicFacts, row: Any) -> None:
         end_at=row["end_at"],
         hold_until=row["hold_until"],
         clinic_booking_id=row["clinic_booking_id"],
+        doses=row["doses"],
         key_remembered=row["key_remembered"],
     )
 

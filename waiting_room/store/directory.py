@@ -102,8 +102,21 @@ async def _refuse_wrong_owners(conn: Connection, file: Onboarding) -> None:
 
 async def _write_clinics(conn: Connection, file: Onboarding, assigned: Mapping[str, int]) -> list[str]:
     """The ids, ascending, of the clinics of which anything changed."""
-    businesses = [{"business_id": each.business_id, "name": each.name} for each in file.businesses]
-    await conn.execute(_SQL["upsert_businesses"], _json(businesses))
+    businesses = [
+        {
+            "business_id": each.business_id,
+            "name": each.name,
+            "cancel_notice_minutes": each.cancel_notice_minutes,
+        }
+        for each in file.businesses
+    ]
+    other_businesses = await _upsert(conn, "upsert_businesses", businesses)
+    products = [
+        {"business_id": business.business_id} | msgspec.structs.asdict(product)
+        for business in file.businesses
+        for product in business.products
+    ]
+    await conn.execute(_SQL["upsert_products"], _json(products))
     services = [
         {"business_id": business.business_id} | msgspec.structs.asdict(service)
         for business in file.businesses
@@ -114,7 +127,7 @@ async def _write_clinics(conn: Connection, file: Onboarding, assigned: Mapping[s
     other_days_off = await _replace_days_off(conn, file)
     changed = set(await _upsert(conn, "upsert_clinics", _clinic_rows(file, assigned)))
     changed.update(await _upsert(conn, "upsert_providers", _provider_rows(file)))
-    affected = await conn.fetch(_SQL["clinics_of_businesses"], [*other_services, *other_days_off])
+    affected = await conn.fetch(_SQL["clinics_of_businesses"], [*other_businesses, *other_services, *other_days_off])
     return sorted(changed.union(row["clinic_id"] for row in affected))
 
 
@@ -135,6 +148,11 @@ async def _check_changed(conn: Connection, changed: Sequence[str]) -> None:
     if unknown:
         raise Refused(
             "\n".join(f"provider {row['provider_id']}: unknown service type {row['service_type']}" for row in unknown)
+        )
+    unknown = await conn.fetch(_SQL["unknown_products"], changed)
+    if unknown:
+        raise Refused(
+            "\n".join(f"service type {row['service_type']}: unknown product {row['product']}" for row in unknown)
         )
     await renew_rules(conn, changed)
     too_many = await conn.fetch(_SQL["claims_beyond_capacity"], changed)

@@ -41,6 +41,11 @@ async def expired(conn: Connection, limit: int) -> list[Key]:
     return [(row["clinic_id"], row["booking_ref"]) for row in await conn.fetch(_SQL["expired"], limit)]
 
 
+async def absent(conn: Connection, limit: int) -> list[Key]:
+    """Confirmed bookings whose patients have not arrived in their clinic's time, the longest ago first."""
+    return [(row["clinic_id"], row["booking_ref"]) for row in await conn.fetch(_SQL["absent"], limit)]
+
+
 async def being_called(conn: Connection, keys: Collection[Key]) -> set[Key]:
     """Those of these bookings whose clinic is being called right now, by the leases."""
     rows = await conn.fetch(_SQL["being_called"], [clinic_id for clinic_id, _ in keys], [ref for _, ref in keys])

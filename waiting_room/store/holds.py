@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import asyncpg
@@ -32,6 +32,14 @@ class Rules(msgspec.Struct, frozen=True):
     """The partition whose commands of this clinic wait, while the marker in the one before was not read."""
     service_types: Mapping[str, ServiceType]
     providers: Mapping[str, Provider]
+    business_id: str
+    cancel_notice_minutes: int
+
+    def cancel_notice(self, service_type: str | None) -> timedelta:
+        """How long before its start a patient may still cancel an appointment of this service."""
+        service = self.service_types.get(service_type or "")
+        own = service.cancel_notice_minutes if service else None
+        return timedelta(minutes=self.cancel_notice_minutes if own is None else own)
 
 
 class Key(NamedTuple):
@@ -72,6 +80,8 @@ async def load_rules(conn: Connection, clinic_ids: Iterable[str]) -> dict[str, R
             moving_to=row["moving_to"],
             service_types={each.service_type: each for each in _services.decode(row["service_types"] or "[]")},
             providers={each.provider_id: each for each in _providers.decode(row["providers"] or "[]")},
+            business_id=row["business_id"],
+            cancel_notice_minutes=row["cancel_notice_minutes"],
         )
         for row in await conn.fetch(_SQL["load_clinics"], list(clinic_ids))
     }

@@ -1,7 +1,7 @@
 """The one way a booking changes in the database.
 
 A Journal is one transaction's work: it locks the clinics' counter rows in ascending id, applies events to bookings
-in memory through the state machine, and writes rows, events, counters and freed seats together. Ticket and event
+in memory through the state machine, and writes rows, events, counters, freed seats and doses together. Ticket and event
 numbers come from the locked rows, so each clinic's are in order and without gaps, and whoever holds the lock sees
 bookings that nobody else can change.
 """
@@ -11,14 +11,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from waiting_room.domain import appointment
-from waiting_room.domain.appointment import By, ClinicState, EventType, Reason, Stage, State, Status
+from waiting_room.domain.appointment import By, EventType, Reason, Stage, State, Status
 from waiting_room.messages import BookingEvent
-from waiting_room.store import sql
+from waiting_room.store import doses, patients, sql
+from waiting_room.store.booking import Booking as Booking
+from waiting_room.store.booking import Wish as Wish
+from waiting_room.store.booking import booking_of
 from waiting_room.store.pool import Connection
 
 _SQL = sql.load("journal")
@@ -27,7 +30,7 @@ _NEW_COLUMNS = (
     "clinic_id", "booking_ref", "app_id", "ticket", "status", "stage", "clinic_state", "reason", "by", "row_version",
     "body_hash", "provider_id", "seat", "service_type", "start_at", "end_at", "patient_id", "patient", "accepted_at",
     "held_at", "decided_at", "hold_until", "decide_by", "next_attempt_at", "eta_p50", "eta_p90", "revision",
-    "moving_to",
+    "moving_to", "doses",
 )  # fmt: skip
 _EVENT_COLUMNS = ("clinic_id", "seq", "booking_ref", "event", "at", "record")
 
@@ -40,61 +43,6 @@ class Counters:
     last_seq: int
     line: int
     rules_version: int
-
-
-class Wish(NamedTuple):
-    """The time a booking is to be moved to, whose seat is claimed under ``revision``; a row of ``reschedules``."""
-
-    revision: int
-    provider_id: str
-    seat: int
-    start_at: datetime
-    end_at: datetime
-    move_until: datetime
-    by: By = By.PATIENT
-    must_move: bool = False
-
-
-@dataclass(slots=True, kw_only=True)
-class Booking:
-    """A row of ``appointments``. ``state`` is None until the first event."""
-
-    clinic_id: str
-    booking_ref: str
-    app_id: str
-    accepted_at: datetime
-    state: State | None = None
-    row_version: int = 0
-    ticket: int | None = None
-    body_hash: bytes | None = None
-    provider_id: str | None = None
-    seat: int | None = None
-    service_type: str | None = None
-    start_at: datetime | None = None
-    end_at: datetime | None = None
-    patient_id: str | None = None
-    patient: str | None = None
-    held_at: datetime | None = None
-    decided_at: datetime | None = None
-    hold_until: datetime | None = None
-    decide_by: datetime | None = None
-    eta_p50: float | None = None
-    eta_p90: float | None = None
-    next_attempt_at: datetime | None = None
-    attempts: int = 0
-    clinic_booking_id: str | None = None
-    wish: Wish | None = None
-    """While ``state.moving_to`` is set."""
-
-    @property
-    def key(self) -> tuple[str, str]:
-        return self.clinic_id, self.booking_ref
-
-    @property
-    def known_state(self) -> State:
-        if self.state is None:
-            raise ValueError(f"{self.booking_ref} has had no event yet")
-        return self.state
 
 
 @dataclass(slots=True)
@@ -228,6 +176,7 @@ class Journal:
                 await self.conn.execute(_SQL["free_seats"], *_columns(lambda booking: booking.key, freed))
         if self._ended:
             await self._write_ended()
+        await self._settle_claims()
         if not self.events:
             return
         await self.conn.copy_records_to_table(
@@ -242,6 +191,20 @@ class Journal:
             ),
         )
 
+    async def _settle_claims(self) -> None:
+        """Doses go with the seat, or into the patient; what is decided is no pending booking of its patient's."""
+        changed = self._changed.values()
+        ended = [
+            (*booking.key, booking.known_state.status is Status.COMPLETED)
+            for booking in changed
+            if booking.doses and not booking.known_state.keeps_doses
+        ]
+        if ended:
+            await doses.settle(self.conn, ended)
+        decided = [(*each.key, each.known_state.status.value) for each in changed if each.known_state.decided]
+        if decided:
+            await patients.settle(self.conn, decided)
+
     async def _write_ended(self) -> None:
         """What became of wishes, where moved bookings are now, and the seats that these do not need any more."""
         ended = [(*booking.key, *rest) for booking, *rest in self._ended]
@@ -249,26 +212,9 @@ class Journal:
         moved = [booking for booking, _, outcome, _ in self._ended if outcome == "rescheduled"]
         if moved:
             await self.conn.execute(_SQL["move_appointments"], *_columns(_moved_values, moved))
+            await patients.moved(self.conn, [(*each.key, each.start_at) for each in moved])
         kept = [(*booking.key, booking.known_state.revision) for booking, *_ in self._ended]
         await self.conn.execute(_SQL["free_other_revisions"], *zip(*kept, strict=True))
-
-
-def booking_of(row: Any) -> Booking:
-    """A Booking from a row of ``load_bookings``."""
-    fields = dict(row)
-    state = State(
-        status=Status(fields.pop("status")),
-        stage=Stage(stage) if (stage := fields.pop("stage")) else None,
-        clinic_state=ClinicState(fields.pop("clinic_state")),
-        reason=Reason(reason) if (reason := fields.pop("reason")) else None,
-        by=By(by) if (by := fields.pop("by")) else None,
-        revision=fields.pop("revision"),
-        moving_to=fields.pop("moving_to"),
-    )
-    wish = Wish(state.moving_to or 0, *(fields.pop(f"wish_{name}") for name in Wish._fields[1:]))
-    if wish.by is not None:
-        wish = wish._replace(by=By(wish.by))
-    return Booking(state=state, wish=None if state.moving_to is None else wish, **fields)
 
 
 def _columns(values: Any, items: Iterable[Any]) -> list[tuple[Any, ...]]:
@@ -281,7 +227,7 @@ def _new_values(b: Booking) -> tuple[Any, ...]:
         b.clinic_id, b.booking_ref, b.app_id, b.ticket, state.status, state.stage, state.clinic_state, state.reason,
         state.by, b.row_version, b.body_hash, b.provider_id, b.seat, b.service_type, b.start_at, b.end_at,
         b.patient_id, b.patient, b.accepted_at, b.held_at, b.decided_at, b.hold_until, b.decide_by, b.next_attempt_at,
-        b.eta_p50, b.eta_p90, state.revision, state.moving_to,
+        b.eta_p50, b.eta_p90, state.revision, state.moving_to, b.doses,
     )  # fmt: skip
 
 

@@ -20,14 +20,12 @@ NEVER = -1
 
 
 class Touched(msgspec.Struct, frozen=True, array_like=True):
-    """What an event said of its booking: a time of this provider may have been taken or come free."""
+    """A booking that an event was about, with a claim that it has now; none where it has none."""
 
+    booking_ref: str
     provider_id: str | None
     start_at: datetime | None
-    end_at: datetime | None
-    revision: int
-    moves: bool
-    """It is about another time, which it does not name."""
+    busy_until: datetime | None
 
 
 class News(NamedTuple):
@@ -43,14 +41,15 @@ class News(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TakenRow:
-    """A claim on a ``seat``, or a busy time (None) of so many ``seats`` (None: all)."""
+    """A booking's claim on a ``seat``, or a busy time (both None) of so many ``seats`` (None: all)."""
 
+    booking_ref: str | None
     seat: int | None
     seats: int | None
     start_at: datetime
     busy_until: datetime
     tentative: bool
-    """Its booking is not decided yet."""
+    """Its booking is not decided yet, or it is to be moved there."""
 
 
 _touched = msgspec.json.Decoder(tuple[Touched, ...])

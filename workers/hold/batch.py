@@ -7,27 +7,32 @@ and the doorbell is mended by reading the records once more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Collection, Sequence
+from datetime import timedelta
 from typing import NamedTuple
 
 import msgspec
 
-from waiting_room.domain.appointment import WANTS_SEAT, By, EventType, Reason
+from waiting_room.domain.appointment import CHANGEABLE, By, EventType, Reason
 from waiting_room.domain.booking_ref import clinic_of
 from waiting_room.domain.directory import AdapterKind
+from waiting_room.domain.limits import PENDING_MAX
 from waiting_room.domain.seats import Seat, Taken, allot
 from waiting_room.messages import Book, Cancel, Closure, Reschedule
 from waiting_room.store import holds, moves
-from waiting_room.store.holds import Claim, Rules, Window
+from waiting_room.store.holds import Claim, Rules
 from waiting_room.store.journal import Booking, Journal
 from waiting_room.store.pool import Connection
 from waiting_room.topics import BOOKING_REQUESTS
 from workers.hold import closing, identity
+from workers.hold.doses import Doses
 from workers.hold.outcome import Outcome
+from workers.hold.patients import Patients
+from workers.hold.reach import Reach
 from workers.hold.read import Appended, Closing, Item, Marker
 from workers.hold.rescheduling import Rescheduling
-from workers.hold.wishes import Bookable, bookable
+from workers.hold.stored import NextOffset, behind_the_last, save_offsets
+from workers.hold.wishes import Bookable, bookable, booking_for, notice_passed
 
 
 class Deadlines(NamedTuple):
@@ -35,14 +40,6 @@ class Deadlines(NamedTuple):
 
     usual: timedelta
     in_outage: timedelta
-
-
-NextOffset = Callable[[int, Collection[int]], int | None]
-"""(partition, offsets that are stored now) to the one before which all is stored then, if anybody can tell."""
-
-
-def _behind_the_last(_: int, stored: Collection[int]) -> int | None:
-    return max(stored) + 1
 
 
 class Batch:
@@ -53,7 +50,8 @@ class Batch:
         conn: Connection,
         rules: dict[str, Rules],
         deadlines: Deadlines,
-        next_offset: NextOffset = _behind_the_last,
+        next_offset: NextOffset = behind_the_last,
+        pending_max: int = PENDING_MAX,
     ) -> None:
         self._conn = conn
         self._rules = rules
@@ -62,10 +60,12 @@ class Batch:
         self._known: dict[tuple[str, str], Booking] = {}
         self._claims: dict[tuple[str, str], Claim] = {}
         self._taken = Taken()
+        self._doses = Doses(conn)
+        self._patients = Patients(conn, pending_max)
+        self._pending_max = pending_max
         self._journal: Journal
         self._moves: Rescheduling
-        self._reach: list[tuple[str, str, datetime, datetime]] = []
-        """(clinic_id, provider_id, from, to) of every claim that could be in the way."""
+        self._reach = Reach()
         self._consumed: dict[int, int] = {}
         self._aliases: dict[str, str] = {}
         self._forwarded: list[Cancel | Reschedule | Closure] = []
@@ -93,13 +93,14 @@ class Batch:
         markers = [item.moved for item in ready if isinstance(item, Marker)]
         if markers:
             outcome.arrived = await moves.marker_read(self._conn, markers)
-        await self._save_offsets(ready)
+        await save_offsets(self._conn, ready, self._next_offset)
         return outcome
 
     async def _close(self, closure: Closure, outcome: Outcome) -> None:
         """In a journal of its own: what came before it in the batch is written."""
         journal = closing.own_journal(self._journal)
-        moves = await Rescheduling.open(self._conn, journal, self._rules, self._deadlines.usual, [])
+        own = Doses(self._conn), Patients(self._conn, self._pending_max)
+        moves = await Rescheduling.open(self._conn, journal, self._rules, self._deadlines.usual, [], *own)
         closed = await closing.close(self._conn, moves, closure)
         outcome.add(*closed.touched)
         outcome.forwarded += [closure] if closed.left else []
@@ -112,8 +113,11 @@ class Batch:
         if not items:
             return self._outcome(items)
         books = [item.command for item in items if isinstance(item.command, Book)]
-        elsewhere = await self._look_up(items, books)
-        await self._follow_aliases(items)
+        self._known = await self._journal.load({item.command_key for item in items})
+        self._consumed = await holds.consumed(self._conn, BOOKING_REQUESTS, {item.partition for item in items})
+        elsewhere = await identity.claim(self._conn, books)
+        unknown = [item.command for item in items if item.command_key not in self._known]
+        self._aliases = await identity.follow(self._conn, [each for each in unknown if not isinstance(each, Book)])
         plans = {
             command.booking_ref: Reason.UNPROCESSABLE
             if unprocessable
@@ -121,21 +125,29 @@ class Batch:
             for command in books
             if command.booking_ref not in elsewhere and (command.clinic_id, command.booking_ref) not in self._known
         }
-        await self._plan_moves(items, books)
-        self._taken = await self._read_taken(books, plans)
+        moving = await self._plan_moves(items, books)
+        wanted = [(book, plan) for book in books if isinstance(plan := plans.get(book.booking_ref), Bookable)]
+        for book, plan in wanted:
+            self._reach.add(book.clinic_id, plan.windows())
+        self._taken = await self._reach.taken(self._conn)
+        await self._doses.read(((book.clinic_id, plan.service) for book, plan in wanted), moving)
+        await self._patients.read((book for book, _ in wanted), moving)
         for item in items:
             command = item.command
             if isinstance(command, Cancel):
-                self._cancel(command)
+                self._cancel(command, item)
             elif isinstance(command, Reschedule):
                 self._reschedule(command)
             elif command.booking_ref not in elsewhere:
                 await self._book(command, item, plans)
         await self._moves.write(self._conn)
         await self._journal.write()
+        keeping = [key for key in self._claims if self._known[key].known_state.keeps_seat]
         claims = [claim for claim in (*self._claims.values(), *self._moves.claims) if self._is_wanted(claim)]
         if claims:
             await holds.claim_seats(self._conn, claims)
+        await self._doses.write(self._known, keeping)
+        await self._patients.claim()
         return self._outcome(items)
 
     async def _refresh_rules(self) -> None:
@@ -148,45 +160,23 @@ class Batch:
         if stale:
             self._rules.update(await holds.load_rules(self._conn, stale))
 
-    async def _look_up(self, items: Sequence[Appended], books: list[Book]) -> set[str]:
-        """Read the bookings there are; claim the refs that are new. Refs whose key has booked under another ref."""
-        self._known = await self._journal.load({item.command_key for item in items})
-        self._consumed = await holds.consumed(self._conn, BOOKING_REQUESTS, {item.partition for item in items})
-        return await identity.claim(self._conn, books)
-
-    async def _follow_aliases(self, items: Sequence[Appended]) -> None:
-        """Where commands lead whose ref has no row: to what the ref's key had booked before."""
-        strangers = [
-            item.command.booking_ref
-            for item in items
-            if not isinstance(item.command, Book) and item.command_key not in self._known
-        ]
-        if strangers:
-            self._aliases = await holds.find_aliases(self._conn, strangers)
-
-    async def _read_taken(self, books: list[Book], plans: dict[str, Bookable | Reason]) -> Taken:
-        reach: dict[tuple[str, str], tuple[datetime, datetime]] = {}
-        for book in books:
-            plan = plans.get(book.booking_ref)
-            if isinstance(plan, Bookable):
-                self._reach.extend((book.clinic_id, *window) for window in plan.windows())
-        for clinic_id, provider_id, from_at, to_at in self._reach:
-            had = reach.setdefault((clinic_id, provider_id), (from_at, to_at))
-            reach[clinic_id, provider_id] = min(had[0], from_at), max(had[1], to_at)
-        if not reach:
-            return Taken()
-        return await holds.taken(self._conn, [Window(*whose, *when) for whose, when in reach.items()])
-
-    async def _plan_moves(self, items: Sequence[Appended], books: list[Book]) -> None:
+    async def _plan_moves(self, items: Sequence[Appended], books: list[Book]) -> list[Booking]:
+        """The bookings that are to be moved, as far as there are any before this batch."""
         commands = [item.command for item in items if isinstance(item.command, Reschedule)]
-        self._moves = await Rescheduling.open(self._conn, self._journal, self._rules, self._deadlines.usual, commands)
+        self._moves = await Rescheduling.open(
+            self._conn, self._journal, self._rules, self._deadlines.usual, commands, self._doses, self._patients
+        )
         services = {(book.clinic_id, book.booking_ref): book.service_type for book in books} if commands else {}
+        moving = []
         for command in commands:
             key = (command.clinic_id, command.booking_ref)
             known = self._known.get(key)
             plan = self._moves.plan(command, known.service_type if known else services.get(key))
             if plan is not None:
-                self._reach.extend((command.clinic_id, *window) for window in plan.windows())
+                self._reach.add(command.clinic_id, plan.windows())
+            if known is not None:
+                moving.append(known)
+        return moving
 
     def _is_wanted(self, claim: Claim) -> bool:
         """Whether it stands at the end of the batch: its booking was not cancelled, nor moved elsewhere, since."""
@@ -208,7 +198,7 @@ class Batch:
         else:
             self._leads_elsewhere(command)  # or there is nothing to move, as its caller can read
 
-    def _cancel(self, command: Cancel) -> None:
+    def _cancel(self, command: Cancel, item: Appended) -> None:
         key = (command.clinic_id, command.booking_ref)
         booking = self._known.get(key)
         if booking is None and self._leads_elsewhere(command):
@@ -220,46 +210,51 @@ class Batch:
                 app_id=command.app_id,
                 accepted_at=command.requested_at,
             )
-        elif booking.known_state.status not in WANTS_SEAT or booking.app_id != command.app_id:
+        elif booking.known_state.status not in CHANGEABLE or booking.app_id != command.app_id:
+            return
+        elif notice_passed(booking, self._rules[command.clinic_id], command.by, command.requested_at):
+            if not self._read_before(item):
+                self._journal.record(booking, EventType.CANCEL_REFUSED)
             return
         self._journal.record(booking, EventType.CANCELLED, reason=command.reason, by=command.by)
+        self._patients.drop(booking)
         claim = self._claims.get(key)
         if claim and not booking.known_state.keeps_seat:
             self._taken.free(claim.provider_id, claim.seat, claim.start_at)
+            self._doses.give_back(key)
 
     async def _book(self, command: Book, item: Appended, plans: dict[str, Bookable | Reason]) -> None:
         key = (command.clinic_id, command.booking_ref)
         if (booking := self._known.get(key)) is not None:
             self._repeated(booking, command, item)
             return
-        booking = self._known[key] = Booking(
-            clinic_id=command.clinic_id,
-            booking_ref=command.booking_ref,
-            app_id=command.app_id,
-            accepted_at=command.accepted_at,
-            body_hash=command.body_hash,
-            eta_p50=command.eta_p50,
-            eta_p90=command.eta_p90,
-        )
         plan = plans[command.booking_ref]
-        if plan is not Reason.UNPROCESSABLE:  # else what was asked for may be what cannot be stored
-            booking.provider_id = command.provider_id
-            booking.service_type = command.service_type
-            booking.start_at = command.start_at
-            booking.patient_id = command.patient.id
-            booking.patient = msgspec.json.encode(command.patient).decode()
-        if isinstance(plan, Reason):
-            self._journal.record(booking, EventType.ACCEPTED)
-            self._journal.record(booking, EventType.REJECTED, reason=plan)
-            return
-        seat = allot(plan.candidates(), self._taken)
-        if seat is None and await self._expire_dead_holds(command.clinic_id, plan):
-            seat = allot(plan.candidates(), self._taken)
+        booking = self._known[key] = booking_for(command, storable=plan is not Reason.UNPROCESSABLE)
+        if isinstance(plan, Bookable):
+            plan = self._patients.allow(command, plan, self._rules[command.clinic_id])
+        seat = self._allot(key, plan)
+        if isinstance(seat, Reason) and isinstance(plan, Bookable) and await self._expire_dead_holds(key[0]):
+            seat = self._allot(key, plan)
         self._journal.record(booking, EventType.ACCEPTED)
-        if seat is None:
-            self._journal.record(booking, EventType.REJECTED, reason=plan.if_none_free)
+        if isinstance(seat, Reason):
+            self._journal.record(booking, EventType.REJECTED, reason=seat)
         else:
             self._hold(booking, seat)
+
+    def _allot(self, key: tuple[str, str], plan: Bookable | Reason) -> Seat | Reason:
+        """The first free seat and what an appointment on it consumes, or what is not there. If no dose is left for the
+        first free seat, none is for a later one: lots expire.
+        """
+        if isinstance(plan, Reason):
+            return plan
+        seat = allot(plan.candidates(), self._taken)
+        if seat is None:
+            return plan.if_none_free
+        candidate = seat.candidate
+        if not self._doses.take(key, plan.service, candidate.start_at, plan.timezone):
+            self._taken.free(candidate.provider_id, seat.seat, candidate.start_at)
+            return Reason.OUT_OF_STOCK
+        return seat
 
     def _hold(self, booking: Booking, seat: Seat) -> None:
         candidate, now = seat.candidate, self._journal.now
@@ -269,6 +264,7 @@ class Batch:
         booking.hold_until = min(now + self._deadlines.usual, candidate.start_at)
         booking.decide_by = min(now + self._deadlines.in_outage, candidate.start_at)
         booking.ticket = self._journal.next_ticket(booking.clinic_id)
+        booking.doses = self._doses.number(booking.key)
         self._claims[booking.key] = Claim(
             booking.clinic_id,
             candidate.provider_id,
@@ -281,35 +277,32 @@ class Batch:
         self._journal.record(booking, EventType.HELD)
         if self._rules[booking.clinic_id].adapter is AdapterKind.BUILTIN:
             self._journal.record(booking, EventType.CONFIRMED)
+        self._patients.take(booking, self._rules[booking.clinic_id], decided=booking.known_state.decided)
 
     def _repeated(self, booking: Booking, command: Book, item: Appended) -> None:
         """The first body wins; that another came under the same key shows in the history, once a record."""
-        read_before = item.offset < self._consumed.get(item.partition, 0)
-        if not read_before and booking.body_hash != command.body_hash:
+        if not self._read_before(item) and booking.body_hash != command.body_hash:
             self._journal.record(booking, EventType.REPEATED)
 
-    async def _expire_dead_holds(self, clinic_id: str, plan: Bookable) -> bool:
-        """Reject the clinic's dead holds, in case they are in the way; whether any seat came free."""
+    def _read_before(self, item: Appended) -> bool:
+        return item.offset < self._consumed.get(item.partition, 0)
+
+    async def _expire_dead_holds(self, clinic_id: str) -> bool:
+        """Reject the clinic's dead holds, in case they are in the way; whether any seat or dose came free."""
         dead = await holds.dead_holds(self._conn, [clinic_id], self._journal.now)
         dead = [key for key in dead if key not in self._known]
         if not dead:
             return False
-        for key, booking in (await self._journal.load(dead)).items():
+        expired = await self._journal.load(dead)
+        if any(booking.doses for booking in expired.values()):
+            await self._doses.expect_back(expired)
+        for key, booking in expired.items():
             self._known[key] = booking
             self._journal.record(booking, EventType.REJECTED, reason=Reason.CLINIC_UNAVAILABLE, by=By.SERVICE)
+            self._patients.drop(booking)
             if booking.provider_id and booking.seat is not None and booking.start_at:
                 self._taken.free(booking.provider_id, booking.seat, booking.start_at)
         return True
-
-    async def _save_offsets(self, items: Sequence[Item]) -> None:
-        """Before them all is in the database: what waits, or is another part of a batch that was split, is not."""
-        stored: dict[int, set[int]] = {}
-        for item in items:
-            stored.setdefault(item.partition, set()).add(item.offset)
-        offsets = {partition: self._next_offset(partition, offsets) for partition, offsets in stored.items()}
-        known = {partition: offset for partition, offset in offsets.items() if offset is not None}
-        if known:
-            await holds.save_consumed(self._conn, BOOKING_REQUESTS, known)
 
     def _outcome(self, items: Sequence[Appended]) -> Outcome:
         lines = {clinic_id: (each.last_seq, each.line) for clinic_id, each in self._journal.counters.items()}

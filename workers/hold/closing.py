@@ -45,6 +45,7 @@ async def close(conn: Connection, moves: Rescheduling, closure: Closure) -> Clos
     bookings = await moves.journal.load(keys)
     affected = sorted(bookings.values(), key=lambda booking: booking.ticket or 0)
     plans = {booking.key: _plan(booking, moves, closure) for booking in affected}
+    await moves.doses.read((), affected)
     taken = await _taken(conn, closure.clinic_id, list(plans.values()))
     mark = sha256(f"closure {closure.closure_id}".encode()).digest()
     for booking in affected:
@@ -54,6 +55,7 @@ async def close(conn: Connection, moves: Rescheduling, closure: Closure) -> Clos
     await moves.journal.write()
     if moves.claims:
         await holds.claim_seats(conn, moves.claims)
+    await moves.doses.write(bookings, ())
     return Closed(affected, len(keys) == ROUND_MAX)
 
 

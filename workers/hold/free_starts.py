@@ -12,7 +12,9 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from waiting_room.domain.schedule import clinic_days, provider_day_starts
+from waiting_room.domain.availability.expand import count_starts
+from waiting_room.domain.directory import Provider
+from waiting_room.domain.schedule import calendar_of, clinic_days, provider_day_starts
 from waiting_room.store import holds
 from waiting_room.store.faults import passes
 from waiting_room.store.holds import Rules
@@ -21,27 +23,27 @@ from waiting_room.supervise import pause
 
 log = structlog.get_logger(__name__)
 LOOK_SECONDS, COUNT_AGAIN_SECONDS = 1.0, 60.0
+A_DAY = timedelta(days=1)
 
 
 def starts_within(rules: Rules, now: datetime, days: int) -> int:
     """Seats times starts of each provider's most frequent service, from ``now`` on for so many days. Pure."""
     until = now + timedelta(days=days)
-    first, last = clinic_days(rules.timezone, now, until)
     total = 0
     for provider in rules.providers.values():
         durations = {
             rules.service_types[name].duration_minutes for name in provider.service_types if name in rules.service_types
         }
-        most = 0
-        for duration in durations:
-            day, count = first, 0
-            while day <= last:
-                starts = provider_day_starts(provider, duration, rules.timezone, day)
-                count += sum(now <= start < until for start in starts) if day in (first, last) else len(starts)
-                day += timedelta(days=1)
-            most = max(most, count)
+        most = max((_starts(provider, each, rules.timezone, now, until) for each in durations), default=0)
         total += provider.capacity * most
     return total
+
+
+def _starts(provider: Provider, duration: int, timezone: str, now: datetime, until: datetime) -> int:
+    first, last = clinic_days(timezone, now, until)
+    whole = count_starts(calendar_of(provider), duration, timezone, first + A_DAY, last - A_DAY)
+    ends = (start for day in {first, last} for start in provider_day_starts(provider, duration, timezone, day))
+    return whole + sum(now <= start < until for start in ends)
 
 
 class FreeStarts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from waiting_room.messages import Book
+from waiting_room.messages import Book, Cancel, Reschedule
 from waiting_room.store import holds
 from waiting_room.store.holds import Key
 from waiting_room.store.pool import Connection
@@ -22,3 +22,8 @@ async def claim(conn: Connection, books: Sequence[Book]) -> set[str]:
     if aliases:
         await holds.add_aliases(conn, aliases)
     return {key.ref for key, _ in aliases}
+
+
+async def follow(conn: Connection, commands: Sequence[Cancel | Reschedule]) -> dict[str, str]:
+    """Where these lead, whose refs have no row: to what the ref's key had booked before."""
+    return await holds.find_aliases(conn, [command.booking_ref for command in commands]) if commands else {}

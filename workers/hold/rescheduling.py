@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import NamedTuple
 
-from waiting_room.domain.appointment import WANTS_SEAT, By, ClinicState, EventType, Reason, Stage
+from waiting_room.domain.appointment import CHANGEABLE, By, ClinicState, EventType, Reason, Stage
 from waiting_room.domain.seats import Seat, Taken, allot
 from waiting_room.messages import Moment, Reschedule, TimeRange
 from waiting_room.store import reschedules
@@ -19,7 +19,9 @@ from waiting_room.store.holds import Claim, Rules
 from waiting_room.store.journal import Booking, Journal, Wish
 from waiting_room.store.pool import Connection
 from waiting_room.store.reschedules import Asked, Row
-from workers.hold.wishes import Bookable, bookable
+from workers.hold.doses import Doses
+from workers.hold.patients import Patients
+from workers.hold.wishes import Bookable, bookable, notice_passed
 
 Key = tuple[str, str]
 """(clinic_id, booking_ref)"""
@@ -42,6 +44,8 @@ class Rescheduling:
     rules: Mapping[str, Rules]
     move_within: timedelta
     asked: dict[Key, Asked]
+    doses: Doses
+    patients: Patients
     claims: list[Claim] = field(default_factory=list)
     _plans: dict[int, Bookable | Reason] = field(default_factory=dict)
     _rows: list[Row] = field(default_factory=list)
@@ -54,10 +58,13 @@ class Rescheduling:
         rules: Mapping[str, Rules],
         move_within: timedelta,
         commands: Iterable[Reschedule],
+        doses: Doses,
+        patients: Patients,
     ) -> Rescheduling:
         """With what was asked for these bookings before."""
         keys = {(command.clinic_id, command.booking_ref) for command in commands}
-        return cls(journal, rules, move_within, await reschedules.asked(conn, keys) if keys else {})
+        asked = await reschedules.asked(conn, keys) if keys else {}
+        return cls(journal, rules, move_within, asked, doses, patients)
 
     def plan(self, command: Reschedule, service_type: str | None) -> Bookable | None:
         """Where the clinic's rules would let this move land; to be asked once before ``move``."""
@@ -76,46 +83,50 @@ class Rescheduling:
             return
         asked.key_hashes.add(command.key_hash)
         asked.newest_revision = revision = max(asked.newest_revision, booking.known_state.newest_revision) + 1
-        plan = self._plans[id(command)]
-        reason = plan if isinstance(plan, Reason) else self._why_not(booking)
-        seat = None
-        if reason is None and isinstance(plan, Bookable):
-            seat = self._allot(booking, plan, taken)
-            reason = plan.if_none_free if seat is None else None
-        if seat is None:
-            reason = reason or Reason.NOT_BOOKABLE
-            self._rows.append(Row.refused(booking, revision, command.key_hash, self.journal.now, reason))
-            self.journal.record(booking, EventType.RESCHEDULE_REFUSED, reason=reason)
+        plan = self._why_not(booking, command) or self._plans[id(command)]
+        if isinstance(plan, Bookable):
+            plan = self.patients.when_moved(booking, plan, self.rules[booking.clinic_id])
+        seat = plan if isinstance(plan, Reason) else self._allot(booking, plan, taken)
+        if isinstance(seat, Reason):
+            self._rows.append(Row.refused(booking, revision, command.key_hash, self.journal.now, seat))
+            self.journal.record(booking, EventType.RESCHEDULE_REFUSED, reason=seat)
             return
         by = By.PATIENT if command.app_id else By.CLINIC
         self._hold(booking, revision, command.key_hash, seat, by=by, must_move=False)
 
     def move_away(self, booking: Booking, plan: Bookable | Reason, taken: Taken, mark: bytes) -> bool:
         """Its clinic has closed: whether there is another time for it, which is held then. It cannot stay."""
-        seat = self._allot(booking, plan, taken) if isinstance(plan, Bookable) else None
-        if seat is None:
+        seat = plan if isinstance(plan, Reason) else self._allot(booking, plan, taken)
+        if isinstance(seat, Reason):
             return False
         asked = self.asked.setdefault(booking.key, Asked())
         asked.newest_revision = revision = max(asked.newest_revision, booking.known_state.newest_revision) + 1
         self._hold(booking, revision, mark, seat, by=By.CLINIC, must_move=True)
         return True
 
-    def _why_not(self, booking: Booking) -> Reason | None:
+    def _why_not(self, booking: Booking, command: Reschedule) -> Reason | None:
         state = booking.known_state
         over = booking.start_at is None or booking.start_at <= self.journal.now
-        if state.status not in WANTS_SEAT or over:
+        if state.status not in CHANGEABLE or over:
             return Reason.NOT_ACTIVE
+        by = By.PATIENT if command.app_id else By.CLINIC
+        if notice_passed(booking, self.rules[booking.clinic_id], by, command.requested_at):
+            return Reason.NOTICE_PASSED
         return Reason.ALREADY_MOVING if state.moving_to is not None else None
 
-    def _allot(self, booking: Booking, plan: Bookable, taken: Taken) -> Seat | None:
-        """Where it moves at once, its own seat is as good as any other."""
+    def _allot(self, booking: Booking, plan: Bookable, taken: Taken) -> Seat | Reason:
+        """Where it moves at once, its own seat is as good as any other. Its dose goes with it, if it will still do."""
         own = None
         if booking.known_state.clinic_state is ClinicState.NONE and booking.provider_id and booking.start_at:
             own = taken.free(booking.provider_id, booking.seat or 0, booking.start_at)
         seat = allot(plan.candidates(), taken)
-        if seat is None and own is not None and booking.provider_id:
+        if seat is not None and self.doses.keep(booking.key, seat.candidate.start_at, plan.timezone):
+            return seat
+        if seat is not None:
+            taken.free(seat.candidate.provider_id, seat.seat, seat.candidate.start_at)
+        if own is not None and booking.provider_id:
             taken.add(booking.provider_id, booking.seat or 0, *own)
-        return seat
+        return plan.if_none_free if seat is None else Reason.OUT_OF_STOCK
 
     def _hold(self, booking: Booking, revision: int, key_hash: bytes, seat: Seat, *, by: By, must_move: bool) -> None:
         to, now = seat.candidate, self.journal.now
@@ -132,6 +143,7 @@ class Rescheduling:
         state = booking.known_state
         if state.clinic_state is ClinicState.NONE and state.stage in (None, Stage.HELD):
             self.journal.record(booking, EventType.RESCHEDULED)
+            self.patients.moved(booking, self.rules[booking.clinic_id])
 
     async def write(self, conn: Connection) -> None:
         """What was asked for, before the journal says what has become of it."""

@@ -7,13 +7,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from waiting_room.domain.appointment import Reason
+import msgspec
+
+from waiting_room.domain.appointment import By, Reason
 from waiting_room.domain.candidates import Spans, candidates, spans_of, why_not_now
 from waiting_room.domain.directory import ClinicStatus, Provider, ServiceType
 from waiting_room.domain.schedule import busy_for, offers
 from waiting_room.domain.seats import Candidate
-from waiting_room.messages import Moment, TimeRange
+from waiting_room.domain.visits import too_late_to_cancel
+from waiting_room.messages import Book, Moment, TimeRange
 from waiting_room.store.holds import Rules
+from waiting_room.store.journal import Booking
 
 
 class Wanted(Protocol):
@@ -93,3 +97,37 @@ def _span(command: Wanted, now: datetime) -> tuple[datetime, datetime] | None:
         return None
     from_at = max(command.range.from_at, now)
     return (from_at, command.range.to_at) if from_at < command.range.to_at else None
+
+
+def notice_passed(booking: Booking, rules: Rules, by: By, asked_at: datetime) -> bool:
+    """Whether it comes too late to cancel the booking, or to move it."""
+    return booking.start_at is not None and too_late_to_cancel(
+        by=by,
+        status=booking.known_state.status,
+        start_at=booking.start_at,
+        accepted_at=booking.accepted_at,
+        notice=rules.cancel_notice(booking.service_type),
+        asked_at=asked_at,
+    )
+
+
+def booking_for(command: Book, *, storable: bool) -> Booking:
+    """The booking that the command asks for, without an event yet. Where it is not ``storable`` what was asked for is
+    left out: it may be what cannot be stored.
+    """
+    booking = Booking(
+        clinic_id=command.clinic_id,
+        booking_ref=command.booking_ref,
+        app_id=command.app_id,
+        accepted_at=command.accepted_at,
+        body_hash=command.body_hash,
+        eta_p50=command.eta_p50,
+        eta_p90=command.eta_p90,
+    )
+    if storable:
+        booking.provider_id = command.provider_id
+        booking.service_type = command.service_type
+        booking.start_at = command.start_at
+        booking.patient_id = command.patient.id
+        booking.patient = msgspec.json.encode(command.patient).decode()
+    return booking

@@ -155,7 +155,8 @@ class HoldWorker:
         """``behind``: of which clinics earlier parts of the same items wait, by partition; added to."""
         behind = set() if behind is None else behind
         async with self._pool.acquire() as conn, conn.transaction():
-            batch = Batch(conn, self._rules, self._deadlines, self._next_offset)
+            pending_max = self._settings.patient_pending_max
+            batch = Batch(conn, self._rules, self._deadlines, self._next_offset, pending_max)
             outcome = await batch.work(items, unprocessable=unprocessable, behind=behind)
         behind.update((item.partition, item.clinic_id) for item in outcome.waiting)
         return outcome

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 
 import structlog
 
 from waiting_room.domain.appointment import ClinicState, EventType, Reason, Status
 from waiting_room.store import due
 from waiting_room.store.due import Key
-from waiting_room.store.faults import is_contention
 from waiting_room.store.journal import Booking, Journal
 from waiting_room.store.pool import Pool
 from waiting_room.telemetry import decided, metrics
+from workers.sweep.by_clinic import by_clinic
 
 log = structlog.get_logger(__name__)
 
@@ -21,29 +22,10 @@ BATCH_MAX = 200
 
 
 async def expire(pool: Pool) -> int:
-    """Reject up to BATCH_MAX expired holds; how many. Raises database errors.
-
-    Where somebody else holds one of the clinics, each is tried by itself; one that stays locked waits for the next
-    round.
-    """
+    """Reject up to BATCH_MAX expired holds; how many. Raises database errors."""
     async with pool.acquire() as conn:
         keys = await due.expired(conn, BATCH_MAX)
-    if not keys:
-        return 0
-    try:
-        return await _reject(pool, keys)
-    except Exception as error:
-        if not is_contention(error):
-            raise
-    rejected = 0
-    for clinic_id in sorted({clinic_id for clinic_id, _ in keys}):
-        try:
-            rejected += await _reject(pool, [key for key in keys if key[0] == clinic_id])
-        except Exception as error:
-            if not is_contention(error):
-                raise
-            log.info("clinic_busy", clinic_id=clinic_id)
-    return rejected
+    return await by_clinic(keys, partial(_reject, pool))
 
 
 def may_be_rejected(booking: Booking, now: datetime) -> bool:

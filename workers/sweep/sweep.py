@@ -13,8 +13,10 @@ from waiting_room.store.faults import passes
 from waiting_room.store.pool import Pool
 from waiting_room.supervise import pause
 from waiting_room.telemetry.health import say_ready
+from workers.sweep.absent import miss
 from workers.sweep.expire import BATCH_MAX, expire
 from workers.sweep.extend import extend
+from workers.sweep.fill import fill
 from workers.sweep.ring import ROUND_MAX, ring
 
 log = structlog.get_logger(__name__)
@@ -41,12 +43,20 @@ class Sweep:
             await pause(finish, self._settings.sweep_every_seconds)
 
     async def round(self) -> None:
-        """Extend before expiring, and expire before ringing. Raises KafkaError and database errors."""
+        """Extend before expiring, free what nobody needs before giving it to who does, and ring last. Raises KafkaError
+        and database errors.
+        """
         await extend(self._pool)
         while expired := await expire(self._pool):
             log.info("holds_expired", bookings=expired)
             if expired < BATCH_MAX:
                 break
+        while absent := await miss(self._pool):
+            log.info("no_shows", bookings=absent)
+            if absent < BATCH_MAX:
+                break
+        if filled := await fill(self._pool):
+            log.info("doses_found", bookings=filled)
         while rung := await ring(self._pool, self._producer, self._settings.sweep_ring_after_seconds):
             log.info("rung_again", bookings=rung)
             if rung < ROUND_MAX:

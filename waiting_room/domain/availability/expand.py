@@ -61,6 +61,18 @@ class _Window(msgspec.Struct, frozen=True):
 @lru_cache(maxsize=65_536)
 def day_starts(calendar: Calendar, duration_minutes: int, timezone: str, day: date) -> tuple[datetime, ...]:
     """The starts (UTC, ascending) on the clinic's ``day`` of appointments that long; each fits into open time."""
+    return expanded(calendar, duration_minutes, timezone, day)
+
+
+@lru_cache(maxsize=65_536)
+def count_starts(calendar: Calendar, duration_minutes: int, timezone: str, first: date, last: date) -> int:
+    """How many there are on the days from ``first`` to ``last``, both included. Remembers the number alone."""
+    days = (first + timedelta(days=number) for number in range((last - first).days + 1))
+    return sum(len(expanded(calendar, duration_minutes, timezone, day)) for day in days)
+
+
+def expanded(calendar: Calendar, duration_minutes: int, timezone: str, day: date) -> tuple[datetime, ...]:
+    """As ``day_starts``, remembered nowhere."""
     zone = ZoneInfo(timezone)
     duration = timedelta(minutes=duration_minutes)
     starts = {

@@ -9,6 +9,8 @@ ALTER TABLE providers
 ADD COLUMN availability jsonb,
 -- Grows with each replacement: what If-Match is compared with.
 ADD COLUMN availability_version integer NOT NULL DEFAULT 0 CHECK (availability_version >= 0),
+-- The most seats that its clinic has taken away by its rules: bookings on them stand until the clinic moves them.
+ADD COLUMN capacity_before integer NOT NULL DEFAULT 0,
 ADD CHECK ((availability IS NULL) = (availability_version = 0));
 
 ALTER TABLE clinic_counters
@@ -101,7 +103,7 @@ BEGIN
     EXECUTE 'GRANT MAINTAIN ON clinics TO waiting_room_ingress';
 END
 $$;
-GRANT UPDATE (availability, availability_version, capacity) ON providers TO waiting_room_ingress;
+GRANT UPDATE (availability, availability_version, capacity, capacity_before) ON providers TO waiting_room_ingress;
 GRANT UPDATE (rules_version, busy_version) ON clinic_counters TO waiting_room_ingress;
 GRANT SELECT, INSERT, UPDATE, DELETE ON availability_overrides, busy_times TO waiting_room_ingress;
 GRANT SELECT, INSERT, UPDATE, DELETE ON calendar_feeds TO waiting_room_ingress;
@@ -119,5 +121,5 @@ REVOKE UPDATE (capacity) ON providers FROM waiting_room_ingress;
 REVOKE UPDATE (rules_version) ON clinic_counters FROM waiting_room_ingress;
 REVOKE INSERT, DELETE ON directory_outbox FROM waiting_room_ingress;
 ALTER TABLE clinic_counters DROP COLUMN busy_version;
-ALTER TABLE providers DROP COLUMN availability, DROP COLUMN availability_version;
+ALTER TABLE providers DROP COLUMN availability, DROP COLUMN availability_version, DROP COLUMN capacity_before;
 ALTER TABLE service_types DROP COLUMN description;

@@ -25,7 +25,7 @@ ORDER BY k.clinic_id;
 SELECT
     clinic_id,
     provider_id,
-    capacity
+    greatest(capacity, capacity_before) AS capacity
 FROM providers;
 
 -- consumed --
@@ -83,6 +83,7 @@ SELECT
     a.end_at,
     a.hold_until,
     a.clinic_booking_id,
+    a.doses,
     b.ref IS NOT NULL AS key_remembered
 FROM appointments AS a
 LEFT JOIN booking_refs AS b ON a.booking_ref = b.ref
@@ -110,6 +111,72 @@ SELECT
     upper(during) AS busy_until
 FROM seat_claims
 WHERE clinic_id = any($1::text[]);
+
+-- doses --
+SELECT
+    clinic_id,
+    booking_ref,
+    product,
+    doses,
+    pool,
+    lot
+FROM dose_claims
+WHERE clinic_id = any($1::text[])
+UNION ALL
+SELECT
+    clinic_id,
+    booking_ref,
+    product,
+    doses,
+    NULL AS pool,
+    NULL AS lot
+FROM dose_shortages
+WHERE clinic_id = any($1::text[]);
+
+-- lots --
+SELECT
+    clinic_id,
+    product,
+    pool,
+    lot,
+    on_hand,
+    reserved,
+    administered,
+    wasted
+FROM stock_lots
+WHERE clinic_id = any($1::text[]);
+
+-- moved --
+SELECT
+    clinic_id,
+    product,
+    pool,
+    lot,
+    sum(on_hand)::integer AS on_hand,
+    sum(reserved)::integer AS reserved,
+    sum(administered)::integer AS administered,
+    sum(wasted)::integer AS wasted
+FROM stock_movements
+WHERE clinic_id = any($1::text[])
+GROUP BY clinic_id, product, pool, lot;
+
+-- places --
+SELECT
+    clinic_id,
+    booking_ref,
+    place IS NOT NULL AS pending
+FROM patient_claims
+WHERE clinic_id = any($1::text[]);
+
+-- dosed --
+SELECT
+    clinic_id,
+    booking_ref,
+    sum(reserved)::integer AS reserved,
+    sum(administered)::integer AS administered
+FROM stock_movements
+WHERE clinic_id = any($1::text[]) AND booking_ref IS NOT NULL
+GROUP BY clinic_id, booking_ref;
 
 -- deliveries --
 SELECT

@@ -19,7 +19,9 @@ WHERE clinic_id = $1 AND provider_id = $2;
 
 -- put_availability --
 UPDATE providers
-SET availability = $2, availability_version = availability_version + 1, capacity = coalesce($3, capacity)
+SET
+    availability = $2, availability_version = availability_version + 1, capacity = coalesce($3, capacity),
+    capacity_before = greatest(capacity_before, CASE WHEN $3 < capacity THEN capacity END)
 WHERE provider_id = $1;
 
 -- overrides --

@@ -39,34 +39,66 @@ FROM webhook_endpoints
 WHERE endpoint_id = any($1::text[]);
 
 -- upsert_businesses --
-INSERT INTO businesses AS b (business_id, name)
+INSERT INTO businesses AS b (business_id, name, cancel_notice_minutes)
 SELECT
     n.business_id,
-    n.name
-FROM jsonb_to_recordset($1) AS n (business_id text, name text)
+    n.name,
+    n.cancel_notice_minutes
+FROM jsonb_to_recordset($1) AS n (business_id text, name text, cancel_notice_minutes integer)
 ON CONFLICT (business_id) DO UPDATE
+    SET name = excluded.name, cancel_notice_minutes = excluded.cancel_notice_minutes
+    WHERE (b.name, b.cancel_notice_minutes) <> (excluded.name, excluded.cancel_notice_minutes)
+RETURNING business_id;
+
+-- upsert_products --
+INSERT INTO products AS p (business_id, product, name)
+SELECT
+    n.business_id,
+    n.product,
+    n.name
+FROM jsonb_to_recordset($1) AS n (business_id text, product text, name text)
+ON CONFLICT (business_id, product) DO UPDATE
     SET name = excluded.name
-    WHERE b.name <> excluded.name;
+    WHERE p.name <> excluded.name;
 
 -- upsert_service_types --
 -- Returns the businesses whose clinics now offer something else.
-INSERT INTO service_types AS s (business_id, service_type, duration_minutes, buffer_minutes, description)
+INSERT INTO service_types AS s (
+    business_id, service_type, duration_minutes, buffer_minutes, description, consumes, cancel_notice_minutes,
+    one_active, interval_days, interval_after
+)
 SELECT
     n.business_id,
     n.service_type,
     n.duration_minutes,
     n.buffer_minutes,
-    n.description
+    n.description,
+    n.consumes,
+    n.cancel_notice_minutes,
+    n.one_active,
+    n.interval_days,
+    n.interval_after
 FROM
     jsonb_to_recordset($1)
-        AS n (business_id text, service_type text, duration_minutes integer, buffer_minutes integer, description text)
+        AS n (
+            business_id text, service_type text, duration_minutes integer, buffer_minutes integer, description text,
+            consumes jsonb, cancel_notice_minutes integer, one_active boolean, interval_days integer,
+            interval_after text
+        )
 ON CONFLICT (business_id, service_type) DO UPDATE
     SET
         duration_minutes = excluded.duration_minutes, buffer_minutes = excluded.buffer_minutes,
-        description = excluded.description
+        description = excluded.description, consumes = excluded.consumes,
+        cancel_notice_minutes = excluded.cancel_notice_minutes, one_active = excluded.one_active,
+        interval_days = excluded.interval_days, interval_after = excluded.interval_after
     WHERE
-    (s.duration_minutes, s.buffer_minutes, s.description)
-    <> (excluded.duration_minutes, excluded.buffer_minutes, excluded.description)
+    (
+        s.duration_minutes, s.buffer_minutes, s.description, s.consumes, s.cancel_notice_minutes, s.one_active,
+        s.interval_days, s.interval_after
+    ) IS DISTINCT FROM (
+        excluded.duration_minutes, excluded.buffer_minutes, excluded.description, excluded.consumes,
+        excluded.cancel_notice_minutes, excluded.one_active, excluded.interval_days, excluded.interval_after
+    )
 RETURNING business_id;
 
 -- upsert_reminders --
@@ -121,7 +153,7 @@ SELECT business_id FROM come;
 -- upsert_clinics --
 INSERT INTO clinics AS c (
     clinic_id, business_id, name, status, timezone, adapter, endpoint, declared_concurrency, settle_seconds,
-    honours_idempotency, has_lookup, wait_ceiling_seconds, partition
+    honours_idempotency, has_lookup, wait_ceiling_seconds, no_show_after_minutes, partition
 )
 SELECT
     n.clinic_id,
@@ -136,28 +168,30 @@ SELECT
     n.honours_idempotency,
     n.has_lookup,
     n.wait_ceiling_seconds,
+    n.no_show_after_minutes,
     n.partition
 FROM
     jsonb_to_recordset($1)
         AS n (
             clinic_id text, business_id text, name text, status text, timezone text, adapter text, endpoint text,
             declared_concurrency integer, settle_seconds double precision, honours_idempotency boolean, has_lookup boolean,
-            wait_ceiling_seconds integer, partition integer
+            wait_ceiling_seconds integer, no_show_after_minutes integer, partition integer
         )
 ON CONFLICT (clinic_id) DO UPDATE
     SET
         name = excluded.name, status = excluded.status, timezone = excluded.timezone, adapter = excluded.adapter,
         endpoint = excluded.endpoint, declared_concurrency = excluded.declared_concurrency,
         settle_seconds = excluded.settle_seconds, honours_idempotency = excluded.honours_idempotency,
-        has_lookup = excluded.has_lookup, wait_ceiling_seconds = excluded.wait_ceiling_seconds
+        has_lookup = excluded.has_lookup, wait_ceiling_seconds = excluded.wait_ceiling_seconds,
+        no_show_after_minutes = excluded.no_show_after_minutes
     WHERE
     (
         c.name, c.status, c.timezone, c.adapter, c.endpoint, c.declared_concurrency, c.settle_seconds,
-        c.honours_idempotency, c.has_lookup, c.wait_ceiling_seconds
+        c.honours_idempotency, c.has_lookup, c.wait_ceiling_seconds, c.no_show_after_minutes
     ) IS DISTINCT FROM (
         excluded.name, excluded.status, excluded.timezone, excluded.adapter, excluded.endpoint,
         excluded.declared_concurrency, excluded.settle_seconds, excluded.honours_idempotency, excluded.has_lookup,
-        excluded.wait_ceiling_seconds
+        excluded.wait_ceiling_seconds, excluded.no_show_after_minutes
     )
 RETURNING clinic_id;
 
@@ -235,6 +269,17 @@ LEFT JOIN service_types AS s ON c.business_id = s.business_id AND offered.servic
 WHERE p.clinic_id = any($1::text[]) AND s.service_type IS NULL
 ORDER BY p.provider_id, offered.service_type;
 
+-- unknown_products --
+SELECT DISTINCT
+    s.service_type,
+    consumed.product
+FROM clinics AS c
+INNER JOIN service_types AS s ON c.business_id = s.business_id
+CROSS JOIN jsonb_to_recordset(s.consumes) AS consumed (product text)
+LEFT JOIN products AS p ON s.business_id = p.business_id AND consumed.product = p.product
+WHERE c.clinic_id = any($1::text[]) AND p.product IS NULL
+ORDER BY s.service_type, consumed.product;
+
 -- add_missing_counters --
 INSERT INTO clinic_counters (clinic_id)
 SELECT clinic_id
@@ -265,13 +310,17 @@ FROM locked
 WHERE c.clinic_id = locked.clinic_id;
 
 -- claims_beyond_capacity --
--- With the counter rows locked: seats that are claimed from now on and that the provider no longer has.
+-- With the counter rows locked: seats that are claimed from now on and that the provider no longer has, but for those
+-- that its clinic itself took away.
 SELECT
     p.provider_id,
     p.capacity,
     max(s.seat) + 1 AS seats_claimed
 FROM providers AS p
-INNER JOIN seat_claims AS s ON p.clinic_id = s.clinic_id AND p.provider_id = s.provider_id AND p.capacity <= s.seat
+INNER JOIN seat_claims AS s
+    ON
+        p.clinic_id = s.clinic_id AND p.provider_id = s.provider_id
+        AND greatest(p.capacity, p.capacity_before) <= s.seat
 WHERE p.clinic_id = any($1::text[]) AND upper(s.during) > clock_timestamp()
 GROUP BY p.provider_id, p.capacity
 ORDER BY p.provider_id;
@@ -293,6 +342,12 @@ SELECT
             FROM provider_records AS p
             WHERE p.clinic_id = c.clinic_id
         ), '[]'),
+        'cancel_notice_minutes',
+        (
+            SELECT b.cancel_notice_minutes
+            FROM businesses AS b
+            WHERE b.business_id = c.business_id
+        ),
         'moved_from',
         (
             SELECT m.from_partition

@@ -130,6 +130,30 @@ WHERE
 ORDER BY a.hold_until
 LIMIT $1;
 
+-- absent --
+-- Only where the clinic says who arrives: elsewhere nobody can tell who did not. Whether they still have not arrived is
+-- asked again under their clinics' locks.
+SELECT
+    a.clinic_id,
+    a.booking_ref
+FROM clinics AS c
+CROSS JOIN
+    LATERAL ( -- noqa: ST05
+        SELECT
+            b.clinic_id,
+            b.booking_ref,
+            b.start_at
+        FROM appointments AS b
+        WHERE
+            b.clinic_id = c.clinic_id AND b.status = 'confirmed'
+            AND b.start_at < now() - make_interval(mins => c.no_show_after_minutes)
+        ORDER BY b.start_at
+        LIMIT $1
+    ) AS a
+WHERE c.no_show_after_minutes IS NOT NULL
+ORDER BY a.start_at
+LIMIT $1;
+
 -- being_called --
 SELECT
     n.clinic_id,

@@ -5,6 +5,8 @@ SELECT
     c.timezone,
     c.adapter,
     c.partition,
+    c.business_id,
+    b.cancel_notice_minutes,
     n.rules_version,
     (
         SELECT m.to_partition
@@ -23,6 +25,7 @@ SELECT
     ) AS providers
 FROM clinics AS c
 INNER JOIN clinic_counters AS n ON c.clinic_id = n.clinic_id
+INNER JOIN businesses AS b ON c.business_id = b.business_id
 WHERE c.clinic_id = any($1::text[]);
 
 -- claim_refs --

@@ -102,6 +102,7 @@ SELECT
     a.next_attempt_at,
     a.attempts,
     a.clinic_booking_id,
+    a.doses,
     a.moving_to,
     r.provider_id AS wish_provider_id,
     r.seat AS wish_seat,

@@ -1,6 +1,6 @@
 -- news --
--- Of clinics whose calendars somebody keeps copies of: what they are at, and which times were touched by the events
--- since. More than $3 events are not worth telling.
+-- Of clinics whose calendars somebody keeps copies of: what they are at, and each booking that an event since then was
+-- about, with what it claims now: nothing, a seat, or two where it is being moved. More than $3 events are not told.
 SELECT
     k.clinic_id,
     k.last_seq,
@@ -11,15 +11,13 @@ SELECT
     CASE
         WHEN n.seq >= 0 AND k.last_seq > n.seq AND k.last_seq - n.seq <= $3::bigint
             THEN (
-                SELECT
-                    jsonb_agg(
-                        jsonb_build_array(
-                            e.record -> 'provider_id', e.record -> 'start_at', e.record -> 'end_at', e.record -> 'revision',
-                            e.event LIKE 'booking.reschedule%'
-                        )
-                    )
-                FROM appointment_events AS e
-                WHERE e.clinic_id = k.clinic_id AND e.seq > n.seq AND e.seq <= k.last_seq
+                SELECT jsonb_agg(jsonb_build_array(t.booking_ref, s.provider_id, lower(s.during), upper(s.during)))
+                FROM (
+                    SELECT DISTINCT e.booking_ref
+                    FROM appointment_events AS e
+                    WHERE e.clinic_id = k.clinic_id AND e.seq > n.seq AND e.seq <= k.last_seq
+                ) AS t
+                LEFT JOIN seat_claims AS s ON s.clinic_id = k.clinic_id AND t.booking_ref = s.booking_ref
             )
     END AS touched
 FROM unnest($1::text[], $2::bigint[]) AS n (clinic_id, seq)
@@ -40,11 +38,12 @@ WITH wanted AS (
 
 SELECT
     n.nr,
+    s.booking_ref,
     s.seat,
     NULL::integer AS seats,
     lower(s.during) AS start_at,
     upper(s.during) AS busy_until,
-    a.status = 'pending' AS tentative
+    a.status = 'pending' OR s.revision <> a.revision AS tentative
 FROM wanted AS n
 INNER JOIN seat_claims AS s
     ON n.clinic_id = s.clinic_id AND n.provider_id = s.provider_id AND s.during && n.reach
@@ -52,6 +51,7 @@ INNER JOIN appointments AS a ON s.clinic_id = a.clinic_id AND s.booking_ref = a.
 UNION ALL
 SELECT
     n.nr,
+    NULL AS booking_ref,
     NULL AS seat,
     b.seats,
     lower(b.during) AS start_at,

@@ -1,0 +1,202 @@
+"""POST /v1/appointments/{ref}/arrival, /completion and /no-show: what became of a confirmed appointment."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ingress import problems
+from ingress.answers import BookingAnswer, json_answer, row_answer
+from ingress.body import Id, read_as
+from ingress.calendar_of import etag, require_version
+from ingress.desk import desk_key
+from ingress.found import own_ref, unknown
+from ingress.operation import REF, STRING, Answer, Operation, Parameter, answering
+from ingress.parts import Parts
+from ingress.refusal import Refused
+from ingress.requests import body, require_json
+from ingress.stock_types import LotName
+from waiting_room.domain.appointment import By, EventType, IllegalTransition, Status
+from waiting_room.domain.booking_ref import clinic_of
+from waiting_room.domain.directory import GENERAL_POOL
+from waiting_room.domain.stocktake import NotInStock
+from waiting_room.domain.visits import too_early
+from waiting_room.messages import AccessKey
+from waiting_room.store import bookings, stock
+from waiting_room.store.bookings import BookingRow
+from waiting_room.store.journal import Booking, Journal
+from waiting_room.store.pool import Connection
+
+
+class Administered(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A lot that was used, where it is not the one that was reserved."""
+
+    product: Id
+    lot: LotName
+    pool: Id = GENERAL_POOL
+
+
+class Completion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Without ``administered`` the patient was given what was reserved."""
+
+    administered: Annotated[tuple[Administered, ...], Meta(max_length=8)] = ()
+
+
+_decode: Final = msgspec.json.Decoder(Completion).decode
+_RESULT: Final = {
+    EventType.ARRIVED: Status.ARRIVED,
+    EventType.COMPLETED: Status.COMPLETED,
+    EventType.NO_SHOW: Status.NO_SHOW,
+}
+
+
+async def arrival(parts: Parts, request: Request) -> Response:
+    return await _happened(parts, request, EventType.ARRIVED)
+
+
+async def completion(parts: Parts, request: Request) -> Response:
+    return await _happened(parts, request, EventType.COMPLETED)
+
+
+async def no_show(parts: Parts, request: Request) -> Response:
+    return await _happened(parts, request, EventType.NO_SHOW)
+
+
+async def _happened(parts: Parts, request: Request, event: EventType) -> Response:
+    headers = dict(request.scope["headers"])
+    key = desk_key(parts, headers)
+    ref = own_ref(parts, key, request.path_params["ref"])
+    raw = await body(headers, request.receive, parts.settings.ingress_body_max_bytes)
+    given: tuple[Administered, ...] = ()
+    if event is EventType.COMPLETED and raw:
+        require_json(headers)
+        given = read_as(raw, _decode).administered
+    row = await parts.writes.run(partial(_record, request, key, ref, event, given))
+    return json_answer(row_answer(row, None), headers={"ETag": etag(row.row_version)})
+
+
+async def _record(
+    request: Request,
+    key: AccessKey,
+    ref: str,
+    event: EventType,
+    given: tuple[Administered, ...],
+    connection: Connection,
+) -> BookingRow:
+    """Once: what has happened already is not written again."""
+    clinic_id = clinic_of(ref)
+    try:
+        journal = await Journal.open(connection, [clinic_id])
+    except KeyError as error:
+        raise unknown() from error
+    booking = (await journal.load([(clinic_id, ref)])).get((clinic_id, ref))
+    if booking is None:
+        raise unknown()
+    if booking.known_state.status is not _RESULT[event]:
+        if "if-match" in request.headers:
+            require_version(request, booking.row_version)
+        _require_lawful(journal, booking, event)
+        for each in given:
+            await _administer(connection, key, booking, each)
+        await journal.write()
+    row = await bookings.booking(connection, ref)
+    if row is None:
+        raise unknown()
+    return row
+
+
+def _require_lawful(journal: Journal, booking: Booking, event: EventType) -> None:
+    """Record it. Raises Refused (409)."""
+    status = booking.known_state.status
+    if booking.start_at is not None and too_early(event, booking.start_at, journal.now):
+        raise Refused(problems.WRONG_STATUS, f"The appointment starts at {booking.start_at.isoformat()}.")
+    try:
+        journal.record(booking, event, by=By.CLINIC if event is EventType.NO_SHOW else None)
+    except IllegalTransition as error:
+        raise Refused(problems.WRONG_STATUS, f"The booking is {status}.") from error
+
+
+async def _administer(connection: Connection, key: AccessKey, booking: Booking, given: Administered) -> None:
+    """What was reserved comes free; whoever had the dose that was used is served from elsewhere, or is short."""
+    opened = await stock.open_stock(connection, booking.clinic_id, given.product)
+    if opened is None:
+        raise Refused(problems.UNKNOWN_PRODUCT, f"Clinic {booking.clinic_id} has no product {given.product}.")
+    doses = sum(each.doses for each in opened.take.needs if each.booking_ref == booking.booking_ref) or 1
+    opened.take.release(booking.booking_ref)
+    try:
+        opened.take.administer((given.pool, given.lot), doses, booking.booking_ref)
+    except NotInStock as error:
+        raise Refused(problems.NOT_IN_STOCK, str(error)) from error
+    await opened.write(key.key_id)
+
+
+_IF_UNCHANGED: Final = Parameter(
+    name="If-Match",
+    where="header",
+    schema={"type": "string", "pattern": '^"[0-9]{1,9}"$'},
+    description="The booking's ETag: it is changed only if it is still as it was read.",
+)
+_PROBLEMS: Final = (
+    problems.BAD_HEADER,
+    problems.UNKNOWN_BOOKING,
+    problems.WRONG_STATUS,
+    problems.CHANGED_MEANWHILE,
+    problems.BODY_TOO_LARGE,
+    problems.NOT_CHANGED,
+)
+_ANSWERS: Final = (
+    Answer(
+        status=200,
+        description="The booking as it is now, also where this had been said before.",
+        body=BookingAnswer,
+        headers={"ETag": STRING},
+        always=("ETag",),
+    ),
+)
+
+ARRIVAL: Final = Operation(
+    name="arrival",
+    method="POST",
+    path="/v1/appointments/{ref}/arrival",
+    summary="The patient has arrived",
+    endpoint=answering(arrival),
+    parameters=(REF, _IF_UNCHANGED),
+    answers=_ANSWERS,
+    problems=_PROBLEMS,
+)
+COMPLETION: Final = Operation(
+    name="completion",
+    method="POST",
+    path="/v1/appointments/{ref}/completion",
+    summary="The patient was seen; what was reserved was given, or another lot",
+    endpoint=answering(completion),
+    parameters=(REF, _IF_UNCHANGED),
+    body=Completion,
+    body_required=False,
+    answers=_ANSWERS,
+    problems=(
+        *_PROBLEMS,
+        problems.MALFORMED_JSON,
+        problems.WRONG_CONTENT_TYPE,
+        problems.UNKNOWN_FIELD,
+        problems.MISSING_FIELD,
+        problems.WRONG_VALUE,
+        problems.UNKNOWN_PRODUCT,
+        problems.NOT_IN_STOCK,
+    ),
+)
+NO_SHOW: Final = Operation(
+    name="no_show",
+    method="POST",
+    path="/v1/appointments/{ref}/no-show",
+    summary="The patient did not come, or left unseen: seat and dose come free",
+    endpoint=answering(no_show),
+    parameters=(REF, _IF_UNCHANGED),
+    answers=_ANSWERS,
+    problems=_PROBLEMS,
+)

@@ -1,0 +1,151 @@
+"""What became of an appointment, told by the clinic: once, lawfully, and the dose goes where the patient went."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from itertools import count
+from typing import Any
+
+import pytest
+
+from tests.stack import Kafka
+from tests.support.commands import appended, book
+from tests.support.database import Database
+from tests.support.holding import DEADLINES, rows_of
+from tests.support.ingress import Answer, Caller, Newcomer, Stage, ingress, staged
+from tests.support.stocked import consuming, counted, lot, lots_of
+from tests.support.world import ClinicSpec, clinics, tomorrow
+from waiting_room.access import OwnerKind
+from waiting_room.store.stock import LotReport
+from workers.hold.batch import Batch
+
+SPECS = clinics(6, capacity=20)
+_number = count()
+
+
+@pytest.fixture(scope="module")
+async def stage(kafka: Kafka, template: Database) -> AsyncIterator[Stage]:
+    async with staged(kafka, template, SPECS) as stage:
+        async with stage.database.owner() as owner:
+            await consuming(owner)
+            for spec in SPECS:
+                await counted(owner, spec, lot("a", 5), lot("b", 5))
+        yield stage
+
+
+@pytest.fixture(scope="module")
+async def base(stage: Stage) -> AsyncIterator[str]:
+    async with ingress(stage.kafka, stage.database) as base:
+        yield base
+
+
+@pytest.fixture(scope="module")
+async def desk(stage: Stage, base: str) -> AsyncIterator[Caller]:
+    async with Newcomer(stage.kafka, base, OwnerKind.OPERATOR, "ops") as caller:
+        yield caller
+
+
+async def confirmed(stage: Stage, spec: ClinicSpec, *, today: bool = True) -> str:
+    """A confirmed booking; its ref. ``today``: it began ten minutes ago."""
+    command = book(spec, f"key {next(_number)}", start_at=tomorrow(9))
+    async with stage.database.owner() as owner, owner.transaction():
+        await Batch(owner, {}, DEADLINES).work(appended(command))
+        if today:
+            await owner.execute(
+                "UPDATE appointments SET start_at = now() - interval '10 minutes', end_at = now() "
+                "WHERE booking_ref = $1",
+                command.booking_ref,
+            )
+    return command.booking_ref
+
+
+async def say(desk: Caller, ref: str, what: str, body: Any = None, **headers: str) -> Answer:
+    more = {} if body is None else {"json": body}
+    return await desk.call("POST", f"/v1/appointments/{ref}/{what}", headers=headers, **more)
+
+
+async def claims(stage: Stage, ref: str) -> tuple[int, int]:
+    """(seats, doses) claimed by the booking."""
+    [row] = await rows_of(
+        stage.database,
+        f"SELECT (SELECT count(*) FROM seat_claims WHERE booking_ref = '{ref}') AS seats, "
+        f"(SELECT count(*) FROM dose_claims WHERE booking_ref = '{ref}') AS doses",
+    )
+    return row["seats"], row["doses"]
+
+
+async def events(stage: Stage, ref: str) -> list[str]:
+    rows = await rows_of(
+        stage.database, f"SELECT event FROM appointment_events WHERE booking_ref = '{ref}' ORDER BY seq"
+    )
+    return [row["event"].removeprefix("booking.") for row in rows][3:]
+
+
+async def test_a_patient_comes_and_is_given_what_was_reserved(stage: Stage, desk: Caller) -> None:
+    ref = await confirmed(stage, SPECS[0])
+    told = await say(desk, ref, "arrival")
+    assert (told.status, told.body["status"]) == (200, "arrived")
+    assert await claims(stage, ref) == (1, 1)
+    for _ in range(2):  # told twice is told once
+        told = await say(desk, ref, "completion")
+        assert (told.status, told.body["status"], told.headers["ETag"]) == (200, "completed", '"5"')
+    assert await events(stage, ref) == ["arrived", "completed"]
+    assert await claims(stage, ref) == (1, 0)
+    found = [each for each in (await _lots(stage, SPECS[0])) if each.lot == "a"]
+    assert [(each.on_hand, each.reserved, each.administered) for each in found] == [(4, 0, 1)]
+
+
+async def _lots(stage: Stage, spec: ClinicSpec) -> list[LotReport]:
+    return [each for each in await lots_of(stage.database) if each.clinic_id == spec.clinic_id]
+
+
+async def test_another_lot_was_given(stage: Stage, desk: Caller) -> None:
+    ref = await confirmed(stage, SPECS[1])
+    none = await say(desk, ref, "completion", {"administered": [{"product": "flu", "lot": "x"}]})
+    assert (none.status, none.problem) == (409, "not-in-stock")
+    none = await say(desk, ref, "completion", {"administered": [{"product": "water", "lot": "x"}]})
+    assert (none.status, none.problem) == (404, "unknown-product")
+    assert await claims(stage, ref) == (1, 1)
+    told = await say(desk, ref, "completion", {"administered": [{"product": "flu", "lot": "b"}]})
+    assert told.body["status"] == "completed"
+    figures = {each.lot: (each.on_hand, each.reserved, each.administered) for each in await _lots(stage, SPECS[1])}
+    assert figures == {"a": (5, 0, 0), "b": (4, 0, 1)}
+
+
+async def test_who_does_not_come_frees_seat_and_dose(stage: Stage, desk: Caller) -> None:
+    ref = await confirmed(stage, SPECS[2])
+    told = await say(desk, ref, "no-show")
+    assert (told.body["status"], told.body["by"]) == ("no_show", "clinic")
+    assert await claims(stage, ref) == (0, 0)
+    assert [each.reserved for each in await _lots(stage, SPECS[2])] == [0, 0]
+    late = await say(desk, ref, "arrival")
+    assert (late.status, late.problem) == (409, "wrong-status")
+
+
+async def test_what_cannot_have_happened_is_refused(stage: Stage, desk: Caller) -> None:
+    ahead = await confirmed(stage, SPECS[3], today=False)
+    async with stage.database.owner() as owner:
+        await owner.execute(
+            "UPDATE appointments SET start_at = now() + interval '2 days' WHERE booking_ref = $1", ahead
+        )
+    for what in ("arrival", "completion", "no-show"):
+        early = await say(desk, ahead, what)
+        assert (early.status, early.problem) == (409, "wrong-status")
+    ref = await confirmed(stage, SPECS[3])
+    stale = await say(desk, ref, "arrival", **{"If-Match": '"1"'})
+    assert (stale.status, stale.problem) == (412, "changed-meanwhile")
+    assert (await say(desk, ref, "arrival", **{"If-Match": '"3"'})).status == 200
+    nobody = f"0001{ref[4:]}"
+    assert (await say(desk, nobody, "arrival")).status == 404
+
+
+async def test_a_clinic_speaks_of_its_own_patients_and_an_app_of_none(stage: Stage, base: str) -> None:
+    ref = await confirmed(stage, SPECS[4])
+    async with (
+        Caller(base, stage.token) as app,
+        Newcomer(stage.kafka, base, OwnerKind.CLINIC, SPECS[5].clinic_id) as other,
+        Newcomer(stage.kafka, base, OwnerKind.CLINIC, SPECS[4].clinic_id) as own,
+    ):
+        assert (await say(app, ref, "arrival")).status == 403
+        assert (await say(other, ref, "arrival")).status == 404
+        assert (await say(own, ref, "arrival")).status == 200

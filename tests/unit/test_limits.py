@@ -1,0 +1,54 @@
+"""What a patient may book at once, and how soon after another appointment."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from waiting_room.domain.appointment import Reason
+from waiting_room.domain.directory import ServiceType
+from waiting_room.domain.limits import PatientClaim, earliest_day, free_place, lasts, refusal
+
+DAY = date(2026, 11, 27)
+PLAIN = ServiceType(service_type="plain", duration_minutes=15)
+FIRST = ServiceType(service_type="first", duration_minutes=15, one_active=True)
+SECOND = ServiceType(service_type="second", duration_minutes=15, interval_days=21, interval_after="first")
+BOOSTER = ServiceType(service_type="booster", duration_minutes=15, interval_days=90)
+
+
+def claim(
+    service: ServiceType, place: int | None = None, day: date = DAY, business_id: str = "b", active: bool = True
+) -> PatientClaim:
+    return PatientClaim(business_id, service.service_type, day, place, service.one_active and active)
+
+
+def test_the_lowest_free_place_is_given_and_none_beyond_the_last() -> None:
+    assert free_place([], 2) == 0
+    assert free_place([claim(PLAIN, 1), claim(PLAIN, None)], 2) == 0
+    assert free_place([claim(PLAIN, 0), claim(PLAIN, 1)], 2) is None
+
+
+def test_so_many_pending_bookings_and_no_more() -> None:
+    waiting = [claim(PLAIN, place) for place in range(3)]
+    assert refusal(PLAIN, "b", waiting, 3) is Reason.TOO_MANY_PENDING
+    assert refusal(PLAIN, "b", waiting, 4) is None
+
+
+def test_one_active_booking_of_a_service_and_business() -> None:
+    assert refusal(FIRST, "b", [claim(FIRST)], 5) is Reason.ALREADY_BOOKED
+    assert refusal(FIRST, "b", [claim(FIRST, active=False)], 5) is None
+    assert refusal(FIRST, "b", [claim(FIRST, business_id="other")], 5) is None
+    assert refusal(PLAIN, "b", [claim(PLAIN)], 5) is None
+
+
+def test_an_interval_counts_from_the_last() -> None:
+    earlier = date(2026, 11, 1)
+    assert earliest_day(SECOND, "b", []) is None
+    assert earliest_day(SECOND, "b", [claim(FIRST, day=earlier), claim(FIRST)]) == date(2026, 12, 18)
+    assert earliest_day(SECOND, "b", [claim(SECOND)]) is None
+    assert earliest_day(BOOSTER, "b", [claim(BOOSTER)]) == date(2027, 2, 25)
+    assert earliest_day(PLAIN, "b", [claim(PLAIN)]) is None
+
+
+def test_what_says_something_about_later_bookings_lasts() -> None:
+    services = [PLAIN, FIRST, SECOND, BOOSTER]
+    assert [each.service_type for each in services if lasts(each, services)] == ["first", "booster"]

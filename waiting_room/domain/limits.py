@@ -1,0 +1,57 @@
+"""What a patient may book at once, and how soon after another appointment. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from datetime import date, timedelta
+from typing import Final
+
+import msgspec
+
+from waiting_room.domain.appointment import Reason
+from waiting_room.domain.directory import ServiceType
+
+PENDING_MAX: Final = 5
+
+
+class PatientClaim(msgspec.Struct, frozen=True, gc=False):
+    """One of a patient's bookings; ``place`` while it is pending, ``only_one`` while no other may be beside it."""
+
+    business_id: str
+    service_type: str
+    day: date
+    place: int | None
+    only_one: bool
+
+
+def free_place(claims: Iterable[PatientClaim], pending_max: int) -> int | None:
+    """The lowest of the patient's places for pending bookings that is free."""
+    taken = {each.place for each in claims}
+    return next((place for place in range(pending_max) if place not in taken), None)
+
+
+def refusal(
+    service: ServiceType, business_id: str, claims: Collection[PatientClaim], pending_max: int
+) -> Reason | None:
+    """Why the patient may not have this service now, whatever the day."""
+    if free_place(claims, pending_max) is None:
+        return Reason.TOO_MANY_PENDING
+    active = {(each.business_id, each.service_type) for each in claims if each.only_one}
+    booked = service.one_active and (business_id, service.service_type) in active
+    return Reason.ALREADY_BOOKED if booked else None
+
+
+def earliest_day(service: ServiceType, business_id: str, claims: Iterable[PatientClaim]) -> date | None:
+    """The first day on which the interval since the last dose has passed; None where any day will do."""
+    if service.interval_days is None:
+        return None
+    before = service.interval_after or service.service_type
+    days = [each.day for each in claims if (each.business_id, each.service_type) == (business_id, before)]
+    return max(days) + timedelta(days=service.interval_days) if days else None
+
+
+def lasts(service: ServiceType, services: Iterable[ServiceType]) -> bool:
+    """Whether a booking of it says anything about later ones once it is decided."""
+    name = service.service_type
+    followed = any(each.interval_days and (each.interval_after or each.service_type) == name for each in services)
+    return service.one_active or followed

@@ -1,0 +1,54 @@
+"""Doses as bookings take them and give them back. One function a statement; every caller has locked the clinics."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
+
+from waiting_room.domain.stock import FreeLot, Portion, Shelf
+from waiting_room.store import sql
+from waiting_room.store.pool import Connection
+
+_SQL = sql.load("doses")
+
+
+class DoseClaim(NamedTuple):
+    clinic_id: str
+    booking_ref: str
+    product: str
+    pool: str
+    lot: str
+    doses: int
+    asked_pool: str
+
+
+async def shelves(conn: Connection, wanted: Iterable[tuple[str, str]]) -> dict[str, Shelf]:
+    """What is free of these (clinic_id, product), by clinic."""
+    clinic_ids, products = zip(*wanted, strict=True)
+    found = {clinic_id: Shelf() for clinic_id in clinic_ids}
+    for row in await conn.fetch(_SQL["free_lots"], clinic_ids, products):
+        lot = FreeLot(row["pool"], row["lot"], row["expires_on"], row["free"])
+        found[row["clinic_id"]].add(row["product"], lot)
+    return found
+
+
+async def claims_of(conn: Connection, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], tuple[Portion, ...]]:
+    """What these (clinic_id, booking_ref) have, of those that have anything."""
+    found: dict[tuple[str, str], tuple[Portion, ...]] = {}
+    for clinic_id, booking_ref, *portion in await conn.fetch(_SQL["claims_of"], *zip(*keys, strict=True)):
+        key = clinic_id, booking_ref
+        found[key] = (*found.get(key, ()), Portion(*portion))
+    return found
+
+
+async def claim(conn: Connection, claims: Sequence[DoseClaim]) -> None:
+    """Reserve them. Raises asyncpg.CheckViolationError where a lot has not that much."""
+    await conn.execute(_SQL["claim"], *zip(*claims, strict=True))
+
+
+async def settle(conn: Connection, ended: Sequence[tuple[str, str, bool]]) -> None:
+    """(clinic_id, booking_ref, administered) of bookings whose doses were used, or are nobody's any more.
+
+    What a booking does not have is not settled twice.
+    """
+    await conn.execute(_SQL["settle"], *zip(*ended, strict=True))

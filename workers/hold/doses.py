@@ -1,0 +1,92 @@
+"""The doses a batch gives out: read once, allotted in memory, claimed in one statement."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from waiting_room.domain.directory import ServiceType
+from waiting_room.domain.stock import Portion, Shelf
+from waiting_room.store import doses
+from waiting_room.store.doses import DoseClaim
+from waiting_room.store.journal import Booking
+from waiting_room.store.pool import Connection
+
+Key = tuple[str, str]
+"""(clinic_id, booking_ref)"""
+_NOTHING = Shelf()
+
+
+class Doses:
+    """Asks the database nothing where no service consumes anything."""
+
+    def __init__(self, conn: Connection) -> None:
+        self._conn = conn
+        self._shelves: dict[str, Shelf] = {}
+        self._given: dict[Key, tuple[Portion, ...]] = {}
+        self._had: dict[Key, tuple[Portion, ...]] = {}
+        """What bookings had before, of those that are to be moved."""
+        self._swapped: set[Key] = set()
+
+    async def read(self, wanted: Iterable[tuple[str, ServiceType]], moving: Iterable[Booking]) -> None:
+        """What is free of all that these (clinic_id, service) consume, and of what these bookings have."""
+        if keys := [booking.key for booking in moving if booking.doses]:
+            self._had = await doses.claims_of(self._conn, keys)
+        pairs = {(clinic_id, each.product) for clinic_id, service in wanted for each in service.consumes}
+        pairs.update((key[0], portion.product) for key, portions in self._had.items() for portion in portions)
+        if pairs:
+            self._shelves = await doses.shelves(self._conn, sorted(pairs))
+
+    def take(self, key: Key, service: ServiceType, start_at: datetime, timezone: str) -> bool:
+        """Whether the booking has got all that an appointment then consumes; else it has got nothing."""
+        if not service.consumes:
+            return True
+        portions = self._shelves[key[0]].take(service.consumes, start_at.astimezone(ZoneInfo(timezone)).date())
+        if portions is None:
+            return False
+        self._given[key] = portions
+        return True
+
+    def keep(self, key: Key, start_at: datetime, timezone: str) -> bool:
+        """Whether what the booking has will do for an appointment then too, or could be had of lots that will."""
+        portions = self._given.get(key) or self._had.get(key)
+        if not portions:
+            return True
+        day = start_at.astimezone(ZoneInfo(timezone)).date()
+        kept = self._shelves.get(key[0], _NOTHING).swap(portions, day)
+        if kept is None:
+            return False
+        if kept != portions:
+            if key not in self._given:
+                self._swapped.add(key)
+            self._given[key] = kept
+        return True
+
+    def number(self, key: Key) -> int:
+        """Doses that the booking has been given in this batch."""
+        return sum(portion.doses for portion in self._given.get(key, ()))
+
+    def give_back(self, key: Key) -> None:
+        """The booking is not to have them after all; they were only given in this batch."""
+        if key not in self._swapped and (portions := self._given.pop(key, None)):
+            self._shelves[key[0]].give_back(portions)
+
+    async def expect_back(self, keys: Collection[Key]) -> None:
+        """What these bookings had claimed comes free with this batch: it may be given out again."""
+        for (clinic_id, _), portions in (await doses.claims_of(self._conn, keys)).items():
+            if clinic_id in self._shelves:
+                self._shelves[clinic_id].give_back(portions)
+
+    async def write(self, known: Mapping[Key, Booking], held: Collection[Key]) -> None:
+        """Claim what ``held`` bookings were given, and what others were given for what they had."""
+        swapped = [key for key in self._swapped if known[key].known_state.keeps_doses]
+        if swapped:
+            await doses.settle(self._conn, [(*key, False) for key in swapped])
+        claims = [
+            DoseClaim(*key, portion.product, portion.pool, portion.lot, portion.doses, portion.asked_pool)
+            for key in (*held, *swapped)
+            for portion in self._given.get(key, ())
+        ]
+        if claims:
+            await doses.claim(self._conn, claims)

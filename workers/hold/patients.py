@@ -1,0 +1,99 @@
+"""What the patients of a batch have already, and what they may have beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime, time
+from zoneinfo import ZoneInfo
+
+from waiting_room.domain import limits
+from waiting_room.domain.appointment import Reason
+from waiting_room.domain.limits import PatientClaim
+from waiting_room.messages import Book
+from waiting_room.store import patients
+from waiting_room.store.holds import Rules
+from waiting_room.store.journal import Booking
+from waiting_room.store.patients import Key, NewClaim, Patient
+from waiting_room.store.pool import Connection
+from workers.hold.wishes import Bookable
+
+
+class Patients:
+    """``pending_max``: how many pending bookings a patient of an app may have, at all clinics together."""
+
+    def __init__(self, conn: Connection, pending_max: int) -> None:
+        self._conn = conn
+        self._pending_max = pending_max
+        self._has: dict[Patient, dict[Key, PatientClaim]] = {}
+        self._new: dict[Key, NewClaim] = {}
+
+    async def read(self, books: Iterable[Book], moving: Iterable[Booking]) -> None:
+        """Lock the patients of these commands, and of bookings that are to be moved, and read what they have."""
+        wanted = {(book.app_id, book.patient.id) for book in books}
+        wanted.update((each.app_id, each.patient_id) for each in moving if each.patient_id is not None)
+        if wanted:
+            self._has = await patients.lock_and_read(self._conn, wanted)
+
+    def allow(self, book: Book, plan: Bookable, rules: Rules) -> Bookable | Reason:
+        """The plan, begun later where an interval must pass first; or why the patient may not have it."""
+        has = self._has.get((book.app_id, book.patient.id), {}).values()
+        reason = limits.refusal(plan.service, rules.business_id, has, self._pending_max)
+        if reason is not None:
+            return reason
+        return self._later(plan, rules, has)
+
+    def when_moved(self, booking: Booking, plan: Bookable, rules: Rules) -> Bookable | Reason:
+        """The same for a booking that the patient has and wants at another time."""
+        has = self._has.get((booking.app_id, booking.patient_id or ""), {})
+        return self._later(plan, rules, [claim for key, claim in has.items() if key != booking.key])
+
+    @staticmethod
+    def _later(plan: Bookable, rules: Rules, has: Iterable[PatientClaim]) -> Bookable | Reason:
+        day = limits.earliest_day(plan.service, rules.business_id, has)
+        if day is None:
+            return plan
+        from_at = datetime.combine(day, time.min, ZoneInfo(plan.timezone))
+        if plan.to_at <= from_at:
+            return Reason.TOO_SOON
+        return replace(plan, from_at=max(plan.from_at, from_at))
+
+    def take(self, booking: Booking, rules: Rules, *, decided: bool) -> None:
+        """The booking is the patient's from now on."""
+        if booking.patient_id is None or booking.service_type is None or booking.start_at is None:
+            return
+        service = rules.service_types[booking.service_type]
+        lasting = limits.lasts(service, rules.service_types.values())
+        if decided and not lasting:
+            return
+        patient = booking.app_id, booking.patient_id
+        has = self._has.setdefault(patient, {})
+        place = None if decided else limits.free_place(has.values(), self._pending_max)
+        day = booking.start_at.astimezone(ZoneInfo(rules.timezone)).date()
+        has[booking.key] = PatientClaim(rules.business_id, service.service_type, day, place, service.one_active)
+        self._new[booking.key] = NewClaim(
+            *booking.key,
+            *patient,
+            place,
+            rules.business_id,
+            service.service_type,
+            day,
+            service.one_active,
+            lasting,
+        )
+
+    def moved(self, booking: Booking, rules: Rules) -> None:
+        """The booking is at another time now; if it was there before this batch, its journal says so."""
+        if booking.key in self._new and booking.start_at is not None:
+            day = booking.start_at.astimezone(ZoneInfo(rules.timezone)).date()
+            self._new[booking.key] = self._new[booking.key]._replace(day=day)
+
+    def drop(self, booking: Booking) -> None:
+        """The booking is off."""
+        self._new.pop(booking.key, None)
+        if booking.patient_id is not None:
+            self._has.get((booking.app_id, booking.patient_id), {}).pop(booking.key, None)
+
+    async def claim(self) -> None:
+        if self._new:
+            await patients.claim(self._conn, list(self._new.values()))
