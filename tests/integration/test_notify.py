@@ -106,6 +106,18 @@ async def test_who_was_rejected_is_offered_what_is_free(database: Database, post
     assert "Somebody else already had this time. Free: " in sent.text
 
 
+async def test_a_message_that_cannot_be_written_holds_up_no_other(database: Database, post: Gateways) -> None:
+    async with database.owner() as owner:
+        await plant(owner, SPEC, 1, REJECTED, patient={"id": "p", "contact": EMAIL}, reason=Reason.SLOT_TAKEN)
+        await plant(owner, SPEC, 2, CONFIRMED, patient={"id": "q", "contact": EMAIL})
+        await owner.execute("REVOKE SELECT ON seat_claims FROM waiting_room_notify")
+    async with notify(database, post, notify_reminders="") as at_work:
+        await at_work.take()
+        async with at_work.sending():
+            rows = {row["kind"]: (row["state"], row["last_error"]) for row in await at_work.settled()}
+    assert rows == {"rejected": ("failed", "broken: InsufficientPrivilegeError"), "confirmed": ("sent", None)}
+
+
 async def test_a_cancelled_booking_is_taken_out_of_the_calendar(database: Database, post: Gateways) -> None:
     sent = await told(database, post, CANCELLED, EMAIL, locale="de")
     assert "abgesagt" in sent.text

@@ -180,12 +180,7 @@ class Sender:
             self._end(Settled(begun.key, begun.lease_until, "due", tried=False, again_in_seconds=0.0))
             return
         patient = patient_of(begun.patient) if begun.patient else Patient(id="")
-        letter = await self._composer.letter(begun, patient)
-        gateway = self._gateways.get(Channel(begun.key.channel))
-        if letter is None or gateway is None:
-            answer = Answer(False, "no address" if letter is None else "no gateway", final=True)
-        else:
-            answer = await gateway.send(letter)
+        answer = await self._send(begun, patient)
         reach = reach_of(patient.contact, self._rules.gateways.difference(begun.unsubscribed), self._rules.quiet_hours)
         next_channel = after(begun.key.channel, reach)
         settled = settle(
@@ -197,6 +192,19 @@ class Sender:
             next_in_seconds=self._quiet_seconds(begun, reach) if next_channel in LOUD else 0.0,
         )
         self._end(settled, begun.late_seconds + _seconds() - begun_at)
+
+    async def _send(self, begun: Begun, patient: Patient) -> Answer:
+        """A message that cannot be written fails like one that cannot be sent: it keeps no other from going out."""
+        key, gateway = begun.key, self._gateways.get(Channel(begun.key.channel))
+        try:
+            letter = await self._composer.letter(begun, patient)
+            if letter is None or gateway is None:
+                return Answer(False, "no address" if letter is None else "no gateway", final=True)
+            return await gateway.send(letter)
+        except Exception as error:  # its text may hold what no log may
+            why = type(error).__name__
+            log.error("notification_broken", clinic_id=key.clinic_id, booking_ref=key.booking_ref, error=why)
+            return Answer(False, f"broken: {why}")
 
     def _quiet_seconds(self, begun: Begun, reach: Reach) -> float:
         """How long the patient's quiet hours hold back a channel that steps in now."""
