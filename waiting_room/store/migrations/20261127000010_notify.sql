@@ -60,8 +60,8 @@ CREATE TABLE unsubscribed (
 );
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON notifications, notification_senders TO waiting_room_notify;
-GRANT SELECT ON appointments, businesses, clinics, providers, service_types, reminder_leads, clinic_counters, clinic_moves, seat_claims,
-provider_records, busy_times, schema_migrations TO waiting_room_notify;
+GRANT SELECT ON appointments, businesses, clinics, providers, service_types, reminder_leads, clinic_counters, clinic_moves,
+seat_claims, provider_records, busy_times, schema_migrations TO waiting_room_notify;
 GRANT SELECT ON unsubscribed TO waiting_room_notify;
 GRANT SELECT, INSERT, UPDATE, DELETE ON unsubscribed TO waiting_room_ingress;
 GRANT SELECT ON notifications TO waiting_room_ingress, waiting_room_audit;
