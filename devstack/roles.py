@@ -36,11 +36,12 @@ class Secrets:
 
     ref_secret: str
     role_password: str
+    master_key: str
     link_secret: str
 
     @classmethod
     def generate(cls) -> Secrets:
-        return cls(secrets.token_urlsafe(32), secrets.token_urlsafe(24), secrets.token_urlsafe(32))
+        return cls(*(secrets.token_urlsafe(count) for count in (32, 24, 32, 32)))
 
 
 def dsn_of(owner_dsn: str, role: str, password: str) -> str:
@@ -82,6 +83,7 @@ def ingress(
             "WAITING_ROOM_INGRESS_PORT": str(port),
             "WAITING_ROOM_REF_SECRET": keys.ref_secret,
             "WAITING_ROOM_NOTIFY_LINK_SECRET": keys.link_secret,
+            "WAITING_ROOM_MASTER_KEY": keys.master_key,
             "WAITING_ROOM_OPS_METRICS_URLS": ",".join(metrics_urls),
             "WAITING_ROOM_POSTGRES_DSN": dsn_of(owner_dsn, "ingress", keys.role_password),
         },
@@ -96,12 +98,16 @@ def worker(
     """(process, metrics URL) of ``python -m workers ROLE``."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
+    own = {
+        "webhooks": {"WAITING_ROOM_MASTER_KEY": keys.master_key},
+        "notify": {"WAITING_ROOM_NOTIFY_LINK_SECRET": keys.link_secret},
+    }.get(role, {})
     return _program(
         name or role,
         ["-m", "workers", role],
         {
             **env,
-            **({"WAITING_ROOM_NOTIFY_LINK_SECRET": keys.link_secret} if role == "notify" else {}),
+            **own,
             "WAITING_ROOM_METRICS_PORT": str(port),
             "WAITING_ROOM_POSTGRES_DSN": dsn_of(owner_dsn, role, keys.role_password),
         },

@@ -26,6 +26,7 @@ from devstack.warm import warm_partitions
 from devstack.world import APP, Shape, World, build
 from waiting_room import onboarding, topics_admin
 from waiting_room.access import SCOPES_OF, OwnerKind
+from waiting_room.envelope import envelope_of
 from waiting_room.kafka import Producer
 from waiting_room.republish import republish
 from waiting_room.settings import Settings
@@ -77,7 +78,7 @@ class Stack:
             "metrics_urls": metrics_urls,
             "clinics": self.world.clinics,
             "clinics_url": self.clinics_url,
-            "receiver_url": _url(self._receiver_port),
+            "receiver_url": self.receiver_url,
             "gateways_url": self.gateways_url,
             "pid": os.getpid(),
         }
@@ -115,6 +116,7 @@ class Stack:
             kafka_bootstrap=self.kafka_address,
             kafka_clinic_partitions=self.shape.partitions,
             postgres_dsn=SecretStr(self.owner_dsn),
+            master_key=SecretStr(self.secrets.master_key),
             **overrides,
         )
 
@@ -179,7 +181,7 @@ class Stack:
         try:
             file = onboarding.read(self.world.onboarding)
             async with connection.transaction():
-                await directory.import_file(connection, file, self.shape.partitions)
+                await directory.import_file(connection, file, self.shape.partitions, envelope_of(settings))
                 owners = [(OwnerKind.APP, APP), (OwnerKind.OPERATOR, "demo")]
                 owners += [(OwnerKind.CLINIC, clinic["id"]) for clinic in self.world.clinics]
                 made = await access_keys.create_keys(
@@ -223,16 +225,20 @@ class Stack:
         arguments = ["--smtp-port", str(self._smtp_port), "--seed", str(self.shape.seed), *options]
         return roles.simulator("gateways", self._gateways_port, arguments, self.logs)
 
-    async def _start_programs(self) -> dict[str, str]:
-        data = self.folder / "data"
-        hooks = data / "webhook-secrets.json"
+    @property
+    def receiver_url(self) -> str:
+        """Where the simulated webhook endpoints are, or will be."""
+        return _url(self._receiver_port)
+
+    def webhook_receiver(self) -> Process:
+        """The simulated webhook endpoints of this stack's world, not started. Call ``start_servers`` before."""
+        hooks = self.folder / "data" / "webhook-secrets.json"
         hooks.write_bytes(self.world.webhook_secrets)
         hooks.chmod(0o600)
-        simulated = [
-            self.clinic_simulator(),
-            roles.simulator("receiver", self._receiver_port, ["--secrets", str(hooks)], self.logs),
-            self.gateways_simulator(),
-        ]
+        return roles.simulator("receiver", self._receiver_port, ["--secrets", str(hooks)], self.logs)
+
+    async def _start_programs(self) -> dict[str, str]:
+        simulated = [self.clinic_simulator(), self.webhook_receiver(), self.gateways_simulator()]
         env, port = self.env(), free_port()
         env["WAITING_ROOM_NOTIFY_PUBLIC_URL"] = _url(port)
         metrics_urls: dict[str, str] = {}

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from waiting_room.domain.appointment import PUBLIC_EVENTS
 from waiting_room.domain.booking_ref import clinic_id_of_number
 
 BUSINESS = "demo-health"
@@ -19,6 +20,7 @@ VACCINE = "vaccine"
 OPENING = [{"weekday": day, "opens": "07:00", "closes": "19:00", "slot_minutes": 15} for day in range(1, 8)]
 TIMEZONE = "Europe/Berlin"
 HIDDEN_DECLARED = 64
+DECISIONS = ["booking.confirmed", "booking.rejected", "booking.cancelled"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +49,8 @@ class Shape:
     faulty: bool = False
     """Every clinic now and then fails, drops the connection after booking, or books after the caller gave up."""
     webhooks: bool = True
+    all_events: bool = False
+    """Whether webhook endpoints ask for every event, so that a gap in a booking's numbers is seen."""
     stocked: bool = False
     """Vaccinations take a dose, of stock that somebody has to enter."""
     wait_ceiling_seconds: int | None = None
@@ -83,7 +87,7 @@ def build(shape: Shape, clinics_url: str, receiver_url: str) -> World:
         webhooks = []
         if shape.webhooks:
             hook_secrets[f"hook-{clinic_id}"] = f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
-            webhooks = [_webhook(f"hook-{clinic_id}", receiver_url, hook_secrets)]
+            webhooks = [_webhook(f"hook-{clinic_id}", receiver_url, hook_secrets, shape)]
         entries.append(
             {
                 "clinic_id": clinic_id,
@@ -171,10 +175,10 @@ def _behaviour(kind: str, capacity: int, shape: Shape) -> dict[str, Any]:
     return behaviour
 
 
-def _webhook(endpoint_id: str, receiver_url: str, hook_secrets: dict[str, str]) -> dict[str, Any]:
+def _webhook(endpoint_id: str, receiver_url: str, hook_secrets: dict[str, str], shape: Shape) -> dict[str, Any]:
     return {
         "endpoint_id": endpoint_id,
         "url": f"{receiver_url}/hooks/{endpoint_id}",
-        "events": ["booking.confirmed", "booking.rejected", "booking.cancelled"],
+        "events": sorted(PUBLIC_EVENTS) if shape.all_events else DECISIONS,
         "secret": hook_secrets[endpoint_id],
     }

@@ -22,6 +22,7 @@ from ingress.busy import DELETE_ONE_BUSY, LIST_BUSY, PUT_BUSY, PUT_ICS, PUT_ONE_
 from ingress.cancel import CANCEL
 from ingress.clinics import GET_CLINIC, LIST_CLINICS, LIST_PROVIDERS
 from ingress.closures import CLOSE
+from ingress.event_types import EVENT_TYPES
 from ingress.events import EVENTS
 from ingress.feed import MAKE_FEED, READ_FEED, WITHDRAW_FEED
 from ingress.get import GET
@@ -39,6 +40,9 @@ from ingress.slots import BUSINESS_SLOTS, CLINIC_SLOTS, PROVIDER_SLOTS
 from ingress.stock import COUNT_STOCK, GET_STOCK, MOVE_STOCK, STOCK_REPORT
 from ingress.unsubscribe import ASK_UNSUBSCRIBE, UNSUBSCRIBE
 from ingress.visits import ARRIVAL, COMPLETION, NO_SHOW
+from ingress.webhook_changes import ENDPOINT_CHANGES
+from ingress.webhook_deliveries import DELIVERIES
+from ingress.webhook_endpoints import ENDPOINTS
 from waiting_room.domain.booking_ref import RefSecrets
 from waiting_room.settings import Settings
 from waiting_room.supervise import supervise
@@ -82,6 +86,10 @@ OPERATIONS: Final = (
     GET_STOCK,
     COUNT_STOCK,
     MOVE_STOCK,
+    *ENDPOINTS,
+    *ENDPOINT_CHANGES,
+    *DELIVERIES,
+    EVENT_TYPES,
     HEALTHZ,
     READYZ,
     METRICS,

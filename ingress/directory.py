@@ -71,7 +71,8 @@ class Directory:
 
     def of_business(self, business_id: str) -> list[Site]:
         """Its sites, by clinic_id; none if there is no such business."""
-        return [site for site in self.all() if site.clinic.business_id == business_id]
+        sites = (site for site in self._sites.values() if site.clinic.business_id == business_id)
+        return sorted(sites, key=lambda site: site.clinic.clinic_id)
 
     def others(self, site: Site, service_type: str) -> Iterator[Site]:
         """Open clinics of the same business that offer this service, without ``site``."""

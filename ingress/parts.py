@@ -31,6 +31,7 @@ from ingress.writes import Writes
 from waiting_room import collector
 from waiting_room.domain.booking_ref import RefSecrets
 from waiting_room.domain.map_reports import lease_seconds
+from waiting_room.envelope import Envelope, envelope_of
 from waiting_room.kafka import Follower, OnRecord
 from waiting_room.messages import AccessKey, MapReport, PulseRecord, Reader, Unreadable
 from waiting_room.settings import Settings
@@ -66,6 +67,8 @@ class Parts:
     rate_limits: Limits
     loop_lag: LoopLag
     ops: OpsWatch
+    envelope: Envelope | None
+    """Seals webhook secrets; None where there is no master key, and then there are no new ones."""
     stopping: asyncio.Event
     """Set when the process is told to stop: streams end, waiting requests answer."""
 
@@ -153,6 +156,7 @@ async def wired(settings: Settings, refs: RefSecrets, stopping: asyncio.Event) -
             rate_limits=Limits(settings.rate_app_per_second, settings.rate_patient_per_minute),
             loop_lag=LoopLag(),
             ops=OpsWatch(urls_of(settings.ops_metrics_urls)),
+            envelope=envelope_of(settings) if settings.master_key else None,
             stopping=stopping,
         )
     finally:

@@ -156,6 +156,29 @@ NOT_BOOKED: Final = ProblemType(
     "not-booked", 409, "The booking was not made", "Book another time, provider or clinic, with a new key."
 )
 
+# Webhooks
+UNKNOWN_ENDPOINT: Final = ProblemType(
+    "unknown-endpoint", 404, "There is no such webhook endpoint", "Choose one of /v1/webhook-endpoints."
+)
+UNKNOWN_DELIVERY: Final = ProblemType(
+    "unknown-delivery", 404, "There is no such delivery", "Choose one of the endpoint's `links.deliveries`."
+)
+TOO_MANY_ENDPOINTS: Final = ProblemType(
+    "too-many-endpoints", 409, "There are as many webhook endpoints as one owner may have", "Use one that is there."
+)
+TOO_MANY_SECRETS: Final = ProblemType(
+    "too-many-secrets", 409, "The secret was rotated often of late", "Wait until an earlier secret has expired."
+)
+ENDPOINT_DISABLED: Final = ProblemType(
+    "endpoint-disabled", 409, "The webhook endpoint is switched off", "Enable it first."
+)
+WEBHOOKS_AWAY: Final = ProblemType(
+    "webhooks-away",
+    503,
+    "Webhook endpoints cannot be changed right now",
+    "Bookings and deliveries go on. Send the same request again after `Retry-After`.",
+)
+
 # At the desk
 WRONG_STATUS: Final = ProblemType(
     "wrong-status", 409, "That cannot be said of this booking now", "Read the booking, and see how it stands."

@@ -26,6 +26,7 @@ from ingress.remembered import Rescheduling
 from ingress.requests import body, idempotency_key, require_json
 from ingress.wanted import moved_to
 from waiting_room.access import OwnerKind, Scope
+from waiting_room.domain.appointment import By
 from waiting_room.domain.booking_ref import clinic_of, key_hash
 from waiting_room.messages import Reschedule
 
@@ -40,6 +41,7 @@ async def reschedule(parts: Parts, request: Request) -> Response:
     if key.owner_kind != OwnerKind.CLINIC:
         require_app(key)
     require_scope(key, Scope.APPOINTMENTS_WRITE, Scope.CLINIC_WRITE)
+    by = By.CLINIC if key.owner_kind == OwnerKind.CLINIC else By.PATIENT
     idempotency = idempotency_key(headers)
     ref = own_ref(parts, key, request.path_params["ref"])
     clinic_id = clinic_of(ref)
@@ -60,7 +62,8 @@ async def reschedule(parts: Parts, request: Request) -> Response:
         command = Reschedule(
             booking_ref=ref,
             clinic_id=clinic_id,
-            app_id=None if key.owner_kind == OwnerKind.CLINIC else key.owner_id,
+            app_id=None if by is By.CLINIC else key.owner_id,
+            by=by,
             key_hash=key_hash(key.owner_id, idempotency),
             requested_at=accepted_at,
             accept_by=accept_by,

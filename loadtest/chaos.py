@@ -47,7 +47,7 @@ class Verdict:
 async def chaos(rounds: int, seed: int, folder: Path, say: Callable[[str], None] = print) -> Verdict:
     """In each round every part is killed once with SIGKILL, in random order, while callers go on posting."""
     chance = random.Random(seed)
-    shape = Shape(clinics=8, slow=0, down=0, call_seconds=0.25, faulty=True, seed=seed)
+    shape = Shape(clinics=8, slow=0, down=0, call_seconds=0.25, faulty=True, all_events=True, seed=seed)
     stack = Stack(shape, folder, extra_env=FAST, progress=say)
     verdict = Verdict()
     keeper: asyncio.Task[None] | None = None

@@ -40,13 +40,16 @@ class Mood(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Delivery(msgspec.Struct, gc=False):
-    """One attempt whose signature held, and what it was answered."""
+    """One attempt whose signature held, and what it was answered. ``sequence`` is the event's number at its clinic,
+    ``booking_sequence`` the one among its booking's public events.
+    """
 
     endpoint_id: str
     webhook_id: str
     type: str | None
     booking_ref: str | None
     sequence: int | None
+    booking_sequence: int | None
     received_at: datetime
     status: int
 
@@ -66,11 +69,19 @@ class Tally(msgspec.Struct):
 class _Facts(msgspec.Struct, gc=False):
     booking_ref: str | None = None
     sequence: int | None = None
+    clinic_sequence: int | None = None
     seq: int | None = None
 
     @property
     def number(self) -> int | None:
+        """At its clinic."""
+        if self.clinic_sequence is not None:
+            return self.clinic_sequence
         return self.seq if self.sequence is None else self.sequence
+
+    @property
+    def booking_number(self) -> int | None:
+        return None if self.clinic_sequence is None else self.sequence
 
 
 class _Payload(_Facts, gc=False):
@@ -178,6 +189,7 @@ class Receiver:
                 payload.type,
                 payload.data.booking_ref or payload.booking_ref,
                 payload.number if payload.data.number is None else payload.data.number,
+                payload.data.booking_number,
                 datetime.now(UTC),
                 status,
             )

@@ -49,14 +49,16 @@ class Scope(StrEnum):
     """See bookings and stock at the key's clinic."""
     CLINIC_WRITE = "clinic:write"
     """Change the clinic's calendars, stock and bookings."""
+    WEBHOOKS = "webhooks"
+    """Make, see and change the webhook endpoints of the key's app or clinic."""
     OPERATOR = "operator"
     """Everything, everywhere; each use is recorded."""
 
 
 SCOPES_OF: Final[Mapping[OwnerKind, tuple[Scope, ...]]] = MappingProxyType(
     {
-        OwnerKind.APP: (Scope.APPOINTMENTS_READ, Scope.APPOINTMENTS_WRITE),
-        OwnerKind.CLINIC: (Scope.CLINIC_READ, Scope.CLINIC_WRITE),
+        OwnerKind.APP: (Scope.APPOINTMENTS_READ, Scope.APPOINTMENTS_WRITE, Scope.WEBHOOKS),
+        OwnerKind.CLINIC: (Scope.CLINIC_READ, Scope.CLINIC_WRITE, Scope.WEBHOOKS),
         OwnerKind.OPERATOR: (Scope.OPERATOR,),
     }
 )

@@ -66,7 +66,8 @@ class Cancel(msgspec.Struct, frozen=True, kw_only=True, tag="cancel"):
 class Reschedule(msgspec.Struct, frozen=True, kw_only=True, tag="reschedule"):
     """Command: move a booking to another time. Exactly one of start_at and range is given; no provider: any will do.
 
-    ``app_id`` None: its clinic asks.
+    ``app_id`` is given where a patient asks. ``by`` the service: its clinic says that the slot it was given is gone;
+    it goes to the next one that fits, and is rejected if there is none.
     """
 
     booking_ref: str
@@ -78,6 +79,7 @@ class Reschedule(msgspec.Struct, frozen=True, kw_only=True, tag="reschedule"):
     provider_id: str | None = None
     start_at: Moment | None = None
     range: TimeRange | None = None
+    by: By = By.PATIENT
     v: int = 1
 
 

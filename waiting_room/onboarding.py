@@ -19,6 +19,7 @@ from msgspec import Meta
 from waiting_room.domain.appointment import PUBLIC_EVENTS, EventType
 from waiting_room.domain.directory import GENERAL_POOL, AdapterKind, ClinicStatus
 from waiting_room.domain.reminders import leads_of
+from waiting_room.webhook_events import PayloadKind
 
 Id = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._~-]{0,63}\Z")]
 """Safe in a URL, a header and a log line."""
@@ -101,6 +102,7 @@ class WebhookEntry(_Entry, frozen=True, kw_only=True):
     url: Url
     events: Annotated[tuple[EventType, ...], Meta(min_length=1)] = tuple(sorted(PUBLIC_EVENTS))
     secret: Secret | None = None
+    payload: PayloadKind = PayloadKind.THIN
     active: bool = True
 
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 import os
 import socket
 from functools import cache
-from ipaddress import ip_network
-from typing import Literal, NoReturn
+from typing import Literal, NoReturn, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from waiting_room.domain.limits import PENDING_MAX
 from waiting_room.notify_settings import NotifySettings
+from waiting_room.webhook_settings import WebhookSettings
 
 PREFIX = "WAITING_ROOM_"
 
@@ -181,24 +181,6 @@ class _Core(BaseSettings):
     shutdown_seconds: float = Field(
         15.0, gt=0, le=600, description="Time a worker takes to finish or hand back on SIGTERM."
     )
-    webhook_timeout_seconds: float = Field(15.0, gt=0, le=60, description="Deadline of one webhook delivery.")
-    webhook_allow_networks: str = Field(
-        "",
-        description="Networks (CIDR, comma separated) webhooks may reach although private; for development.",
-    )
-    webhook_retry_seconds: str = Field(
-        "5,300,1800,7200,18000,36000,36000",
-        description="Pauses between the attempts of a webhook delivery, comma separated; after the last it failed.",
-    )
-    webhook_in_flight_max: int = Field(
-        500, ge=1, le=10_000, description="Webhook deliveries one worker may have in flight."
-    )
-    webhook_endpoint_in_flight_max: int = Field(
-        8,
-        ge=1,
-        le=1_000,
-        description="Of these, how many to one endpoint; one at a time while it fails.",
-    )
     sweep_every_seconds: float = Field(1.0, gt=0, le=60, description="Pause between two rounds of sweep.")
     sweep_ring_after_seconds: float = Field(
         30.0,
@@ -248,23 +230,8 @@ class _Core(BaseSettings):
             raise ValueError("each must have 32 to 64 characters")
         return secrets
 
-    @field_validator("webhook_retry_seconds")
-    @classmethod
-    def _pauses(cls, text: str) -> str:
-        seconds = [float(part) for part in text.split(",")]
-        if not all(0 <= each <= 7 * 86_400 for each in seconds):
-            raise ValueError("each pause is 0 seconds to 7 days")
-        return text
-
-    @field_validator("webhook_allow_networks")
-    @classmethod
-    def _networks(cls, text: str) -> str:
-        for part in filter(None, text.split(",")):
-            ip_network(part.strip())
-        return text
-
     @model_validator(mode="after")
-    def _consistent(self) -> _Core:
+    def _consistent(self) -> Self:
         if self.clinic_lease_seconds <= self.clinic_call_seconds:
             raise ValueError("clinic_lease_seconds must be more than clinic_call_seconds")
         if self.confirm_workers_min > self.confirm_workers_max:
@@ -282,7 +249,7 @@ class _Core(BaseSettings):
         return self
 
 
-class Settings(NotifySettings, _Core):
+class Settings(NotifySettings, WebhookSettings, _Core):
     """All of them."""
 
 

@@ -7,6 +7,7 @@ Exit status: 0 after an orderly stop, 1 when a role died (one log line says whic
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import structlog
@@ -51,6 +52,9 @@ def main(
     supervises = roles == [SUPERVISE]
     chosen = [] if supervises else roles_of(roles)
     settings = load()
+    if Role.WEBHOOKS in chosen and settings.master_key is None:
+        sys.stderr.write("bad setting: WAITING_ROOM_MASTER_KEY: webhooks cannot be signed without it\n")
+        raise typer.Exit(2)
     logs.configure("+".join(chosen) or SUPERVISE, settings.log_level)
     tracing.configure(settings, "+".join(chosen) or SUPERVISE)
     if parent is not None:

@@ -100,18 +100,21 @@ async def _relay(settings: Settings, finish: asyncio.Event) -> None:
 
 
 async def _webhooks(settings: Settings, finish: asyncio.Event) -> None:
-    from workers.webhooks.addresses import networks_of
+    from waiting_room.domain.addresses import networks_of
+    from waiting_room.envelope import envelope_of
+    from waiting_room.webhook_signing import Signers
     from workers.webhooks.intake import Intake
     from workers.webhooks.post import Poster
     from workers.webhooks.sender import Sender
 
+    signers = Signers(envelope_of(settings))
     allowed = networks_of(settings.webhook_allow_networks)
     async with (
         _database(settings, Role.WEBHOOKS) as pool,
         _producer(settings) as producer,
         Poster(settings.webhook_timeout_seconds, allowed) as poster,
     ):
-        sender = Sender(settings, pool, poster)
+        sender = Sender(settings, pool, poster, signers)
         intake = Intake(settings, pool, producer, on_new=sender.look)
         await supervise(
             finish,

@@ -41,6 +41,7 @@ BOARD = Board(
             (
                 Panel(
                     title="Webhook delay",
+                    width=6,
                     says="Event committed until its webhook is answered 2xx, retries included.",
                     unit="s",
                     queries=(
@@ -52,6 +53,7 @@ BOARD = Board(
                 ),
                 Panel(
                     title="Attempts",
+                    width=6,
                     says="By outcome: delivered, to be tried again, given up.",
                     unit="reqps",
                     queries=(rate_by("outcome", "waiting_room_webhook_attempts_total"),),
@@ -60,9 +62,23 @@ BOARD = Board(
                 ),
                 Panel(
                     title="Under way",
+                    width=6,
                     says="Deliveries that wait for their endpoint's answer.",
                     unit="short",
                     queries=(Query("sum(waiting_room_webhooks_in_flight)", "deliveries"),),
+                ),
+                Panel(
+                    title="Endpoints",
+                    width=6,
+                    says="Taken to be down now; and switched off for good in the last day, by why.",
+                    unit="short",
+                    queries=(
+                        Query("max(waiting_room_webhook_endpoints_down)", "down"),
+                        Query(
+                            "sum by (reason) (increase(waiting_room_webhook_endpoints_disabled_total[1d]))",
+                            "off, {{reason}}",
+                        ),
+                    ),
                 ),
             ),
         ),

@@ -30,6 +30,7 @@ BENCHMARKS = {
     "scale": "rule expansion at 1, 10 and 100 times as many days, providers, slots, overrides and claims",
     "slots": "what is free of 100,000 providers with up to 5,000,000 appointments, cold and warm, at 200 requests/s",
     "seat-race": "200 bookings at once for one seat",
+    "webhooks": "what failing webhook endpoints cost the others, and events a second delivered",
 }
 """Name to what it measures; ``loadtest/bench/NAME.py`` has ``async def measure(seed) -> Result``."""
 

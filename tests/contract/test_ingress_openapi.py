@@ -38,6 +38,9 @@ positive_data_acceptance.expected-statuses = ["2xx", "304", "401", "403", "404",
 "query.clinic" = {{ dictionary = "clinics", probability = 0.6 }}
 "path.id" = {{ dictionary = "clinics", probability = 0.6 }}
 "path.name" = {{ dictionary = "problems", probability = 0.6 }}
+"path.endpoint_id" = {{ dictionary = "endpoints", probability = 0.7 }}
+"path.webhook_id" = {{ dictionary = "deliveries", probability = 0.7 }}
+"body.url" = {{ dictionary = "urls", probability = 0.6 }}
 
 [dictionaries]
 providers.values = {providers}
@@ -47,6 +50,9 @@ patients.values = ["patient-1"]
 services.values = ["{service}"]
 starts.values = {starts}
 problems.values = ["not-found", "line-too-long"]
+urls.values = ["https://hooks.example/in"]
+endpoints.values = {endpoints}
+deliveries.values = {deliveries}
 """
 
 
@@ -65,12 +71,22 @@ async def test_schemathesis_finds_nothing(stage: Stage, tmp_path: Path) -> None:
     config = tmp_path / "schemathesis.toml"
     async with ingress(stage.kafka, stage.database) as base, Caller(base, stage.token) as app:
         bookings = [await app.book(f"key-{hour}", wish(start_at=tomorrow(hour))) for hour in (21, 22)]
+        hook = await app.call(
+            "POST",
+            "/v1/webhook-endpoints",
+            json={"url": "https://hooks.example/in"},
+            headers={"Idempotency-Key": "hook"},
+        )
+        endpoint = hook.body["endpoint"]
+        tests = (await app.get(endpoint["links"]["deliveries"])).body["deliveries"]
         config.write_text(
             CONFIG.format(
                 providers=json.dumps([SPECS[0].provider_id]),
                 clinics=json.dumps([SPECS[0].clinic_id]),
                 refs=json.dumps([booking.body["booking_ref"] for booking in bookings]),
                 service=SERVICE,
+                endpoints=json.dumps([endpoint["endpoint_id"]]),
+                deliveries=json.dumps([test["webhook_id"] for test in tests]),
                 starts=json.dumps([tomorrow(hour).isoformat() for hour in range(20)]),
             )
         )

@@ -15,7 +15,7 @@ from itertools import count
 from typing import Any
 
 import asyncpg
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
@@ -28,7 +28,7 @@ from tests.support.world import ClinicSpec, clinics, seed, tomorrow
 from waiting_room.audit import counters, history, patients, seats, stock
 from waiting_room.audit.facts import ClinicFacts, Log
 from waiting_room.audit.offences import Kind
-from waiting_room.domain.appointment import By, EventType, IllegalTransition, Reason
+from waiting_room.domain.appointment import By, ClinicState, EventType, IllegalTransition, Reason
 from waiting_room.domain.directory import AdapterKind
 from waiting_room.messages import Book, Cancel, Patient, Reschedule, TimeRange
 from waiting_room.store import audit as audit_store
@@ -51,10 +51,8 @@ _AT_CLINIC = (
     EventType.RESCHEDULED,
     EventType.NOT_MOVED,
     EventType.RESCHEDULE_FAILED,
-    EventType.ARRIVED,
-    EventType.COMPLETED,
-    EventType.NO_SHOW,
 )
+_VISITS = (EventType.ARRIVED, EventType.COMPLETED, EventType.NO_SHOW)
 _KEYS, _PATIENTS = 30, 6
 _offsets = count()
 
@@ -133,9 +131,12 @@ class Clinics:
         async with self.pool.acquire() as conn, conn.transaction():
             journal = await Journal.open(conn, [key[0]])
             booking = (await journal.load([key])).get(key)
-            if booking is None or (act.clinic == 1 and act.amount % 3):
+            if booking is None:
                 return
-            for event in random.Random(act.amount).sample(_AT_CLINIC, len(_AT_CLINIC)):
+            likely = [*_VISITS, *(_AT_CLINIC if self.specs[act.clinic].endpoint else ())]
+            if booking.known_state.clinic_state is ClinicState.NONE and EventType.CONFIRMED in likely:
+                likely.remove(EventType.CONFIRMED)  # it has to be asked first
+            for event in random.Random(act.amount).sample(likely, len(likely)):
                 try:
                     journal.record(booking, event, reason=Reason.CLINIC_REFUSED, by=By.CLINIC)
                 except IllegalTransition:
@@ -237,6 +238,11 @@ async def test_nothing_is_booked_twice_whatever_happens_at_once(database: Databa
             self.runner.close()
 
     budget = settings(
-        max_examples=20, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck), database=None
+        max_examples=15,
+        stateful_step_count=10,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        database=None,
+        phases=(Phase.generate,),  # what happens at once does not happen the same way twice: nothing to shrink
     )
     await asyncio.to_thread(run_state_machine_as_test, Machine, settings=budget)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,12 +12,14 @@ import msgspec
 import pytest
 
 from tests.support.database import Database
+from tests.support.endpoint import ENVELOPE
 from tests.support.onboarding import SERVICE, clinic, file_of, provider
 from waiting_room.messages import DirectoryEntry, Reader
 from waiting_room.onboarding import Onboarding
-from waiting_room.store import directory
+from waiting_room.store import directory, webhook_secrets
 from waiting_room.store.directory import Imported, Refused
 from waiting_room.store.pool import Connection
+from waiting_room.webhook_signing import opened
 
 read_entry: Reader[DirectoryEntry] = Reader(DirectoryEntry)
 
@@ -29,7 +32,7 @@ async def owner(database: Database) -> AsyncIterator[Connection]:
 
 async def import_(owner: Connection, file: Onboarding, partitions: int = 4) -> Imported:
     async with owner.transaction():
-        return await directory.import_file(owner, file, partitions)
+        return await directory.import_file(owner, file, partitions, ENVELOPE)
 
 
 async def rules(owner: Connection) -> dict[str, int]:
@@ -155,8 +158,38 @@ async def test_secrets_are_made_once_and_kept(owner: Connection) -> None:
     assert list(made) == ["hook"]
     again = await import_(owner, file_of([clinic(1, webhooks=[{**hook, "url": "https://b.example/"}])]))
     assert (again.secrets, again.endpoints) == ({}, 1)
-    stored = await owner.fetch("SELECT url, secret FROM webhook_endpoints")
-    assert [tuple(row) for row in stored] == [("https://b.example/", made["hook"])]
+    assert await owner.fetchval("SELECT url FROM webhook_endpoints") == "https://b.example/"
+    assert await current_secret(owner) == made["hook"]
+    given = f"whsec_{b64encode(bytes(32)).decode()}"
+    file = file_of([clinic(1, webhooks=[{**hook, "url": "https://b.example/", "secret": given}])])
+    assert (await import_(owner, file)).endpoints == 1
+    assert (await import_(owner, file)).endpoints == 0
+    assert await current_secret(owner) == given
+    assert await owner.fetchval("SELECT count(*) FROM webhook_secrets WHERE expires_at > now()") == 0
+
+
+async def current_secret(owner: Connection) -> str:
+    return opened(ENVELOPE, "hook", (await webhook_secrets.current(owner, ["hook"]))["hook"].sealed).secret
+
+
+async def test_an_endpoint_that_was_off_is_told_from_when_it_is_on_again(owner: Connection) -> None:
+    hook = {"endpoint_id": "hook", "url": "https://a.example/"}
+    await import_(owner, file_of([clinic(1, webhooks=[{**hook, "active": False}])]))
+    off = await owner.fetchrow("SELECT active, disabled_reason, told_from FROM webhook_endpoints")
+    await import_(owner, file_of([clinic(1, webhooks=[hook])]))
+    on = await owner.fetchrow("SELECT active, disabled_reason, told_from FROM webhook_endpoints")
+    assert off is not None
+    assert on is not None
+    assert (off["active"], off["disabled_reason"]) == (False, "operator")
+    assert (on["active"], on["disabled_reason"]) == (True, None)
+    assert on["told_from"] > off["told_from"]
+
+
+async def test_without_a_master_key_no_secret_is_kept(owner: Connection) -> None:
+    hook = {"endpoint_id": "hook", "url": "https://a.example/"}
+    with pytest.raises(Refused, match="MASTER_KEY"):
+        async with owner.transaction():
+            await directory.import_file(owner, file_of([clinic(1, webhooks=[hook])]), 4)
 
 
 async def test_a_clinic_made_by_other_means_gets_its_counters(owner: Connection) -> None:

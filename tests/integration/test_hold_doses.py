@@ -9,7 +9,7 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
-from tests.support.commands import appended, book, cancel
+from tests.support.commands import appended, book, cancel, reschedule
 from tests.support.database import Database
 from tests.support.holding import REST, Hold, check_counters, clinic_of, rows_of, seeded
 from tests.support.stocked import FLU, LATER, consuming, counted, lot, lots_of, reserved, stocked
@@ -212,3 +212,29 @@ async def test_many_holds_at_once_never_give_away_more_than_there_is(database: D
         database, "SELECT booking_ref FROM dose_claims UNION ALL SELECT booking_ref FROM dose_shortages"
     )
     assert sorted(row["booking_ref"] for row in keeps) == sorted(row["booking_ref"] for row in claims)
+
+
+async def test_a_dose_goes_along_and_is_exchanged_where_its_lot_expires_before(database: Database, hold: Hold) -> None:
+    (clinic,) = clinics(1, capacity=4)
+    await seeded(database, [clinic])
+    soon = tomorrow().date()
+    await stocked(database, clinic, lot("soon", 2, soon), lot("late", 1))
+    first, second = book(clinic, "first"), book(clinic, "second")
+    day_after = tomorrow(9) + timedelta(days=1)
+    await hold(
+        appended(
+            first,
+            second,
+            reschedule(first, "to ten"),
+            reschedule(second, "to the day after", start_at=day_after),
+        )
+    )
+    assert await reserved(database) == {"soon": 1, "late": 1}
+    await hold(appended(reschedule(second, "back", start_at=tomorrow(11)), first_offset=4))
+    assert await reserved(database) == {"soon": 1, "late": 1}
+    await hold(appended(reschedule(first, "to the day after too", start_at=day_after), first_offset=5))
+    [refused] = await rows_of(database, "SELECT reason FROM reschedules WHERE outcome = 'refused'")
+    assert refused["reason"] == Reason.OUT_OF_STOCK
+    assert await reserved(database) == {"soon": 1, "late": 1}
+    claims = await rows_of(database, "SELECT booking_ref FROM dose_claims ORDER BY booking_ref")
+    assert [row["booking_ref"] for row in claims] == sorted((first.booking_ref, second.booking_ref))

@@ -20,7 +20,8 @@ ANNA = Patient(id="anna")
 
 
 def wish(spec: ClinicSpec, hour: int, **changes: object) -> Book:
-    return book(spec, f"{spec.clinic_id} at {hour} {changes}", start_at=tomorrow(hour), **{"patient": ANNA, **changes})
+    asked = {"patient": ANNA, "start_at": tomorrow(hour), **changes}
+    return book(spec, f"{spec.clinic_id} at {hour} {changes}", **asked)
 
 
 async def reasons(database: Database, *commands: Book) -> list[str | None]:

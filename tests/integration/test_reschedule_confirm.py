@@ -7,14 +7,16 @@ from typing import Any
 import pytest
 
 from tests.stack import Kafka
-from tests.support.commands import APP, appended, reschedule
+from tests.support.commands import APP, appended, book, reschedule
 from tests.support.confirming import Site, confirming, sites, until
 from tests.support.database import Database
 from tests.support.holding import Hold
+from tests.support.running import running
 from tests.support.world import settings_for, tomorrow
-from waiting_room.messages import Reschedule
+from waiting_room.messages import Reschedule, TimeRange
 from waiting_room.store.journal import Booking
 from waiting_room.store.pool import create_pool
+from workers.assemble import Role
 
 
 async def moved(database: Database, site: Site, booking: Booking, *, key: str = "move", **when: Any) -> None:
@@ -115,6 +117,36 @@ async def test_the_wish_is_given_up_when_its_clinic_is_not_heard_of_in_time(
         row = await site.row(booking)
         assert (row["status"], row["clinic_state"], row["claims"]) == ("confirmed", "booked", 1)
         assert site.calls == calls
+
+
+async def test_who_named_a_range_gets_the_next_slot_when_the_clinic_says_that_one_is_gone(
+    database: Database, fresh_kafka: Kafka
+) -> None:
+    gone = {"refuse_rate": 1.0, "refuse_reason": "slot_taken"}
+    async with (
+        sites(database, fresh_kafka, behaviour=gone) as [site],
+        running(Role.HOLD, settings_for(database, fresh_kafka)),
+        confirming(site),
+    ):
+        flexible = book(site.spec, "range", range=TimeRange(tomorrow(0), tomorrow(12)))
+        short = book(site.spec, "short", range=TimeRange(tomorrow(15), tomorrow(15, 30)))
+        exact = book(site.spec, "exact", start_at=tomorrow(13))
+        pool = await create_pool(settings_for(database, None, "hold"), "hold")
+        try:
+            outcome = await Hold(pool)(appended(flexible, short, exact))
+        finally:
+            await pool.close()
+        mine, other, third = outcome.due
+        await site.ring(*outcome.due)
+        await site.until_state("rejected", "none", other, third)
+        assert (await site.row(third))["reason"] == "slot_taken"
+        await until_attempt(site, mine, ("confirm", "refused"))
+        site.change(refuse_rate=0.0)
+        await site.until_state("confirmed", "booked", mine, seconds=30)
+        row = await site.row(mine)
+        assert row["start_at"] > tomorrow(0)
+        assert (row["revision"] > 1, row["claims"]) == (True, 1)
+        assert [each.start_at for each in site.clinic.books.records()] == [row["start_at"]]
 
 
 async def until_revision(site: Site, booking: Booking, revision: int) -> None:

@@ -10,10 +10,9 @@ import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from tests.support.endpoint import Endpoint, listening
-from waiting_room.store.webhooks import Delivery
-from workers.webhooks.addresses import networks_of
+from waiting_room.domain.addresses import networks_of
+from waiting_room.webhook_signing import Signer, new_keys
 from workers.webhooks.connect import Resolver
-from workers.webhooks.message import headers_of
 from workers.webhooks.post import Poster
 from workers.webhooks.verdict import Answer
 
@@ -45,10 +44,10 @@ async def endpoint() -> AsyncIterator[Endpoint]:
 
 async def ask(endpoint: Endpoint, host: str, *, allow: str = "", resolver: AbstractResolver | None = None) -> Answer:
     now = datetime.now(UTC)
-    delivery = Delivery("ep_1", "0001", 1, "ref", "booking.held", "{}", 0, now, "", endpoint.secret, 0.0)
+    signature = Signer([new_keys(endpoint.secret)]).sign("id", now, "{}")
+    headers = {"webhook-id": "id", "webhook-timestamp": str(int(now.timestamp())), "webhook-signature": signature}
     async with Poster(2.0, networks_of(allow), resolver) as poster:
-        url = endpoint.url.replace("127.0.0.1", host)
-        return await poster.post(url, headers_of(delivery, now), b"{}")
+        return await poster.post(endpoint.url.replace("127.0.0.1", host), headers, b"{}")
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from devstack.processes import Process
 from tests.stack import Kafka
 from tests.support.database import Database
 from tests.support.log import everything_in, until
-from tests.support.world import PARTITIONS, clinics, seed
+from tests.support.world import MASTER_KEY, PARTITIONS, clinics, seed
 from tests.support.written import plant
 from waiting_room import topics
 from waiting_room.settings import PREFIX
@@ -30,7 +30,13 @@ class Worker(Process):
     def __init__(self, folder: Path, roles: str, name: str = "worker", **settings: object) -> None:
         self.port = int(str(settings.pop("metrics_port", 0))) or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        values = {"metrics_port": self.port, "worker_id": name, "kafka_clinic_partitions": PARTITIONS, **settings}
+        values = {
+            "metrics_port": self.port,
+            "worker_id": name,
+            "kafka_clinic_partitions": PARTITIONS,
+            "master_key": MASTER_KEY,
+            **settings,
+        }
         super().__init__(
             name,
             [sys.executable, "-m", "workers", *roles.split()],
@@ -86,6 +92,18 @@ async def test_it_waits_for_its_servers_and_can_be_stopped_meanwhile(tmp_path: P
     assert (status, json.loads(ready)["waiting_for"]) == (503, ["relay", "sweep", "webhooks"])
     await worker.stop()
     assert worker.returncode == 0
+
+
+async def test_it_does_not_begin_to_send_what_it_cannot_sign(tmp_path: Path) -> None:
+    worker = Worker(tmp_path, "webhooks", master_key="")
+    worker.spawn()
+
+    async def ended() -> bool:
+        return worker.returncode is not None
+
+    await until(ended)
+    assert worker.returncode == 2
+    assert worker.log_file.read_text().startswith("bad setting: WAITING_ROOM_MASTER_KEY: ")
 
 
 async def test_it_waits_for_its_schema(tmp_path: Path, database: Database, fresh_kafka: Kafka) -> None:

@@ -163,7 +163,7 @@ async def worlds(template: Database, kafka: Kafka) -> AsyncIterator[Worlds]:
             await _go_on(owner, refs, {**ENDINGS, "beside": ENDINGS[LAST]})
             await _recount(owner)
             await _deliver(owner, all_but=0)
-            await owner.execute("UPDATE webhook_deliveries SET state = 'delivered'")
+            await owner.execute("UPDATE webhook_deliveries SET state = 'delivered', delivered_at = now()")
             await owner.execute(
                 "UPDATE relay_cursors r SET published_seq = last_seq FROM clinic_counters c "
                 "WHERE c.clinic_id = r.clinic_id"
@@ -210,8 +210,8 @@ async def _hold(owner: asyncpg.Connection[asyncpg.Record], items: list[Appended]
     await counted(owner, STOCKED, lot("a", len(DOSED)))
     await owner.execute("INSERT INTO apps VALUES ($1, 'App')", APP)
     await owner.executemany(
-        "INSERT INTO webhook_endpoints (endpoint_id, owner_kind, owner_id, url, secret, events) "
-        "VALUES ($1, $2, $3, 'http://a.example', 's', $4)",
+        "INSERT INTO webhook_endpoints (endpoint_id, owner_kind, owner_id, url, events) "
+        "VALUES ($1, $2, $3, 'http://a.example', $4)",
         [
             ("of-clinic", "clinic", REST.clinic_id, ["booking.confirmed", "booking.cancelled"]),
             ("of-app", "app", APP, ["booking.confirmed"]),
@@ -242,8 +242,7 @@ async def _go_on(owner: Connection, refs: dict[str, str], courses: dict[str, tup
 
 async def _deliver(owner: Connection, all_but: int) -> None:
     rows = await owner.fetch(
-        "SELECT clinic_id, record ->> 'app_id', seq, booking_ref, event, '{}', at FROM appointment_events "
-        "WHERE event = any($1) ORDER BY clinic_id = $2, clinic_id, seq",
+        "SELECT clinic_id, seq FROM appointment_events WHERE event = any($1) ORDER BY clinic_id = $2, clinic_id, seq",
         sorted(PUBLIC_EVENTS),
         BUILTIN.clinic_id,  # last: somebody asks for its last events
     )
@@ -253,7 +252,11 @@ async def _deliver(owner: Connection, all_but: int) -> None:
 async def _world(database: Database, kafka: Kafka, commands: dict[str, Book | Cancel]) -> World:
     async with database.owner() as owner:
         rows = await owner.fetch("SELECT * FROM appointments WHERE clinic_booking_id IS NOT NULL ORDER BY booking_ref")
-        deliveries = await owner.fetch("SELECT * FROM webhook_deliveries WHERE state = 'delivered'")
+        deliveries = await owner.fetch(
+            "SELECT d.*, (SELECT count(*) FROM appointment_events e WHERE e.booking_ref = d.booking_ref "
+            "AND e.seq <= d.seq AND e.event = any($1)) AS number FROM webhook_deliveries d WHERE state = 'delivered'",
+            sorted(PUBLIC_EVENTS),
+        )
     kept = [
         {
             "clinic_id": row["clinic_id"],
@@ -276,6 +279,7 @@ async def _world(database: Database, kafka: Kafka, commands: dict[str, Book | Ca
             "type": row["event"],
             "booking_ref": row["booking_ref"],
             "sequence": row["seq"],
+            "booking_sequence": row["number"],
             "verified": True,
         }
         for row in deliveries

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.stack import Kafka
 from tests.support.database import Database
-from tests.support.world import PARTITIONS
+from tests.support.world import MASTER_KEY, PARTITIONS
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,6 +30,7 @@ async def waiting_room(
         "KAFKA_BOOTSTRAP": kafka.bootstrap_servers if kafka else "127.0.0.1:9",
         "POSTGRES_DSN": database.owner_dsn if database else "postgresql://127.0.0.1:9/nowhere",
         "KAFKA_CLINIC_PARTITIONS": str(PARTITIONS),
+        "MASTER_KEY": MASTER_KEY,
         **{name.upper(): value for name, value in settings.items()},
     }
     clean = {name: value for name, value in os.environ.items() if not name.startswith("WAITING_ROOM_")}

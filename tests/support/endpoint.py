@@ -14,8 +14,14 @@ from typing import Any
 from aiohttp import web
 from standardwebhooks import Webhook
 
+from tests.support.world import MASTER_KEY
+from waiting_room.envelope import Envelope, master_key
+from waiting_room.store import webhook_secrets
 from waiting_room.store.pool import Connection
+from waiting_room.store.webhook_secrets import NewSecret
+from waiting_room.webhook_signing import new_keys, seal
 
+ENVELOPE = Envelope(master_key(MASTER_KEY))
 EVERYTHING = ("booking.accepted", "booking.held", "booking.confirmed", "booking.rejected", "booking.cancelled")
 
 
@@ -25,6 +31,8 @@ class Received:
     path: str
     payload: dict[str, Any]
     at: float
+    body: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -42,7 +50,8 @@ class Endpoint:
         body = await request.text()
         Webhook(self.secret).verify(body, dict(request.headers))  # raises: answered with 500, and not received
         now = asyncio.get_running_loop().time()
-        self.received.append(Received(request.headers["webhook-id"], request.path, json.loads(body), now))
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        self.received.append(Received(headers["webhook-id"], request.path, json.loads(body), now, body, headers))
         if self.hang:
             await asyncio.Event().wait()
         status, headers = next(self.answers, (204, {}))
@@ -67,16 +76,23 @@ async def listening(endpoint: Endpoint) -> AsyncIterator[Endpoint]:
 
 
 async def register(
-    conn: Connection, endpoint: Endpoint, owner_kind: str, owner_id: str, events: tuple[str, ...] = EVERYTHING
+    conn: Connection,
+    endpoint: Endpoint,
+    owner_kind: str,
+    owner_id: str,
+    events: tuple[str, ...] = EVERYTHING,
+    payload: str = "thin",
 ) -> None:
     """Have this endpoint told of these events from now on."""
     await conn.execute(
-        "INSERT INTO webhook_endpoints (endpoint_id, owner_kind, owner_id, url, secret, events) "
+        "INSERT INTO webhook_endpoints (endpoint_id, owner_kind, owner_id, url, events, payload) "
         "VALUES ($1, $2, $3, $4, $5, $6)",
         endpoint.endpoint_id,
         owner_kind,
         owner_id,
         endpoint.url,
-        endpoint.secret,
         events,
+        payload,
     )
+    sealed = seal(ENVELOPE, endpoint.endpoint_id, new_keys(endpoint.secret))
+    await webhook_secrets.replace(conn, [NewSecret(endpoint.endpoint_id, "first", *sealed)], 0.0)

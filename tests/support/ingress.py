@@ -21,7 +21,7 @@ from tests.stack import Kafka, server_folder
 from tests.support import topics
 from tests.support.commands import APP
 from tests.support.database import Database, clone
-from tests.support.world import PARTITIONS, SERVICE, ClinicSpec, seed, settings_for, tomorrow
+from tests.support.world import MASTER_KEY, PARTITIONS, SERVICE, ClinicSpec, seed, settings_for, tomorrow
 from waiting_room.access import SCOPES_OF, OwnerKind, Scope, Token, hash_of, make_token
 from waiting_room.announcements import publish
 from waiting_room.kafka import Producer
@@ -185,6 +185,7 @@ async def ingress_process(
         "kafka_clinic_partitions": PARTITIONS,
         "postgres_dsn": database.dsn("ingress") if database else NOWHERE,
         "ref_secret": "a test's secret for booking refs!",
+        "master_key": MASTER_KEY,
         "ingress_port": port,
         "worker_id": f"ingress-{port}",
         "shutdown_seconds": 2,
@@ -197,7 +198,10 @@ async def ingress_process(
         "ingress",
         [sys.executable, "-m", "ingress"],
         log_file=server_folder("ingress") / "ingress.log",
-        env={**clean, **{f"WAITING_ROOM_{name.upper()}": str(value) for name, value in values.items()}},
+        env={
+            **clean,
+            **{f"WAITING_ROOM_{name.upper()}": str(v) for name, v in values.items() if v is not None},
+        },
         cwd=ROOT,
         ready_url=f"{base}{'/readyz' if ready else '/healthz'}",
     )

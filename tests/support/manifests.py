@@ -152,6 +152,8 @@ def _settings(objects: list[Object]) -> Iterator[str]:
                 elif reference["name"] not in owned:
                     yield f"{name_of(each)}: reads the secret of {reference['name']}"
     for config in (each for each in objects if each["kind"] == "ConfigMap"):
+        if config["data"].get(PREFIX + "OPS_FROM_LOOPBACK") != "false":
+            yield "a proxy in the pod would show /ops to everybody"
         yield from (f"{key} is no secret's place" for key in config["data"] if re.search("PASSWORD|SECRET|DSN", key))
 
 

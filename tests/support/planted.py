@@ -61,6 +61,7 @@ PLANTS: list[Plant] = [
         "builtin",
         "UPDATE appointment_events SET event = 'booking.withdrawn', record = jsonb_set(record, '{{event}}', "
         "'\"booking.withdrawn\"') WHERE booking_ref = {builtin} AND event = 'booking.held'",
+        Kind.WEBHOOK_MISNUMBERED,
         Kind.HISTORY,
     ),
     by_sql(
@@ -74,6 +75,7 @@ PLANTS: list[Plant] = [
         "an event's record is another event's",
         "builtin",
         "UPDATE appointment_events SET event = 'booking.held' WHERE booking_ref = {builtin} AND seq = 1",
+        Kind.WEBHOOK_MISNUMBERED,
         Kind.HISTORY,
         Kind.SEQUENCE,
     ),
@@ -97,6 +99,7 @@ PLANTS: list[Plant] = [
         "WHERE booking_ref = {builtin} AND event = 'booking.held'; "
         "UPDATE clinic_counters SET last_seq = 100 WHERE clinic_id = '0003'; "
         "UPDATE relay_cursors SET published_seq = 100 WHERE clinic_id = '0003'",
+        Kind.WEBHOOK_MISNUMBERED,
         Kind.SEQUENCE,
         Kind.HISTORY,
     ),
@@ -283,20 +286,26 @@ PLANTS: list[Plant] = [
         "an event that is not public is delivered",
         None,
         "INSERT INTO webhook_deliveries "
-        "(endpoint_id, clinic_id, seq, booking_ref, event, payload, state, committed_at) "
-        "SELECT 'of-clinic', clinic_id, seq, booking_ref, event, '{{}}', 'failed', at FROM appointment_events "
+        "(endpoint_id, clinic_id, seq, booking_ref, event, state, failed_why, committed_at) "
+        "SELECT 'of-clinic', clinic_id, seq, booking_ref, event, 'failed', 'attempts', at FROM appointment_events "
         "WHERE booking_ref = {confirmed} AND event = 'booking.calling'",
         Kind.WEBHOOK_UNFOUNDED,
     ),
     by_sql(
         "a delivery still waits",
         "confirmed",
-        "UPDATE webhook_deliveries SET state = 'due' WHERE booking_ref = {confirmed}",
+        "UPDATE webhook_deliveries SET state = 'due', delivered_at = NULL, replays = 1 WHERE booking_ref = {confirmed}",
         Kind.UNSETTLED,
     ),
     at_receiver("the receiver has not seen it", "confirmed", lambda _: [], Kind.WEBHOOK_NOT_SEEN),
     at_receiver(
         "a signature did not hold", "confirmed", lambda line: [{**line, "verified": False}], Kind.WEBHOOK_NOT_SEEN
+    ),
+    at_receiver(
+        "a number was left out",
+        "confirmed",
+        lambda line: [{**line, "booking_sequence": line["booking_sequence"] + 1}],
+        Kind.WEBHOOK_MISNUMBERED,
     ),
     at_receiver(
         "the receiver has seen what nobody sent",

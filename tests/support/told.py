@@ -44,9 +44,10 @@ def login_of(role: str) -> str:
 def _must(what: str) -> set[str]:
     """Settings that a container cannot leave out: their defaults name the machine itself, or there is none."""
     if what == "ingress":
-        return {"KAFKA_BOOTSTRAP", "POSTGRES_DSN", "INGRESS_HOST", "REF_SECRET"}
+        return {"KAFKA_BOOTSTRAP", "POSTGRES_DSN", "INGRESS_HOST", "REF_SECRET", "MASTER_KEY"}
     if what in ROLES:
-        return {"KAFKA_BOOTSTRAP", "POSTGRES_DSN", "METRICS_HOST", "METRICS_PORT"}
+        worker = {"KAFKA_BOOTSTRAP", "POSTGRES_DSN", "METRICS_HOST", "METRICS_PORT"}
+        return worker | ({"MASTER_KEY"} if what == "webhooks" else set())
     return {
         "migrate": {"POSTGRES_DSN"},
         "topics": {"KAFKA_BOOTSTRAP", "KAFKA_CLINIC_PARTITIONS"},

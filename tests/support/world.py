@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ from waiting_room.domain.booking_ref import clinic_id_of_number
 from waiting_room.settings import Settings
 
 PARTITIONS = 4
+MASTER_KEY = b64encode(b"a master key for tests, 32 bytes").decode()
 BUSINESS = "demo"
 SERVICE = "consultation"
 ALWAYS_OPEN = [{"weekday": day, "opens": "00:00:00", "closes": "23:30:00", "slot_minutes": 30} for day in range(1, 8)]
@@ -88,6 +90,7 @@ def settings_for(database: Database | None, kafka: Kafka | None, role: str = "ho
         "kafka_clinic_partitions": PARTITIONS,
         "kafka_session_timeout_ms": 6_000,
         "ref_secret": SecretStr("a test's secret for booking refs!"),
+        "master_key": SecretStr(MASTER_KEY),
         "worker_id": f"{role}-test",
         "patient_pending_max": 1_000,  # many tests know one patient only
     }

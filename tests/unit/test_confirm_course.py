@@ -100,6 +100,7 @@ class World:
             Standstill(10.0, clock),
             self._never,
             lambda: None,
+            self._never_next,
             lease_seconds=15.0,
             call_seconds=10.0,
         )
@@ -109,6 +110,9 @@ class World:
             self.lanes.offer(Ring("A", f"A-{offset}", Rank.NORMAL, HERE, offset), 0.0)
             [work] = self.lanes.next(0.0)
             await self._course.run(work)
+
+    async def _never_next(self, booking: object) -> None:
+        raise AssertionError(booking)
 
     async def _never(self, work: object, reason: str) -> None:
         raise AssertionError(reason)

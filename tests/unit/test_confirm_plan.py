@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace as replace_state
 
 from waiting_room.domain.appointment import By, ClinicState, EventType, Reason, Stage, State, Status
 from waiting_room.domain.call_plan import Plan, Wait, plan
@@ -152,6 +153,35 @@ class TestAnswers:
         assert resolved(case(CALLING, attempt()), 1, Booked("x")) == Resolution(
             (Change(EventType.CONFIRMED),), Ending.BOOKED, None
         )
+
+    def test_a_slot_that_is_gone_is_given_up_for_the_next_one_where_others_would_do(self) -> None:
+        gone = Failed(Failure.REFUSED, Reason.SLOT_TAKEN)
+        flexible = replace(case(CALLING, attempt()), others_would_do=True)
+        found = resolved(flexible, 1, gone)
+        assert (events(found), found.next_slot) == ([EventType.NOT_BOOKED], True)
+        assert found.again_at is not None
+        assert found.again_at > NOW
+        for given, answer in (
+            (case(CALLING, attempt()), gone),
+            (flexible, Failed(Failure.REFUSED, Reason.CLINIC_REFUSED)),
+        ):
+            assert events(resolved(given, 1, answer)) == [EventType.NOT_BOOKED, EventType.REJECTED]
+        cancelled_meanwhile = replace(case(cancelled(ClinicState.CALLING), attempt()), others_would_do=True)
+        assert not resolved(cancelled_meanwhile, 1, gone).next_slot
+
+    def test_a_wish_for_another_time_is_taken_up_where_the_first_is_refused(self) -> None:
+        wished = case(replace_state(CALLING, moving_to=2), attempt())
+        refused = Failed(Failure.REFUSED)
+        assert events(resolved(wished, 1, refused)) == [EventType.NOT_BOOKED, EventType.RESCHEDULED]
+
+    def test_what_cannot_stay_and_does_not_move_is_cancelled(self) -> None:
+        moving = replace_state(CONFIRMED, clinic_state=ClinicState.CALLING, moving_to=2)
+        move = replace(attempt(kind=CallKind.MOVE), revision=2)
+        stays = case(moving, move)
+        assert events(resolved(stays, 1, Failed(Failure.REFUSED))) == [EventType.RESCHEDULE_FAILED]
+        found = resolved(replace(stays, must_move=True), 1, Failed(Failure.REFUSED))
+        assert events(found) == [EventType.RESCHEDULE_FAILED, EventType.CANCELLED]
+        assert found.again_at == NOW, "it is withdrawn at once"
 
     def test_booked_for_somebody_who_cancelled_meanwhile_is_withdrawn_at_once(self) -> None:
         found = resolved(case(cancelled(ClinicState.CALLING), attempt()), 1, Booked("x"))

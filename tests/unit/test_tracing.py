@@ -48,6 +48,7 @@ def test_each_step_hangs_below_the_one_that_caused_it(spans: InMemorySpanExporte
     trace_id, first_id = tracing.ids_of(REF)
     assert {each[0] for each in (book_, hold_, call, webhook)} == {trace_id}
     assert book_[1:] == (first_id, None)
+    assert request == [("traceparent", f"00-{tracing.trace_id_of(REF)}-{first_id:016x}-01".encode())]
     assert hold_[2] == first_id
     assert call[2] == hold_[1]
     assert webhook[2] == first_id, "it comes by a row, which holds no context"

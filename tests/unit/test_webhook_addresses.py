@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from workers.webhooks.addresses import address_of, may_reach, networks_of
+from waiting_room.domain.addresses import address_of, may_reach, networks_of
 
 PUBLIC = ["8.8.8.8", "93.184.215.14", "2606:4700::6810:84e5", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8", "::8.8.8.8"]
 REFUSED = {

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.test_webhook_message import delivery
 from waiting_room.settings import Settings
-from waiting_room.store.webhooks import Delivery
-from workers.webhooks.rooms import Rooms
+from waiting_room.store.webhooks import Settled
+from workers.pacing.work import Verdict
 from workers.webhooks.schedule import RETRY_AFTER_MAX_SECONDS, again_in, pauses_of, retry_after_seconds
 from workers.webhooks.verdict import Answer, settle
 
@@ -18,20 +19,8 @@ NOW = datetime(2026, 11, 23, 8, tzinfo=UTC)
 PAUSES = pauses_of(Settings.model_fields["webhook_retry_seconds"].default)
 
 
-def delivery(attempts: int = 0) -> Delivery:
-    return Delivery(
-        endpoint_id="ep_1",
-        clinic_id="0001",
-        seq=7,
-        booking_ref="0001-AAAA-BBBB-CCCC-DDDD",
-        event="booking.confirmed",
-        payload="{}",
-        attempts=attempts,
-        lease_until=NOW + timedelta(seconds=25),
-        url="https://clinic.example/hooks",
-        secret="whsec_c2VjcmV0",
-        age_seconds=0.1,
-    )
+def settled_by(answer: Answer, attempts: int = 0) -> Settled:
+    return settle(delivery(attempts=attempts), answer, PAUSES, chance=0.5, started_at=NOW, seconds=0.2, now=NOW)
 
 
 def test_the_default_schedule_is_the_documented_one() -> None:
@@ -73,7 +62,7 @@ def test_retry_after_is_seconds_or_a_date(header: str | None, seconds: float | N
 
 @pytest.mark.parametrize("status", [200, 202, 204, 299])
 def test_any_2xx_is_delivered(status: int) -> None:
-    settled = settle(delivery(), Answer(status), PAUSES, chance=0.5, now=NOW)
+    settled = settled_by(Answer(status))
     assert (settled.state, settled.again_in_seconds, settled.status) == ("delivered", None, status)
 
 
@@ -81,35 +70,42 @@ def test_any_2xx_is_delivered(status: int) -> None:
     "answer", [Answer(500), Answer(302), Answer(404), Answer(199), Answer(None, "timeout"), Answer(429)]
 )
 def test_anything_else_is_tried_again(answer: Answer) -> None:
-    settled = settle(delivery(), answer, PAUSES, chance=0.5, now=NOW)
-    assert (settled.state, settled.again_in_seconds, settled.error) == ("due", 5, answer.error)
+    settled = settled_by(answer)
+    assert (settled.state, settled.again_in_seconds, settled.error, settled.spent) == ("due", 5, answer.error, 1)
 
 
 def test_retry_after_is_honoured() -> None:
-    settled = settle(delivery(), Answer(503, retry_after="77"), PAUSES, chance=0.5, now=NOW)
-    assert settled.again_in_seconds == 77
+    assert settled_by(Answer(503, retry_after="77")).again_in_seconds == 77
 
 
 def test_after_the_last_attempt_it_has_failed() -> None:
-    assert settle(delivery(attempts=6), Answer(500), PAUSES, chance=0.5, now=NOW).state == "due"
-    assert settle(delivery(attempts=7), Answer(500), PAUSES, chance=0.5, now=NOW).state == "failed"
+    assert settled_by(Answer(500), attempts=6).state == "due"
+    last = settled_by(Answer(500), attempts=7)
+    assert (last.state, last.failed_why) == ("failed", "attempts")
 
 
 def test_an_endpoint_that_is_gone_is_not_asked_again() -> None:
-    settled = settle(delivery(), Answer(410, retry_after="5"), PAUSES, chance=0.5, now=NOW)
-    assert (settled.state, settled.again_in_seconds) == ("failed", None)
+    settled = settled_by(Answer(410, retry_after="5"))
+    assert (settled.state, settled.again_in_seconds, settled.failed_why) == ("failed", None, "gone")
 
 
-def test_an_endpoint_has_room_for_so_many_and_for_one_while_it_fails() -> None:
-    rooms = Rooms(most=3)
-    assert rooms.left() == {}
-    rooms.took("ep_1")
-    rooms.took("ep_1")
-    assert rooms.left() == {"ep_1": 1}
-    rooms.ended("ep_1", well=False)
-    assert rooms.left() == {"ep_1": 0}
-    rooms.ended("ep_1", well=False)
-    assert rooms.left() == {"ep_1": 1}
-    rooms.took("ep_1")
-    rooms.ended("ep_1", well=True)
-    assert rooms.left() == {}
+def test_what_we_did_not_send_costs_no_attempt() -> None:
+    settled = settled_by(Answer(None, "the endpoint has no secret", asked=False), attempts=7)
+    assert (settled.state, settled.spent) == ("due", 0)
+    assert settled.again_in_seconds
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict"),
+    [
+        (Answer(204), Verdict.ANSWERED),
+        (Answer(429), Verdict.OVERLOADED),
+        (Answer(503), Verdict.OVERLOADED),
+        (Answer(500), Verdict.FAILED),
+        (Answer(302), Verdict.FAILED),
+        (Answer(None, "timeout"), Verdict.FAILED),
+        (Answer(None, "no secret", asked=False), Verdict.NOT_ASKED),
+    ],
+)
+def test_what_an_answer_says_of_the_pace(answer: Answer, verdict: Verdict) -> None:
+    assert answer.verdict is verdict

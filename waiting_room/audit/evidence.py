@@ -13,7 +13,7 @@ from typing import TypeVar
 import aiohttp
 import msgspec
 
-from waiting_room.audit.facts import ACKNOWLEDGED, Answer, Kept
+from waiting_room.audit.facts import ACKNOWLEDGED, Answer, Kept, Seen
 from waiting_room.domain.booking_ref import clinic_of
 
 FETCH_SECONDS = 60.0
@@ -48,6 +48,7 @@ class _ReceivedLine(msgspec.Struct, frozen=True):
     endpoint_id: str
     booking_ref: str | None = None
     sequence: int | None = None
+    booking_sequence: int | None = None
     verified: bool = True
     status: int = 200
 
@@ -83,18 +84,20 @@ async def read_clinic_records(source: str) -> dict[str, list[Kept]]:
     return kept
 
 
-async def read_received(source: str) -> dict[str, dict[tuple[str, int], bool]]:
-    """By clinic: (endpoint_id, sequence) to whether it was taken with a signature that held. Raises EvidenceUnreadable.
+async def read_received(source: str) -> dict[str, dict[tuple[str, int], Seen]]:
+    """By clinic: (endpoint_id, sequence) to what was taken. Raises EvidenceUnreadable.
 
     What names no booking is a test and not looked at.
     """
-    received: dict[str, dict[tuple[str, int], bool]] = defaultdict(dict)
+    received: dict[str, dict[tuple[str, int], Seen]] = defaultdict(dict)
     for line in await _lines(source, _ReceivedLine):
         if line.booking_ref is None or line.sequence is None or line.status >= 300:
             continue
         of_clinic = received[clinic_of(line.booking_ref)]
         which = line.endpoint_id, line.sequence
-        of_clinic[which] = of_clinic.get(which, False) or line.verified
+        before = of_clinic.get(which)
+        verified = line.verified or (before is not None and before.verified)
+        of_clinic[which] = Seen(verified, line.booking_sequence)
     return received
 
 

@@ -138,12 +138,19 @@ class Figures(NamedTuple):
 
 
 class Endpoint(NamedTuple):
-    """An active webhook endpoint of the clinic, or of the app ``app_id``."""
+    """An active webhook endpoint of the clinic, or of the app ``app_id``, told of events from ``told_from`` on."""
 
     endpoint_id: str
     app_id: str | None
     events: frozenset[str]
-    created_at: datetime
+    told_from: datetime
+
+
+class Seen(NamedTuple):
+    """A webhook that was taken. ``booking_sequence``: its number among its booking's public events, if it was noted."""
+
+    verified: bool
+    booking_sequence: int | None
 
 
 class Kept(NamedTuple):
@@ -200,8 +207,8 @@ class ClinicFacts:
     stays: Stays = field(default_factory=dict)
     answers: list[Answer] = field(default_factory=list)
     kept: list[Kept] | None = None
-    received: dict[tuple[str, int], bool] | None = None
-    """(endpoint_id, seq) of webhooks that arrived, to whether a signature held."""
+    received: dict[tuple[str, int], Seen] | None = None
+    """(endpoint_id, seq) of webhooks that arrived."""
 
     @property
     def events_of(self) -> dict[str, list[BookingEvent]]:

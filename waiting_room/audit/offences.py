@@ -37,6 +37,7 @@ class Kind(StrEnum):
     WEBHOOK_MISSING = "webhook_missing"
     WEBHOOK_UNFOUNDED = "webhook_unfounded"
     WEBHOOK_NOT_SEEN = "webhook_not_seen"
+    WEBHOOK_MISNUMBERED = "webhook_misnumbered"
 
 
 MEANING: Final[Mapping[Kind, str]] = {
@@ -64,6 +65,7 @@ MEANING: Final[Mapping[Kind, str]] = {
     Kind.WEBHOOK_MISSING: "an event without a delivery to who asks for it",
     Kind.WEBHOOK_UNFOUNDED: "a delivery of no public event, or by nobody",
     Kind.WEBHOOK_NOT_SEEN: "delivered, and not seen with a good signature",
+    Kind.WEBHOOK_MISNUMBERED: "not numbered as it comes in its booking",
 }
 
 

@@ -23,7 +23,7 @@ from waiting_room.audit import (
     webhooks,
 )
 from waiting_room.audit.evidence import Ledger
-from waiting_room.audit.facts import ClinicFacts, Kept
+from waiting_room.audit.facts import ClinicFacts, Kept, Seen
 from waiting_room.audit.offences import Check
 from waiting_room.audit.stays import stays_of
 from waiting_room.audit.verdict import Verdict
@@ -74,7 +74,7 @@ class _Gathered:
     log: log.Read
     ledger: Ledger | None
     kept: dict[str, list[Kept]] | None
-    received: dict[str, dict[tuple[str, int], bool]] | None
+    received: dict[str, dict[tuple[str, int], Seen]] | None
     settled: bool
 
     def clinics(self) -> list[ClinicHead]:

@@ -1,11 +1,13 @@
-"""Every public event has a delivery to each endpoint that asks for it, and what was delivered arrived.
+"""Every public event has a delivery to each endpoint that asks for it, and what was delivered arrived, numbered so that
+whoever gets all of a booking's events sees no gap.
 
-Endpoints are looked at as they are now: an event type that was added to one later is asked for from the endpoint's
-creation on.
+Endpoints are looked at as they are now: an event type that was added to one later is asked for from when the endpoint
+was made or last switched on.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from waiting_room.audit.facts import ClinicFacts, Endpoint
@@ -30,16 +32,30 @@ def check(facts: ClinicFacts) -> Iterator[Offence]:
             what = f"event {seq} was delivered to {endpoint_id}, which has not seen it verified"
             yield Offence(Kind.WEBHOOK_NOT_SEEN, facts.clinic_id, ref, what)
     last_seq = max((event.seq for event in facts.events), default=0)
-    for (endpoint_id, seq), verified in (facts.received or {}).items():
+    number_of = _numbers(public)
+    for (endpoint_id, seq), seen in (facts.received or {}).items():
         sent = (endpoint_id, seq) in facts.deliveries or (
             seq in public and not facts.settled
         )  # sent since the snapshot
         if not sent and seq <= last_seq:
             what = f"{endpoint_id} has seen event {seq}, which was never sent to it"
             yield Offence(Kind.WEBHOOK_UNFOUNDED, facts.clinic_id, ref_of.get(seq), what)
-        elif not verified:
+        elif not seen.verified:
             what = f"{endpoint_id} has seen event {seq} with a signature that does not hold"
             yield Offence(Kind.WEBHOOK_NOT_SEEN, facts.clinic_id, ref_of.get(seq), what)
+        elif seen.booking_sequence is not None and seen.booking_sequence != number_of.get(seq, seen.booking_sequence):
+            what = f"{endpoint_id} has seen event {seq} as its booking's number {seen.booking_sequence}"
+            yield Offence(Kind.WEBHOOK_MISNUMBERED, facts.clinic_id, ref_of.get(seq), what)
+
+
+def _numbers(public: dict[int, BookingEvent]) -> dict[int, int]:
+    """By seq: 1, 2, 3 ... within each booking."""
+    numbers: dict[int, int] = {}
+    counts: Counter[str] = Counter()
+    for seq in sorted(public):
+        counts[public[seq].booking_ref] += 1
+        numbers[seq] = counts[public[seq].booking_ref]
+    return numbers
 
 
 def _missing(facts: ClinicFacts, public: dict[int, BookingEvent]) -> Iterator[Offence]:
@@ -58,4 +74,4 @@ def _missing(facts: ClinicFacts, public: dict[int, BookingEvent]) -> Iterator[Of
 
 def _asks_for(endpoint: Endpoint, event: BookingEvent) -> bool:
     owned = endpoint.app_id is None or endpoint.app_id == event.app_id
-    return owned and event.event in endpoint.events and endpoint.created_at <= event.at
+    return owned and event.event in endpoint.events and endpoint.told_from <= event.at

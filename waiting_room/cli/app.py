@@ -14,6 +14,7 @@ from waiting_room.cli.notifications import app as notifications
 from waiting_room.cli.secrets import secrets
 from waiting_room.cli.stock import stock
 from waiting_room.cli.topics import topics
+from waiting_room.cli.webhooks import app as webhooks
 
 app = typer.Typer(
     help="Set up, look after and audit a Waiting Room.",
@@ -31,3 +32,4 @@ app.add_typer(directory, name="directory")
 app.add_typer(keys, name="keys")
 app.add_typer(dlq, name="dlq")
 app.add_typer(notifications, name="notifications")
+app.add_typer(webhooks, name="webhooks")

@@ -13,6 +13,7 @@ import typer
 from waiting_room import moving, onboarding
 from waiting_room.cli import table
 from waiting_room.cli.run import No, NotDone, connect, run
+from waiting_room.envelope import envelope_of
 from waiting_room.kafka import Producer
 from waiting_room.onboarding import Onboarding
 from waiting_room.republish import republish
@@ -59,10 +60,11 @@ def publish() -> None:
 
 async def _import(settings: Settings, path: Path, secrets: Path | None) -> None:
     file = _read(path)
+    envelope = envelope_of(settings) if settings.master_key else None
     async with connect(settings) as connection:
         try:
             async with connection.transaction():
-                done = await store.import_file(connection, file, settings.kafka_clinic_partitions)
+                done = await store.import_file(connection, file, settings.kafka_clinic_partitions, envelope)
                 if secrets is not None and done.secrets:
                     _keep(secrets, done.secrets)  # before the commit: a secret nobody has would be of no use
         except store.Refused as refused:

@@ -32,6 +32,12 @@ class Resolution:
     changes: tuple[Change, ...]
     outcome: Ending | Failure | None
     again_at: datetime | None
+    next_slot: bool = False
+    """Whether the clinic says that this slot is gone, and the next one that fits is to be tried."""
+
+
+NEXT_SLOT_WITHIN = timedelta(seconds=30)
+"""From the clinic's no until the booking has been given another slot, or is asked for here once more."""
 
 
 def resolve(
@@ -58,6 +64,8 @@ def resolve(
     state = case.state
     for change in changes:
         state = appointment.apply(state, change.event, reason=change.reason, by=change.by)
+    if _tries_next(case, answer) and changes == [Change(EventType.NOT_BOOKED)]:
+        return Resolution(tuple(changes), outcome, now + NEXT_SLOT_WITHIN, next_slot=True)
     return Resolution(tuple(changes), outcome, _again_at(case, state, answer, system, now, again_seconds))
 
 
@@ -140,6 +148,8 @@ def _not_booked(case: Case, because: Reason) -> list[Change]:
     if case.state.status is not Status.PENDING:
         return [Change(EventType.NOT_BOOKED)]
     moving = case.state.moving_to is not None
+    if not moving and because is Reason.SLOT_TAKEN and case.others_would_do:
+        return [Change(EventType.NOT_BOOKED)]
     return [
         Change(EventType.NOT_BOOKED),
         Change(EventType.RESCHEDULED) if moving else Change(EventType.REJECTED, because),
@@ -162,3 +172,8 @@ def _again_at(
     settled_at = case.settled_at(system)
     wait_for_it = isinstance(answer, NotThere) or not system.has_lookup
     return max(again_at, settled_at) if wait_for_it and settled_at is not None else again_at
+
+
+def _tries_next(case: Case, answer: Answer) -> bool:
+    gone = isinstance(answer, Failed) and (answer.failure, answer.reason) == (Failure.REFUSED, Reason.SLOT_TAKEN)
+    return gone and case.others_would_do and case.state.status is Status.PENDING

@@ -128,6 +128,8 @@ class Case:
     attempts: tuple[Attempt, ...]
     move_until: datetime | None = None
     must_move: bool = False
+    others_would_do: bool = False
+    """Whether it named a range that has starts after the one it was given."""
 
     @property
     def open(self) -> Attempt | None:

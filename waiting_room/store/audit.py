@@ -67,7 +67,7 @@ async def take_snapshot(conn: Connection) -> Snapshot:
     app_endpoints: list[Endpoint] = []
     for row in await conn.fetch(_SQL["endpoints"]):
         app_id = row["owner_id"] if row["owner_kind"] == "app" else None
-        endpoint = Endpoint(row["endpoint_id"], app_id, frozenset(row["events"]), row["created_at"])
+        endpoint = Endpoint(row["endpoint_id"], app_id, frozenset(row["events"]), row["told_from"])
         (app_endpoints if app_id else endpoints[row["owner_id"]]).append(endpoint)
     return Snapshot(
         now=now,

@@ -52,12 +52,19 @@ class Booking:
     clinic_booking_id: str | None = None
     doses: int = 0
     """Given when it was held, over all products; what of them it has now is in ``dose_claims``."""
+    range_to: datetime | None = None
+    """Where a range was asked for: starts before it would do."""
     wish: Wish | None = None
     """While ``state.moving_to`` is set."""
 
     @property
     def key(self) -> tuple[str, str]:
         return self.clinic_id, self.booking_ref
+
+    @property
+    def others_would_do(self) -> bool:
+        """Whether it named a range with room for starts after the one it was given."""
+        return self.range_to is not None and self.start_at is not None and self.start_at < self.range_to
 
     @property
     def known_state(self) -> State:

@@ -78,6 +78,8 @@ class Recorded:
     again_seconds: float | None
     decided: bool
     first_called_at: datetime
+    next_slot: bool = False
+    """Whether hold is to give it the next slot that fits."""
 
 
 Lines = dict[str, tuple[int, int]]
@@ -194,6 +196,7 @@ async def record(
             None if again_at is None else max((again_at - work.now).total_seconds(), 0.0),
             undecided and booking.known_state.decided,
             work.attempts[outcome.key][0].claimed_at,
+            resolution.next_slot,
         )
     await work.write()
     return recorded, work.lines
@@ -240,6 +243,7 @@ class _Work:
             self.attempts.get(booking.key, ()),
             booking.wish.move_until if booking.wish else None,
             must_move=booking.wish is not None and booking.wish.must_move,
+            others_would_do=booking.others_would_do,
         )
 
     def apply(self, booking: Booking, changes: Sequence[Change]) -> None:

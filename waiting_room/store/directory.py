@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import secrets
-from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from secrets import token_hex
 from typing import Any
 
 import msgspec
 
 from waiting_room.domain import partitions
 from waiting_room.domain.directory import Clinic
+from waiting_room.envelope import CannotOpen, Envelope
 from waiting_room.messages import DirectoryEntry
 from waiting_room.onboarding import Onboarding, ProviderEntry, webhooks_of
-from waiting_room.store import directory_outbox, sql
+from waiting_room.store import directory_outbox, sql, webhook_secrets
 from waiting_room.store.pool import Connection
+from waiting_room.store.webhook_secrets import NewSecret
+from waiting_room.webhook_signing import Sealed, new_keys, opened, seal
 
 _SQL = sql.load("directory")
 _clinic = msgspec.json.Decoder(Clinic)
@@ -44,10 +46,13 @@ async def lock(conn: Connection) -> None:
     await conn.execute(_SQL["lock_directory"])
 
 
-async def import_file(conn: Connection, file: Onboarding, clinic_partitions: int) -> Imported:
+async def import_file(
+    conn: Connection, file: Onboarding, clinic_partitions: int, envelope: Envelope | None = None
+) -> Imported:
     """Make the directory as ``file`` says, inside the caller's transaction; a few round trips whatever its size.
 
-    Clinics that change get new rules for hold to load and a record for relay to publish. Raises Refused.
+    Clinics that change get new rules for hold to load and a record for relay to publish. ``envelope`` seals the secrets
+    of webhook endpoints: without it the file may name none. Raises Refused.
     """
     await lock(conn)
     await _refuse_wrong_owners(conn, file)
@@ -61,7 +66,7 @@ async def import_file(conn: Connection, file: Onboarding, clinic_partitions: int
     await _check_changed(conn, changed)
     await directory_outbox.append(conn, [DirectoryEntry(clinic=clinic) for clinic in await load(conn, changed)])
     apps = await _upsert(conn, "upsert_apps", [{"app_id": app.app_id, "name": app.name} for app in file.apps])
-    endpoints, made = await _write_endpoints(conn, file)
+    endpoints, made = await _write_endpoints(conn, file, envelope)
     return Imported(tuple(changed), tuple(sorted(set(assigned) - set(held))), len(apps), endpoints, made)
 
 
@@ -166,20 +171,34 @@ async def _check_changed(conn: Connection, changed: Sequence[str]) -> None:
         )
 
 
-async def _write_endpoints(conn: Connection, file: Onboarding) -> tuple[int, dict[str, str]]:
+async def _write_endpoints(conn: Connection, file: Onboarding, envelope: Envelope | None) -> tuple[int, dict[str, str]]:
     """How many changed, and the secrets made."""
     rows = _endpoint_rows(file)
-    without_secret = [row["endpoint_id"] for row in rows if row["secret"] is None]
-    known = {row["endpoint_id"] for row in await conn.fetch(_SQL["known_endpoints"], without_secret)}
-    made = {endpoint_id: _new_secret() for endpoint_id in without_secret if endpoint_id not in known}
-    for row in rows:
-        row["secret"] = made.get(row["endpoint_id"], row["secret"])
-    return len(await _upsert(conn, "upsert_endpoints", rows)), made
+    if not rows:
+        return 0, {}
+    if envelope is None:
+        raise Refused("WAITING_ROOM_MASTER_KEY is not set: webhook secrets cannot be kept without it")
+    given = {row["endpoint_id"]: row.pop("secret") for row in rows}
+    changed = set(await _upsert(conn, "upsert_endpoints", rows))
+    held = await webhook_secrets.current(conn, list(given))
+    new: list[NewSecret] = []
+    made: dict[str, str] = {}
+    for endpoint_id, secret in given.items():
+        if endpoint_id in held and secret in (None, _secret_of(envelope, endpoint_id, held[endpoint_id])):
+            continue
+        keys = new_keys(secret)
+        if secret is None:
+            made[endpoint_id] = keys.secret
+        new.append(NewSecret(endpoint_id, f"import-{token_hex(4)}", *seal(envelope, endpoint_id, keys)))
+    await webhook_secrets.replace(conn, new, overlap_seconds=0.0)
+    return len(changed.union(each.endpoint_id for each in new)), made
 
 
-def _new_secret() -> str:
-    """As Standard Webhooks has it: base64 of 24 to 64 random bytes."""
-    return f"whsec_{b64encode(secrets.token_bytes(32)).decode()}"
+def _secret_of(envelope: Envelope, endpoint_id: str, sealed: Sealed) -> str:
+    try:
+        return opened(envelope, endpoint_id, sealed.sealed).secret
+    except CannotOpen as error:
+        raise Refused(f"endpoint {endpoint_id}: {error}") from error
 
 
 def _clinic_rows(file: Onboarding, assigned: Mapping[str, int]) -> Iterator[dict[str, Any]]:

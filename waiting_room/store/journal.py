@@ -30,7 +30,7 @@ _NEW_COLUMNS = (
     "clinic_id", "booking_ref", "app_id", "ticket", "status", "stage", "clinic_state", "reason", "by", "row_version",
     "body_hash", "provider_id", "seat", "service_type", "start_at", "end_at", "patient_id", "patient", "accepted_at",
     "held_at", "decided_at", "hold_until", "decide_by", "next_attempt_at", "eta_p50", "eta_p90", "revision",
-    "moving_to", "doses",
+    "moving_to", "doses", "range_to",
 )  # fmt: skip
 _EVENT_COLUMNS = ("clinic_id", "seq", "booking_ref", "event", "at", "record")
 
@@ -228,6 +228,7 @@ def _new_values(b: Booking) -> tuple[Any, ...]:
         state.by, b.row_version, b.body_hash, b.provider_id, b.seat, b.service_type, b.start_at, b.end_at,
         b.patient_id, b.patient, b.accepted_at, b.held_at, b.decided_at, b.hold_until, b.decide_by, b.next_attempt_at,
         b.eta_p50, b.eta_p90, state.revision, state.moving_to, b.doses,
+        b.range_to,
     )  # fmt: skip
 
 

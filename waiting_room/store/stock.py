@@ -79,8 +79,9 @@ class OpenStock:
         return sum(need.served_from is None for need in self.take.needs)
 
     async def write(self, entered_by: str | None) -> list[str]:
-        """Settle and store; the refs of bookings that are short from now on. ``entered_by``: a key's id; without one
-        nobody has entered anything and the version stays.
+        """Settle and store; the refs of bookings that are short from now on, in order.
+
+        ``entered_by``: a key's id; without one nobody has entered anything and the version stays.
         """
         changed = self.take.settle()
         touched = [need.booking_ref for need in (*self.take.released, *changed)]
@@ -91,6 +92,7 @@ class OpenStock:
         await self.conn.execute(_SQL["save_lots"], *whose, *_lot_columns(self.take.lots.items()))
         await self._write_claims([need for need in changed if need.served_from is not None])
         short = [each for each in changed if each.served_from is None and each.booking_ref in self._wanting]
+        short.sort(key=lambda need: need.order)
         await self.conn.copy_records_to_table(
             "dose_shortages",
             columns=_SHORT_COLUMNS,

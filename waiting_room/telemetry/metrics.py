@@ -121,6 +121,10 @@ NOTIFICATIONS = Counter(
 NOTIFICATIONS_IN_HAND = Gauge(
     "waiting_room_notifications_in_hand", "Messages this worker will send, once they are due."
 )
+WEBHOOK_ENDPOINTS_DOWN = Gauge("waiting_room_webhook_endpoints_down", "Webhook endpoints that are taken to be down.")
+WEBHOOK_DISABLED = Counter(
+    "waiting_room_webhook_endpoints_disabled_total", "Webhook endpoints switched off by the service.", ["reason"]
+)
 WEBHOOKS_IN_FLIGHT = Gauge("waiting_room_webhooks_in_flight", "Webhook deliveries under way in this worker.")
 
 # sweep: what PostgreSQL says of all lines, whoever works on them; every sweep says the same

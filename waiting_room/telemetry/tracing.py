@@ -177,9 +177,9 @@ def context_of(span: Span | None) -> list[tuple[str, bytes]]:
 
 
 def traceparent(span: Span) -> str:
-    """W3C Trace Context, level 1."""
+    """W3C Trace Context, level 1, which knows one flag: sampled."""
     context = span.get_span_context()
-    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{int(context.trace_flags.sampled):02x}"
 
 
 def exemplar(booking_ref: str) -> dict[str, str] | None:

@@ -13,6 +13,7 @@ from aiokafka import ConsumerRecord
 from waiting_room.domain.clinic_call import BOOKS, CallKind, Failed
 from waiting_room.domain.failures import Failure
 from waiting_room.kafka import Headers
+from waiting_room.store.booking import Booking
 from waiting_room.store.calls import Claim, Finished, Later, Outcome
 from waiting_room.telemetry import tracing
 from workers.confirm.adopting import ELSEWHERE_SECONDS
@@ -36,7 +37,8 @@ WITHOUT_TOKENS_SECONDS = 60.0
 class Course:
     """Runs works; every work it is given comes back to ``lanes`` by ``finished``, whatever happens.
 
-    ``slot_freed`` is called when a call is over and its clinic may have the next, before the outcome is stored.
+    ``next_slot`` has hold give a booking the next slot that fits. ``slot_freed`` is called when a call is over and its
+    clinic may have the next, before the outcome is stored.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Course:
         standstill: Standstill,
         put_aside: PutAside,
         slot_freed: Callable[[], None],
+        next_slot: Callable[[Booking], Awaitable[None]],
         *,
         lease_seconds: float,
         call_seconds: float,
@@ -57,6 +60,7 @@ class Course:
         self._ledger = ledger
         self._clinics = clinics
         self._report = report
+        self._next_slot = next_slot
         self._standstill = standstill
         self._put_aside = put_aside
         self._slot_freed = slot_freed
@@ -122,6 +126,9 @@ class Course:
         self._report.call_ended(claim, answered, recorded, slot_seconds)
         if recorded.decided:
             self._tokens.earn()
+        if recorded.next_slot:
+            await self._next_slot(recorded.booking)
+            return Disposition(Action.PARK, recorded.again_seconds or 0.0)
         if disposition.action is Action.DEAD_LETTER:
             await self._put_aside(work, f"{answered.outcome}: {answered.detail}")
         return after_record(disposition, recorded.again_seconds, recorded.booking.known_state.clinic_state)

@@ -27,6 +27,7 @@ from workers.confirm.intake import Intake
 from workers.confirm.ledger import Ledger
 from workers.confirm.memory import Memory
 from workers.confirm.moves import Moves
+from workers.confirm.next_slot import NextSlot
 from workers.confirm.outages import Outages
 from workers.confirm.report import Report
 from workers.confirm.runner import Runner
@@ -129,6 +130,7 @@ class ConfirmWorker:
             self._standstill,
             self._put_aside,
             lambda: self._runner.look_again(),
+            NextSlot(producer, self._clinics).ask,
             lease_seconds=settings.clinic_lease_seconds,
             call_seconds=settings.clinic_call_seconds,
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from waiting_room.domain.appointment import CHANGEABLE, By, ClinicState, EventType, Reason, Stage
 from waiting_room.domain.seats import Seat, Taken, allot
@@ -34,6 +34,14 @@ class Wanted(NamedTuple):
     provider_id: str | None
     start_at: Moment | None
     range: TimeRange | None
+
+
+_IF_REFUSED: Final[Mapping[By, EventType]] = {
+    By.PATIENT: EventType.RESCHEDULE_REFUSED,
+    By.CLINIC: EventType.RESCHEDULE_REFUSED,
+    By.SERVICE: EventType.REJECTED,
+}
+"""Where the service asks, the slot it has is gone."""
 
 
 @dataclass(slots=True)
@@ -79,7 +87,8 @@ class Rescheduling:
         """Do what can be done now. A request that was read before changes nothing."""
         asked = self.asked.setdefault(booking.key, Asked())
         stranger = command.app_id not in (None, booking.app_id)
-        if stranger or command.key_hash in asked.key_hashes:
+        unasked = command.by is By.SERVICE and not _waits_for_a_slot(booking)
+        if stranger or unasked or command.key_hash in asked.key_hashes:
             return
         asked.key_hashes.add(command.key_hash)
         asked.newest_revision = revision = max(asked.newest_revision, booking.known_state.newest_revision) + 1
@@ -89,10 +98,9 @@ class Rescheduling:
         seat = plan if isinstance(plan, Reason) else self._allot(booking, plan, taken)
         if isinstance(seat, Reason):
             self._rows.append(Row.refused(booking, revision, command.key_hash, self.journal.now, seat))
-            self.journal.record(booking, EventType.RESCHEDULE_REFUSED, reason=seat)
+            self.journal.record(booking, _IF_REFUSED[command.by], reason=seat)
             return
-        by = By.PATIENT if command.app_id else By.CLINIC
-        self._hold(booking, revision, command.key_hash, seat, by=by, must_move=False)
+        self._hold(booking, revision, command.key_hash, seat, by=command.by, must_move=False)
 
     def move_away(self, booking: Booking, plan: Bookable | Reason, taken: Taken, mark: bytes) -> bool:
         """Its clinic has closed: whether there is another time for it, which is held then. It cannot stay."""
@@ -109,8 +117,7 @@ class Rescheduling:
         over = booking.start_at is None or booking.start_at <= self.journal.now
         if state.status not in CHANGEABLE or over:
             return Reason.NOT_ACTIVE
-        by = By.PATIENT if command.app_id else By.CLINIC
-        if notice_passed(booking, self.rules[booking.clinic_id], by, command.requested_at):
+        if notice_passed(booking, self.rules[booking.clinic_id], command.by, command.requested_at):
             return Reason.NOTICE_PASSED
         return Reason.ALREADY_MOVING if state.moving_to is not None else None
 
@@ -149,3 +156,9 @@ class Rescheduling:
         """What was asked for, before the journal says what has become of it."""
         if self._rows:
             await reschedules.add(conn, self._rows)
+
+
+def _waits_for_a_slot(booking: Booking) -> bool:
+    """Whether it is held and its clinic has said no to the slot it has, as far as anybody knows."""
+    state = booking.known_state
+    return state.stage is Stage.HELD and state.clinic_state is ClinicState.NONE

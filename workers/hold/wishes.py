@@ -128,6 +128,7 @@ def booking_for(command: Book, *, storable: bool) -> Booking:
         booking.provider_id = command.provider_id
         booking.service_type = command.service_type
         booking.start_at = command.start_at
+        booking.range_to = command.range.to_at if command.range else None
         booking.patient_id = command.patient.id
         booking.patient = msgspec.json.encode(command.patient).decode()
     return booking

@@ -17,7 +17,7 @@ from functools import partial
 from aiohttp import AddrInfoType, TCPConnector
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from workers.webhooks.addresses import Network, address_of, may_reach
+from waiting_room.domain.addresses import Network, address_of, may_reach
 
 RESOLVERS = 32
 """Names looked up at once: one name server that hangs must not hold up the others' names."""

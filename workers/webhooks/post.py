@@ -19,13 +19,15 @@ from aiohttp import (
 )
 from aiohttp.abc import AbstractResolver
 
-from workers.webhooks.addresses import Network
+from waiting_room.domain.addresses import Network
 from workers.webhooks.connect import AddressRefused, Resolver, guarded_connector
 from workers.webhooks.verdict import Answer
 
 RESPONSE_MAX_BYTES = 4_096
 RESPONSE_SECONDS = 1.0
 """More of an answer is not read, and not for longer: its status is all that counts."""
+RESPONSE_KEPT = 512
+"""Characters of it that its owner can read afterwards, to find out what went wrong."""
 
 
 class Poster:
@@ -58,9 +60,8 @@ class Poster:
         """POST and read the answer's status, within the timeout all in all."""
         try:
             async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as response:
-                answer = Answer(response.status, retry_after=response.headers.get("Retry-After"))
-                await _read_a_little(response.content)
-                return answer
+                status, retry_after = response.status, response.headers.get("Retry-After")
+                return Answer(status, retry_after=retry_after, response=await _beginning(response.content))
         except TimeoutError:
             return Answer(None, "timeout")
         except ClientSSLError as error:
@@ -78,12 +79,14 @@ def _why(error: OSError) -> str:
     return f"not connected: {os.strerror(number) if number > 0 else error.strerror}"
 
 
-async def _read_a_little(content: StreamReader) -> None:
-    """To its end, where it is near: then the connection can be used again."""
+async def _beginning(content: StreamReader) -> str | None:
+    """How the body begins. It is read to its end where that is near: then the connection can be used again."""
     if content.at_eof():
-        return
-    left = RESPONSE_MAX_BYTES
+        return None
+    read, left = b"", RESPONSE_MAX_BYTES
     with suppress(TimeoutError, ClientError):
         async with asyncio.timeout(RESPONSE_SECONDS):
             while left > 0 and (chunk := await content.read(left)):
                 left -= len(chunk)
+                read += chunk
+    return read.decode(errors="replace").replace("\0", "")[:RESPONSE_KEPT] or None

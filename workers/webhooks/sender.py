@@ -19,11 +19,13 @@ from waiting_room.store.pool import Pool
 from waiting_room.store.webhooks import Delivery, Settled
 from waiting_room.supervise import pause
 from waiting_room.telemetry import metrics, tracing
-from workers.webhooks.message import headers_of, webhook_id
+from waiting_room.webhook_signing import Signers
+from workers.webhooks.endpoints import Endpoints
+from workers.webhooks.message import body_of, headers_of, id_of
+from workers.webhooks.paces import OF_OTHERS, Paces, Turn
 from workers.webhooks.post import Poster
-from workers.webhooks.rooms import Rooms
-from workers.webhooks.schedule import pauses_of
-from workers.webhooks.verdict import GONE, Answer, settle
+from workers.webhooks.schedule import pauses_of, retry_after_seconds
+from workers.webhooks.verdict import Answer, settle
 
 log = structlog.get_logger(__name__)
 
@@ -40,14 +42,16 @@ LAST_WORDS_SECONDS = 3.0
 class Sender:
     """One a process; several share the work."""
 
-    def __init__(self, settings: Settings, pool: Pool, poster: Poster) -> None:
+    def __init__(self, settings: Settings, pool: Pool, poster: Poster, signers: Signers) -> None:
         self._settings = settings
         self._pool = pool
         self._poster = poster
+        self._signers = signers
         self._pauses = pauses_of(settings.webhook_retry_seconds)
-        self._rooms = Rooms(settings.webhook_endpoint_in_flight_max)
+        self._paces = Paces(settings.webhook_endpoint_in_flight_max)
+        self._endpoints = Endpoints(settings.webhook_disable_after_seconds)
         self._in_flight: dict[asyncio.Task[None], Delivery] = {}
-        self._ended: list[Settled] = []
+        self._ended: list[tuple[Delivery, Settled]] = []
         self._broken: BaseException | None = None
         self._wake = asyncio.Event()
         metrics.WEBHOOKS_IN_FLIGHT.set_function(lambda: len(self._in_flight))
@@ -65,6 +69,7 @@ class Sender:
             try:
                 await self._record()
                 await self._claim()
+                await self._endpoints.give_up(self._pool)
             except Exception as error:
                 if not passes(error):
                     raise
@@ -80,17 +85,19 @@ class Sender:
         room = min(self._settings.webhook_in_flight_max - len(self._in_flight), CLAIM_MAX)
         if room <= 0:
             return
+        now = asyncio.get_running_loop().time()
+        metrics.WEBHOOK_ENDPOINTS_DOWN.set(self._paces.down())
         async with self._pool.acquire() as conn:
             claimed = await webhooks.claim(
                 conn,
-                rooms=self._rooms.left(),
-                room_of_others=self._rooms.most,
+                rooms=self._paces.left(now),
+                room_of_others=OF_OTHERS,
                 limit=room,
                 lease_seconds=self._settings.webhook_timeout_seconds + LEASE_MARGIN_SECONDS,
             )
         for delivery in claimed:
-            self._rooms.took(delivery.endpoint_id)
-            task = asyncio.create_task(self._deliver(delivery), name=f"webhook {webhook_id(delivery)}")
+            turn = self._paces.took(delivery.endpoint_id, asyncio.get_running_loop().time())
+            task = asyncio.create_task(self._deliver(delivery, turn), name=f"webhook {id_of(delivery)}")
             self._in_flight[task] = delivery
             task.add_done_callback(self._landed)
         if len(claimed) == room:
@@ -102,56 +109,55 @@ class Sender:
             self._broken = self._broken or task.exception()
         self._wake.set()
 
-    async def _deliver(self, delivery: Delivery) -> None:
-        started = asyncio.get_running_loop().time()
-        now = datetime.now(UTC)
+    async def _deliver(self, delivery: Delivery, turn: Turn) -> None:
+        loop = asyncio.get_running_loop()
+        started, started_at = loop.time(), datetime.now(UTC)
         try:
-            headers = headers_of(delivery, now)
-            with tracing.span("webhook", delivery.booking_ref, outgoing=True) as span:
-                headers |= tracing.outgoing_headers()
-                answer = await self._poster.post(delivery.url, headers, delivery.payload.encode())
-                tracing.say(span, event=delivery.event, attempt=delivery.attempts + 1, http_status=answer.status)
+            body = body_of(delivery)
+            headers = headers_of(delivery, body, self._signers, started_at)
         except ValueError as error:
-            answer = Answer(None, str(error))
-        seconds = asyncio.get_running_loop().time() - started
-        settled = settle(delivery, answer, self._pauses, chance=random.random(), now=datetime.now(UTC))
-        self._rooms.ended(delivery.endpoint_id, well=answer.yes)
-        self._ended.append(settled)
-        self._report(delivery, settled, seconds)
-
-    def _report(self, delivery: Delivery, settled: Settled, seconds: float) -> None:
-        outcome = "retry" if settled.state == "due" else settled.state
-        metrics.WEBHOOK_ATTEMPTS.labels(outcome).inc()
-        if settled.state == "delivered":
-            metrics.WEBHOOK_DELAY.observe(max(delivery.age_seconds + seconds, 0.0))
-        log.info(
-            "webhook",
-            outcome=outcome,
-            webhook_id=webhook_id(delivery),
-            type=delivery.event,
-            booking_ref=delivery.booking_ref,
-            clinic_id=delivery.clinic_id,
-            attempt=delivery.attempts + 1,
-            status=settled.status,
-            error=settled.error,
-            seconds=round(seconds, 3),
-            since_event_seconds=round(delivery.age_seconds + seconds, 3),
-            again_in_seconds=settled.again_in_seconds and round(settled.again_in_seconds, 1),
+            answer = Answer(None, str(error), asked=False)
+        else:
+            answer = await self._post(delivery, headers, body.encode())
+        now, ended_at = loop.time(), datetime.now(UTC)
+        self._paces.ended(
+            delivery.endpoint_id,
+            turn,
+            answer.verdict,
+            now,
+            seconds=now - started,
+            pause_seconds=retry_after_seconds(answer.retry_after, ended_at) or 0.0,
         )
+        settled = settle(
+            delivery,
+            answer,
+            self._pauses,
+            chance=random.random(),
+            started_at=started_at,
+            seconds=now - started,
+            now=ended_at,
+        )
+        self._ended.append((delivery, settled))
+        _report(delivery, settled)
+
+    async def _post(self, delivery: Delivery, headers: dict[str, str], body: bytes) -> Answer:
+        if delivery.booking_ref is None:
+            return await self._poster.post(delivery.url, headers, body)
+        with tracing.span("webhook", delivery.booking_ref, outgoing=True) as span:
+            answer = await self._poster.post(delivery.url, headers | tracing.outgoing_headers(), body)
+            tracing.say(span, event=delivery.event, attempt=delivery.attempts + 1, http_status=answer.status)
+        return answer
 
     async def _record(self) -> None:
         """Store what has ended. On an error it is kept for the next time."""
         ended = list(self._ended)
         if not ended:
             return
-        gone = sorted({each.endpoint_id for each in ended if each.status == GONE})
         async with self._pool.acquire() as conn, conn.transaction():
-            await webhooks.record(conn, ended)
-            if gone:
-                await webhooks.switch_off(conn, gone)
+            await webhooks.record(conn, [settled for _, settled in ended])
+            news = await self._endpoints.note(conn, ended)
         self._ended = self._ended[len(ended) :]
-        for endpoint_id in gone:
-            log.warning("webhook_endpoint_switched_off", endpoint_id=endpoint_id)
+        self._endpoints.say(news)
 
     async def _wind_up(self) -> None:
         """Wait for what is in flight as long as there is time; others get the rest at once."""
@@ -165,3 +171,25 @@ class Sender:
             async with self._pool.acquire() as conn:
                 await webhooks.hand_back(conn, unfinished)
             log.info("webhooks_handed_back", deliveries=len(unfinished))
+
+
+def _report(delivery: Delivery, settled: Settled) -> None:
+    outcome = "retry" if settled.state == "due" else str(settled.state)
+    since_event_seconds = max(delivery.age_seconds + settled.seconds, 0.0)
+    metrics.WEBHOOK_ATTEMPTS.labels(outcome).inc()
+    if settled.state == "delivered":
+        metrics.WEBHOOK_DELAY.observe(since_event_seconds)
+    log.info(
+        "webhook",
+        outcome=outcome,
+        webhook_id=id_of(delivery),
+        type=delivery.event,
+        booking_ref=delivery.booking_ref,
+        clinic_id=delivery.clinic_id,
+        attempt=delivery.attempts + settled.spent,
+        status=settled.status,
+        error=settled.error,
+        seconds=round(settled.seconds, 3),
+        since_event_seconds=round(since_event_seconds, 3),
+        again_in_seconds=settled.again_in_seconds and round(settled.again_in_seconds, 1),
+    )

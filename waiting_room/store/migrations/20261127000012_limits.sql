@@ -28,7 +28,8 @@ CREATE TABLE patient_claims (
     only_one boolean NOT NULL,
     -- Whether anything is asked about it once it is decided.
     lasting boolean NOT NULL,
-    PRIMARY KEY (clinic_id, booking_ref)
+    PRIMARY KEY (clinic_id, booking_ref),
+    FOREIGN KEY (clinic_id, booking_ref) REFERENCES appointments (clinic_id, booking_ref) ON DELETE CASCADE
 ) WITH (fillfactor = 70);
 CREATE UNIQUE INDEX patient_claims_pending ON patient_claims (app_id, patient_id, place);
 CREATE UNIQUE INDEX patient_claims_one_active ON patient_claims (app_id, patient_id, business_id, service_type)

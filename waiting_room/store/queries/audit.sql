@@ -59,7 +59,7 @@ SELECT
     owner_kind,
     owner_id,
     events,
-    created_at
+    told_from
 FROM webhook_endpoints
 WHERE active;
 

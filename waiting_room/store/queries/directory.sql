@@ -33,11 +33,6 @@ FROM jsonb_to_recordset($3) AS n (endpoint_id text, owner_kind text, owner_id te
 INNER JOIN webhook_endpoints AS e
     ON n.endpoint_id = e.endpoint_id AND (n.owner_kind, n.owner_id) <> (e.owner_kind, e.owner_id);
 
--- known_endpoints --
-SELECT endpoint_id
-FROM webhook_endpoints
-WHERE endpoint_id = any($1::text[]);
-
 -- upsert_businesses --
 INSERT INTO businesses AS b (business_id, name, cancel_notice_minutes)
 SELECT
@@ -230,27 +225,34 @@ ON CONFLICT (app_id) DO UPDATE
 RETURNING app_id;
 
 -- upsert_endpoints --
--- A known endpoint whose secret the file leaves out keeps its own.
-INSERT INTO webhook_endpoints AS e (endpoint_id, owner_kind, owner_id, url, secret, events, active)
+-- One that is switched on again is told of events from now on. Secrets are kept apart.
+INSERT INTO webhook_endpoints AS e (
+    endpoint_id, owner_kind, owner_id, url, events, payload, active, disabled_at, disabled_reason
+)
 SELECT
     n.endpoint_id,
     n.owner_kind,
     n.owner_id,
     n.url,
-    coalesce(n.secret, known.secret) AS secret,
     n.events,
-    n.active
+    n.payload,
+    n.active,
+    CASE WHEN NOT n.active THEN now() END AS disabled_at,
+    CASE WHEN NOT n.active THEN 'operator' END AS disabled_reason
 FROM
     jsonb_to_recordset($1)
-        AS n (
-            endpoint_id text, owner_kind text, owner_id text, url text, secret text, events text[], active boolean
-        )
-LEFT JOIN webhook_endpoints AS known ON n.endpoint_id = known.endpoint_id
+        AS n (endpoint_id text, owner_kind text, owner_id text, url text, events text[], payload text, active boolean)
 ON CONFLICT (endpoint_id) DO UPDATE
-    SET url = excluded.url, secret = excluded.secret, events = excluded.events, active = excluded.active
+    SET
+        url = excluded.url, events = excluded.events, payload = excluded.payload, active = excluded.active,
+        disabled_at = CASE WHEN NOT excluded.active THEN coalesce(e.disabled_at, now()) END,
+        disabled_reason = CASE WHEN NOT excluded.active THEN coalesce(e.disabled_reason, 'operator') END,
+        failing_since = CASE WHEN e.active THEN e.failing_since END,
+        told_from = CASE WHEN e.active THEN e.told_from ELSE now() END,
+        verified_at = coalesce(e.verified_at, now())
     WHERE
-    (e.url, e.secret, e.events, e.active)
-    <> (excluded.url, excluded.secret, excluded.events, excluded.active)
+    (e.url, e.events, e.payload, e.active)
+    <> (excluded.url, excluded.events, excluded.payload, excluded.active)
 RETURNING endpoint_id;
 
 -- clinics_of_businesses --

@@ -102,6 +102,7 @@ SELECT
     a.next_attempt_at,
     a.attempts,
     a.clinic_booking_id,
+    a.range_to,
     a.doses,
     a.moving_to,
     r.provider_id AS wish_provider_id,

@@ -1,0 +1,219 @@
+"""What endpoints are told: the types of payloads, rendered from committed events, and the catalogue of event types.
+
+A payload is thin unless its endpoint chose the full one: ids, status and times, nothing of the patient. ``sequence``
+counts a booking's public events, 1, 2, 3 ...: whoever gets all types of them can put them in order and sees a gap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from waiting_room.domain.appointment import PUBLIC_EVENTS, By, Reason, Stage, Status
+from waiting_room.domain.delivery import DisabledReason
+from waiting_room.messages import BookingEvent, Patient, Reader
+
+
+class PayloadKind(StrEnum):
+    THIN = "thin"
+    FULL = "full"
+
+
+class BookingData(msgspec.Struct, frozen=True, kw_only=True):
+    """A booking after the event: ids, status and times. ``clinic_sequence`` counts the events of its clinic, public
+    or not.
+    """
+
+    booking_ref: str
+    clinic_id: str
+    sequence: int
+    clinic_sequence: int
+    status: Status
+    stage: Stage | None
+    reason: Reason | None
+    provider_id: str | None
+    service_type: str | None
+    start_at: datetime | None
+    end_at: datetime | None
+    revision: int
+
+
+class FullBookingData(BookingData, frozen=True, kw_only=True):
+    """The same with the patient, as the app named them; null once the patient's data was erased."""
+
+    by: By | None
+    ticket: int | None
+    patient: Patient | None
+
+
+class BookingPayload(msgspec.Struct, frozen=True, kw_only=True):
+    """``timestamp``: when it happened."""
+
+    type: str
+    timestamp: datetime
+    data: BookingData
+
+
+class FullBookingPayload(msgspec.Struct, frozen=True, kw_only=True):
+    """``timestamp``: when it happened."""
+
+    type: str
+    timestamp: datetime
+    data: FullBookingData
+
+
+class EndpointData(msgspec.Struct, frozen=True, kw_only=True):
+    endpoint_id: str
+
+
+class DisabledEndpointData(msgspec.Struct, frozen=True, kw_only=True):
+    endpoint_id: str
+    reason: DisabledReason
+
+
+class EndpointTest(msgspec.Struct, frozen=True, kw_only=True):
+    type: str
+    timestamp: datetime
+    data: EndpointData
+
+
+class EndpointDisabled(msgspec.Struct, frozen=True, kw_only=True):
+    type: str
+    timestamp: datetime
+    data: DisabledEndpointData
+
+
+TEST: Final = "endpoint.test"
+DISABLED: Final = "endpoint.disabled"
+OF_ENDPOINTS: Final = "endpoint"
+"""Stands where deliveries have their clinic: these events are about the endpoint itself. No clinic has such an id."""
+
+
+class EventKind(NamedTuple):
+    """``name`` is the payloads' ``type``. ``chosen``: whether endpoints are told only if they ask. ``full``: what those
+    are sent that chose full payloads.
+    """
+
+    name: str
+    description: str
+    chosen: bool
+    thin: type[msgspec.Struct]
+    full: type[msgspec.Struct]
+
+
+_BOOKINGS: Final[Mapping[str, str]] = {
+    "booking.accepted": "The booking was taken down; no seat is held yet.",
+    "booking.held": "A seat is held; the clinic is still to confirm.",
+    "booking.confirmed": "The clinic has confirmed.",
+    "booking.rejected": "The booking cannot be; `reason` says why.",
+    "booking.cancelled": "The booking was cancelled; `reason` says by whose wish.",
+    "booking.cancel_refused": "The clinic's notice had passed; the booking stays as it was.",
+    "booking.rescheduled": "The booking has another time or provider, and a new revision.",
+    "booking.reschedule_failed": "The clinic would not have the other time; the booking stays as it was.",
+    "booking.reschedule_refused": "The other time was not free; the booking stays as it was.",
+    "booking.arrived": "The patient has arrived.",
+    "booking.completed": "The appointment has taken place.",
+    "booking.no_show": "The patient did not come.",
+}
+"""Of every type that has words of its own; a type is in the catalogue from the day that some code emits it."""
+
+
+def _kinds() -> dict[str, EventKind]:
+    kinds = [
+        EventKind(event, _BOOKINGS.get(event, "See the booking."), True, BookingPayload, FullBookingPayload)
+        for event in sorted(map(str, PUBLIC_EVENTS))
+    ]
+    kinds.append(
+        EventKind(TEST, "Sent when an endpoint is made, and when asked for.", False, EndpointTest, EndpointTest)
+    )
+    kinds.append(
+        EventKind(
+            DISABLED,
+            "Another endpoint of the same owner was switched off, because it is gone or fails too long.",
+            False,
+            EndpointDisabled,
+            EndpointDisabled,
+        )
+    )
+    return {kind.name: kind for kind in kinds}
+
+
+CATALOGUE: Final[Mapping[str, EventKind]] = MappingProxyType(_kinds())
+"""Every type an endpoint can be told of."""
+CHOSEN: Final = tuple(kind.name for kind in CATALOGUE.values() if kind.chosen)
+"""Those that endpoints filter by."""
+
+_encode = msgspec.json.Encoder().encode
+_read_event: Reader[BookingEvent] = Reader(BookingEvent)
+_read_patient = msgspec.json.Decoder(Patient).decode
+
+
+def schema_of(kind: EventKind, payload: PayloadKind) -> dict[str, Any]:
+    """JSON Schema (2020-12) of its payload, generated from the type that is sent."""
+    schema = msgspec.json.schema(kind.full if payload is PayloadKind.FULL else kind.thin)
+    name = str(schema.pop("$ref")).rpartition("/")[2]
+    whole = schema["$defs"].pop(name)
+    whole["properties"]["type"] = {"const": kind.name}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **whole, "$defs": schema["$defs"]}
+
+
+def render(record: str, sequence: int, payload: PayloadKind, patient: Patient | None = None) -> str:
+    """The body that tells of an event, from its stored ``record``. The same event gives the same body for every
+    attempt, but for a patient who was erased meanwhile. Raises Unreadable.
+    """
+    event = _read_event(record.encode())
+    values: dict[str, Any] = {
+        "booking_ref": event.booking_ref,
+        "clinic_id": event.clinic_id,
+        "sequence": sequence,
+        "clinic_sequence": event.seq,
+        "status": event.status,
+        "stage": event.stage,
+        "reason": event.reason,
+        "provider_id": event.provider_id,
+        "service_type": event.service_type,
+        "start_at": event.start_at,
+        "end_at": event.end_at,
+        "revision": event.revision,
+    }
+    if payload is PayloadKind.FULL:
+        full = FullBookingData(**values, by=event.by, ticket=event.ticket, patient=patient)
+        return _encode(FullBookingPayload(type=event.event, timestamp=event.at, data=full)).decode()
+    return _encode(BookingPayload(type=event.event, timestamp=event.at, data=BookingData(**values))).decode()
+
+
+def patient_of(patient_id: str | None, stored: str | None) -> Patient | None:
+    """The patient as ``appointments`` keeps them; None once they were erased."""
+    if stored is not None:
+        return _read_patient(stored)
+    return None if patient_id is None else Patient(id=patient_id)
+
+
+def payload_of_test(endpoint_id: str, at: datetime) -> str:
+    """The body of a test event."""
+    return _encode(EndpointTest(type=TEST, timestamp=at, data=EndpointData(endpoint_id=endpoint_id))).decode()
+
+
+def payload_of_disabled(endpoint_id: str, reason: DisabledReason, at: datetime) -> str:
+    """The body that tells an owner's other endpoints."""
+    data = DisabledEndpointData(endpoint_id=endpoint_id, reason=reason)
+    return _encode(EndpointDisabled(type=DISABLED, timestamp=at, data=data)).decode()
+
+
+def webhook_id(endpoint_id: str, clinic_id: str, seq: int) -> str:
+    """``webhook-id``: the same for every attempt and every replay, so that a receiver can tell repeats."""
+    return f"{clinic_id}-{seq}-{endpoint_id}"
+
+
+def parse_webhook_id(text: str) -> tuple[str, str, int] | None:
+    """(endpoint_id, clinic_id, seq) of a webhook-id; None if it is none."""
+    clinic_id, _, rest = text.partition("-")
+    number, _, endpoint_id = rest.partition("-")
+    if not (number.isascii() and number.isdigit() and len(number) < 19 and endpoint_id):
+        return None
+    return endpoint_id, clinic_id, int(number)
