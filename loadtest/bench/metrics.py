@@ -48,7 +48,7 @@ from waiting_room.topics import (
 from workers.confirm.showing import Showing
 from workers.sweep.lines import LineWatch
 
-TURNS, RATE, SECONDS = 9, 400, 6
+TURNS, RATE, SECONDS = 7, 400, 6
 CLINICS, WORKERS, PARTITIONS, EVENT_PARTITIONS = 10_000, 10, 512, 48
 SCRAPES = 50
 PROCESSES = {"ingress": 4, "hold": 4, "confirm": WORKERS, "relay": 2, "webhooks": 2, "sweep": 2}

@@ -1,7 +1,8 @@
 """``python -m loadtest observe``: the demo's world through an outage, watched by a real Prometheus.
 
-One of twenty clinics is away for two minutes while bookings come. It shows that every recording rule yields values,
-that the alert of the clinic that is down fires and clears, and writes what each panel of each board would show.
+One of twenty clinics goes away while bookings come, and returns once somebody would have been told. It shows that
+every recording rule yields values, that the alert of the clinic that is down fires and clears, and writes what each
+panel of each board would show.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Annotated, Any
 
+import aiohttp
 import typer
 import uvloop
 
@@ -25,17 +27,18 @@ from loadtest.observe.table import Span, panels_table, rules_table
 from waiting_room.telemetry import logs
 
 FOLDER = RUN / "observe"
-RATE, SEND_SECONDS = 6.0, 190.0
-DOWN_FROM_SECONDS, DOWN_FOR_SECONDS = 40.0, 130.0
+RATE, SEND_SECONDS = 6.0, 160.0
+DOWN_FROM_SECONDS, DOWN_MAX_SECONDS = 20.0, 180.0
+"""The clinic is down from so long after the first booking until its alert fires, and no longer than that."""
 CLEARS_WITHIN_SECONDS = 150.0
 ALERT = "ClinicDown"
 
 _HEAD = """\
 # What the boards show of an outage
 
-Written by `python -m loadtest observe`: 20 clinics over HTTP, {rate:g} bookings/s for {seconds:g} s, one clinic down
-for {down:g} s, scraped every {scrape} s by a real Prometheus with the rules of `dashboards/rules`. Least, most and last
-are over the whole run; last adds up the series.
+Written by `python -m loadtest observe`: 20 clinics over HTTP, {rate:g} bookings/s for {seconds:g} s, one clinic away
+from {down:g} s on until its alert fires, scraped every {scrape} s by a real Prometheus with the rules of
+`dashboards/rules`. Least, most and last are over the whole run; last adds up the series.
 
 """
 
@@ -53,8 +56,7 @@ def observe(
 
 
 async def _observe(page: Path, pictures: Path | None) -> int:
-    shape = Shape(slow=1, down=1, down_from_seconds=DOWN_FROM_SECONDS, down_for_seconds=DOWN_FOR_SECONDS)
-    stack = Stack(shape, FOLDER)
+    stack = Stack(Shape(slow=1, down=0), FOLDER)
     try:
         await stack.start()
         write_stack_file(stack, FOLDER / "stack.json")
@@ -77,6 +79,7 @@ async def _watch(stack: Stack, prometheus: Prometheus, page: Path, pictures: Pat
         "contested_share": 0.1,
     }
     sending = asyncio.create_task(send(FOLDER, plan), name="send")
+    clinic_id, is_down = stack.description["clinics"][-1]["id"], False
     fired: dict[str, float] = {}
     cleared: dict[str, float] = {}
     others: set[str] = set()
@@ -88,6 +91,12 @@ async def _watch(stack: Stack, prometheus: Prometheus, page: Path, pictures: Pat
                 if alert["state"] == "firing"
             }
             second = time.monotonic() - started
+            if not is_down and not fired and second >= DOWN_FROM_SECONDS:
+                is_down = await _set_down(stack, clinic_id, down=True)
+                print(f"{second:4.0f} s  clinic {clinic_id} goes away")
+            elif is_down and (fired or second >= DOWN_FROM_SECONDS + DOWN_MAX_SECONDS):
+                is_down = await _set_down(stack, clinic_id, down=False)
+                print(f"{second:4.0f} s  clinic {clinic_id} returns")
             down = {clinic for name, clinic in firing if name == ALERT}
             others |= {name for name, _ in firing if name != ALERT}
             if down and not fired and pictures is not None:
@@ -112,7 +121,7 @@ async def _watch(stack: Stack, prometheus: Prometheus, page: Path, pictures: Pat
         + (f"cleared after {cleared[clinic]:.0f} s." if clinic in cleared else "did not clear.")
         for clinic in sorted(fired)
     ]
-    head = _HEAD.format(rate=RATE, seconds=SEND_SECONDS, down=DOWN_FOR_SECONDS, scrape=SCRAPE_SECONDS)
+    head = _HEAD.format(rate=RATE, seconds=SEND_SECONDS, down=DOWN_FROM_SECONDS, scrape=SCRAPE_SECONDS)
     text = [
         *(f"- Posted: {sent.requests}; answers by status: {dict(sorted(sent.statuses.items()))}.",),
         *(courses or [f"- `{ALERT}` did not fire."]),
@@ -125,3 +134,11 @@ async def _watch(stack: Stack, prometheus: Prometheus, page: Path, pictures: Pat
     page.write_text(head + "\n".join(text))
     print(*text[:5], str(page), sep="\n")
     return 0 if fired and fired.keys() == cleared.keys() and not empty_rules else 1
+
+
+async def _set_down(stack: Stack, clinic_id: str, *, down: bool) -> bool:
+    """Have the simulated clinic answer 503 from now on, or as before; whether it is down."""
+    url = f"{stack.clinics_url}/_sim/clinics/{clinic_id}"
+    async with aiohttp.ClientSession() as session, session.patch(url, json={"down": "503" if down else None}) as answer:
+        answer.raise_for_status()
+    return down
