@@ -84,6 +84,8 @@ class OpenStock:
         ``entered_by``: a key's id; without one nobody has entered anything and the version stays.
         """
         changed = self.take.settle()
+        if entered_by is None and not self.take.movements:
+            return []
         touched = [need.booking_ref for need in (*self.take.released, *changed)]
         whose = self.clinic_id, self.product
         if touched:
