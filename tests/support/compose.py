@@ -86,7 +86,7 @@ def _embedded(compose: Compose) -> Iterator[str]:
 
 
 def _embedded_env(role: str) -> dict[str, str]:
-    env = roles.common_env("kafka:9092", Shape().partitions, {})
+    env = roles.common_env("kafka:9092", Shape().partitions, roles.gateways_env(1, 2) if role == "notify" else {})
     owner, keys = "postgresql://postgres@postgres/waiting_room", Secrets("r" * 40, "p", "m" * 40, "l" * 40)
     process, _ = (
         roles.ingress(env, owner, keys, Path()) if role == "ingress" else roles.worker(role, env, owner, keys, Path())

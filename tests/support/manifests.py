@@ -62,15 +62,16 @@ def environment(objects: list[Object], container: Object) -> dict[str, str]:
         if (config := one(objects, "ConfigMap", source["configMapRef"]["name"])) is not None:
             env |= config["data"]
     for each in container.get("env", ()):
-        reference = each.get("valueFrom", {}).get("secretKeyRef")
-        env[each["name"]] = each.get("value", "") if reference is None else _secret(reference)
+        reference = each.get("valueFrom", {}).get("secretKeyRef", {})
+        if not reference.get("optional"):
+            env[each["name"]] = each.get("value") or _secret(reference)
     return env
 
 
 def _secret(reference: dict[str, Any]) -> str:
     if reference["key"] == "postgres-dsn":
         return f"postgresql://{told.login_of(reference['name'])}:p@postgres.example/waiting_room"
-    return "" if reference.get("optional") else "s" * 40
+    return "s" * 40
 
 
 def _schema(each: Object) -> Iterator[str]:

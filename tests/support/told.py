@@ -44,10 +44,13 @@ def login_of(role: str) -> str:
 def _must(what: str) -> set[str]:
     """Settings that a container cannot leave out: their defaults name the machine itself, or there is none."""
     if what == "ingress":
-        return {"KAFKA_BOOTSTRAP", "POSTGRES_DSN", "INGRESS_HOST", "REF_SECRET", "MASTER_KEY"}
+        return {"KAFKA_BOOTSTRAP", "POSTGRES_DSN", "INGRESS_HOST", "REF_SECRET", "MASTER_KEY", "NOTIFY_LINK_SECRET"}
     if what in ROLES:
-        worker = {"KAFKA_BOOTSTRAP", "POSTGRES_DSN", "METRICS_HOST", "METRICS_PORT"}
-        return worker | ({"MASTER_KEY"} if what == "webhooks" else set())
+        own = {
+            "webhooks": {"MASTER_KEY"},
+            "notify": {"NOTIFY_EMAIL_FROM", "NOTIFY_PUBLIC_URL", "NOTIFY_LINK_SECRET"},
+        }
+        return {"KAFKA_BOOTSTRAP", "POSTGRES_DSN", "METRICS_HOST", "METRICS_PORT"} | own.get(what, set())
     return {
         "migrate": {"POSTGRES_DSN"},
         "topics": {"KAFKA_BOOTSTRAP", "KAFKA_CLINIC_PARTITIONS"},

@@ -117,6 +117,7 @@ OTHER_SECRET = {"secretKeyRef": {"name": "ingress", "key": "kafka-password"}}
             "no process reads WAITING_ROOM_METRIC_HOST",
         ),
         ("ConfigMap", "settings", put("data.WAITING_ROOM_METRICS_PORT", "many"), "valid integer"),
+        ("ConfigMap", "settings", put("data.WAITING_ROOM_NOTIFY_EMAIL_FROM", None), "NOTIFY_EMAIL_FROM must be set"),
         ("ConfigMap", "settings", put("data.WAITING_ROOM_OPS_FROM_LOOPBACK", "true"), "would show /ops to everybody"),
         ("ConfigMap", "settings", put("data.WAITING_ROOM_REF_SECRET", "x" * 40), "no secret's place"),
         (
