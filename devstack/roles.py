@@ -14,7 +14,7 @@ from devstack.ports import free_port
 from devstack.processes import Process
 
 ROOT = Path(__file__).parents[1]
-WORKER_ROLES = ("hold", "confirm", "relay", "webhooks", "sweep")
+WORKER_ROLES = ("hold", "confirm", "relay", "webhooks", "notify", "sweep")
 NICE = {
     "postgres": 5,
     "hold": 12,
@@ -22,8 +22,10 @@ NICE = {
     "confirm": 15,
     "relay": 15,
     "webhooks": 17,
+    "notify": 17,
     "sweep": 17,
     "receiver": 17,
+    "gateways": 17,
 }
 """Where cores are shared the patient's answer goes first: ingress and Kafka at 0, what can wait behind them."""
 
@@ -35,10 +37,11 @@ class Secrets:
     ref_secret: str
     role_password: str
     master_key: str
+    link_secret: str
 
     @classmethod
     def generate(cls) -> Secrets:
-        return cls(secrets.token_urlsafe(32), secrets.token_urlsafe(24), secrets.token_urlsafe(32))
+        return cls(*(secrets.token_urlsafe(count) for count in (32, 24, 32, 32)))
 
 
 def dsn_of(owner_dsn: str, role: str, password: str) -> str:
@@ -62,10 +65,15 @@ def common_env(kafka: str, partitions: int, extra: Mapping[str, str]) -> dict[st
 
 
 def ingress(
-    env: Mapping[str, str], owner_dsn: str, keys: Secrets, logs: Path, metrics_urls: Iterable[str] = ()
+    env: Mapping[str, str],
+    owner_dsn: str,
+    keys: Secrets,
+    logs: Path,
+    metrics_urls: Iterable[str] = (),
+    port: int | None = None,
 ) -> tuple[Process, str]:
-    """(process, base URL). ``metrics_urls``: what /ops shows beside its own."""
-    port = free_port()
+    """(process, base URL). ``metrics_urls``: what /ops shows beside its own. Any free port, unless one is given."""
+    port = port or free_port()
     url = f"http://127.0.0.1:{port}"
     return _program(
         "ingress",
@@ -74,6 +82,7 @@ def ingress(
             **env,
             "WAITING_ROOM_INGRESS_PORT": str(port),
             "WAITING_ROOM_REF_SECRET": keys.ref_secret,
+            "WAITING_ROOM_NOTIFY_LINK_SECRET": keys.link_secret,
             "WAITING_ROOM_MASTER_KEY": keys.master_key,
             "WAITING_ROOM_OPS_METRICS_URLS": ",".join(metrics_urls),
             "WAITING_ROOM_POSTGRES_DSN": dsn_of(owner_dsn, "ingress", keys.role_password),
@@ -89,7 +98,10 @@ def worker(
     """(process, metrics URL) of ``python -m workers ROLE``."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    own = {"WAITING_ROOM_MASTER_KEY": keys.master_key} if role == "webhooks" else {}
+    own = {
+        "webhooks": {"WAITING_ROOM_MASTER_KEY": keys.master_key},
+        "notify": {"WAITING_ROOM_NOTIFY_LINK_SECRET": keys.link_secret},
+    }.get(role, {})
     return _program(
         name or role,
         ["-m", "workers", role],
@@ -130,6 +142,17 @@ def simulator(name: str, port: int, arguments: list[str], logs: Path) -> Process
         logs,
         nice=NICE[name],
     )
+
+
+def gateways_env(http_port: int, smtp_port: int) -> dict[str, str]:
+    """Where messages to patients go, for `common_env`."""
+    http = f"http://127.0.0.1:{http_port}"
+    return {
+        "WAITING_ROOM_NOTIFY_SMTP_URL": f"smtp://127.0.0.1:{smtp_port}",
+        "WAITING_ROOM_NOTIFY_EMAIL_FROM": "Demo Health <no-reply@demo-health.example>",
+        "WAITING_ROOM_NOTIFY_SMS_URL": f"{http}/sms",
+        "WAITING_ROOM_NOTIFY_PUSH_URL": f"{http}/push",
+    }
 
 
 def _program(

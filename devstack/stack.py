@@ -58,6 +58,8 @@ class Stack:
     description: dict[str, Any] = field(default_factory=dict)
     _clinics_port: int = field(init=False)
     _receiver_port: int = field(init=False)
+    _gateways_port: int = field(default_factory=free_port)
+    _smtp_port: int = field(default_factory=free_port)
     _ingress_url: str = field(init=False)
 
     async def start(self) -> None:
@@ -77,6 +79,7 @@ class Stack:
             "clinics": self.world.clinics,
             "clinics_url": self.clinics_url,
             "receiver_url": self.receiver_url,
+            "gateways_url": self.gateways_url,
             "pid": os.getpid(),
         }
 
@@ -119,7 +122,8 @@ class Stack:
 
     def env(self) -> dict[str, str]:
         """What every process of this stack is told, but for its own login."""
-        return roles.common_env(self.kafka_address, self.shape.partitions, self.extra_env)
+        gateways = roles.gateways_env(self._gateways_port, self._smtp_port)
+        return roles.common_env(self.kafka_address, self.shape.partitions, {**gateways, **self.extra_env})
 
     async def audit(self, ledger: Path) -> tuple[bool, str]:
         """Whether the independent audit of this stack, come to rest, found nothing; and what it printed."""
@@ -212,6 +216,16 @@ class Stack:
         return roles.simulator("clinics", self._clinics_port, options, self.logs)
 
     @property
+    def gateways_url(self) -> str:
+        """Where the gateways to patients are, or will be."""
+        return _url(self._gateways_port)
+
+    def gateways_simulator(self, *options: str) -> Process:
+        """What carries messages to patients, not started."""
+        arguments = ["--smtp-port", str(self._smtp_port), "--seed", str(self.shape.seed), *options]
+        return roles.simulator("gateways", self._gateways_port, arguments, self.logs)
+
+    @property
     def receiver_url(self) -> str:
         """Where the simulated webhook endpoints are, or will be."""
         return _url(self._receiver_port)
@@ -224,15 +238,16 @@ class Stack:
         return roles.simulator("receiver", self._receiver_port, ["--secrets", str(hooks)], self.logs)
 
     async def _start_programs(self) -> dict[str, str]:
-        simulated = [self.clinic_simulator(), self.webhook_receiver()]
-        env = self.env()
+        simulated = [self.clinic_simulator(), self.webhook_receiver(), self.gateways_simulator()]
+        env, port = self.env(), free_port()
+        env["WAITING_ROOM_NOTIFY_PUBLIC_URL"] = _url(port)
         metrics_urls: dict[str, str] = {}
         workers = []
         for role in WORKER_ROLES:
             process, metrics_urls[role] = roles.worker(role, env, self.owner_dsn, self.secrets, self.logs)
             workers.append(process)
         told = list(metrics_urls.values())
-        ingress, self._ingress_url = roles.ingress(env, self.owner_dsn, self.secrets, self.logs, told)
+        ingress, self._ingress_url = roles.ingress(env, self.owner_dsn, self.secrets, self.logs, told, port)
         metrics_urls = {"ingress": f"{self._ingress_url}/metrics", **metrics_urls}
         started = [*simulated, ingress, *workers]
         self.processes = {process.name: process for process in started}

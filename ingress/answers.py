@@ -16,10 +16,28 @@ from ingress.refusal import MEDIA_TYPE, Alternative, Refused
 from ingress.remembered import Accepted
 from waiting_room.domain.appointment import By, EventType, Reason, Stage, Status
 from waiting_room.domain.eta import Eta
+from waiting_room.domain.notifications import Channel
 from waiting_room.store.bookings import BookingRow, WishRow
+from waiting_room.store.notifications import Told
 
 encode: Final = msgspec.json.Encoder().encode
 POLL_SECONDS, POLL_SECONDS_MAX = 5, 60
+
+
+class Notification(msgspec.Struct, frozen=True, kw_only=True):
+    """One message to the patient by one channel. ``failed``: not sent after all attempts; the patient's next channel,
+    if there is one, has a message of its own then. ``dropped``: no longer true when it was due.
+    """
+
+    kind: str
+    channel: Channel
+    state: Literal["due", "sent", "failed", "dropped"]
+    revision: int
+    due_at: datetime
+    attempts: int
+    ended_at: datetime | None
+    reason: str | None
+    """Why its last attempt failed or it was dropped."""
 
 
 class RescheduleState(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +80,10 @@ class BookingAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """Why it was rejected or cancelled, by whom, and what a person can do now."""
     alternatives: tuple[Alternative, ...] | UnsetType = UNSET
     """Where others were first: times near it that were free a moment ago."""
+    notifications: tuple[Notification, ...] | UnsetType = UNSET
+    """What its patient is told about it, where one booking is read and there is any. Confirmed means that the clinic
+    confirmed; whether that reached the patient stands here.
+    """
     reschedule: RescheduleState | UnsetType = UNSET
     """The last wish for another time."""
 
@@ -106,10 +128,11 @@ class HistoryEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class History(msgspec.Struct, frozen=True, kw_only=True):
-    """All of a booking's events, oldest first."""
+    """All of a booking's events, oldest first, and what its patient was or will be told, if anything."""
 
     booking_ref: str
     events: list[HistoryEvent]
+    notifications: list[Notification] | UnsetType = UNSET
 
 
 NEXT_STEP: Final[Mapping[Reason, str]] = {
@@ -184,6 +207,20 @@ def _reschedule(wish: WishRow) -> RescheduleState:
         by=wish.by,
         reason=wish.reason or UNSET,
         next_step=NEXT_STEP[wish.reason] if wish.reason else UNSET,
+    )
+
+
+def notification_answer(told: Told) -> Notification:
+    """A message as it is shown: that it was sent, never where to."""
+    return Notification(
+        kind=told.kind,
+        channel=Channel(told.channel),
+        state=told.state,
+        revision=told.revision,
+        due_at=told.due_at,
+        attempts=told.attempts,
+        ended_at=told.ended_at,
+        reason=told.last_error,
     )
 
 

@@ -38,6 +38,7 @@ from ingress.reschedule import RESCHEDULE
 from ingress.resource import Resource, not_found
 from ingress.slots import BUSINESS_SLOTS, CLINIC_SLOTS, PROVIDER_SLOTS
 from ingress.stock import COUNT_STOCK, GET_STOCK, MOVE_STOCK, STOCK_REPORT
+from ingress.unsubscribe import ASK_UNSUBSCRIBE, UNSUBSCRIBE
 from ingress.visits import ARRIVAL, COMPLETION, NO_SHOW
 from ingress.webhook_changes import ENDPOINT_CHANGES
 from ingress.webhook_deliveries import DELIVERIES
@@ -63,6 +64,8 @@ OPERATIONS: Final = (
     GET_CLINIC,
     CLOSE,
     LIST_PROVIDERS,
+    ASK_UNSUBSCRIBE,
+    UNSUBSCRIBE,
     PROVIDER_SLOTS,
     CLINIC_SLOTS,
     BUSINESS_SLOTS,

@@ -5,12 +5,21 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
+from msgspec import UNSET
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
 from ingress import problems
 from ingress.access import require_scope
-from ingress.answers import BookingAnswer, accepted_answer, json_answer, poll_after_seconds, row_answer
+from ingress.answers import (
+    BookingAnswer,
+    accepted_answer,
+    json_answer,
+    notification_answer,
+    poll_after_seconds,
+    row_answer,
+)
 from ingress.found import State, find, own_ref
 from ingress.operation import REF, RETRY_AFTER, STRING, Answer, Operation, answering
 from ingress.parts import Parts
@@ -19,6 +28,7 @@ from waiting_room.access import Scope
 from waiting_room.domain.appointment import Status
 from waiting_room.domain.eta import Eta
 from waiting_room.messages import AccessKey
+from waiting_room.store import notifications
 
 
 def reader(parts: Parts, request: Request) -> AccessKey:
@@ -45,6 +55,10 @@ async def get(parts: Parts, request: Request) -> Response:
     key = reader(parts, request)
     state = await find(parts, key, own_ref(parts, key, request.path_params["ref"]))
     told = await answer(parts, state)
+    if not isinstance(state, Accepted):
+        clinic_id, ref = state.clinic_id, state.booking_ref
+        sent = await parts.reads.run(lambda connection: notifications.of_booking(connection, clinic_id, ref))
+        told = replace(told, notifications=tuple(map(notification_answer, sent)) or UNSET)
     headers = {}
     if not isinstance(state, Accepted):
         headers["ETag"] = f'"{state.row_version}"'

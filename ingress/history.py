@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import Final
 
+from msgspec import UNSET
 from starlette.requests import Request
 from starlette.responses import Response
 
 from ingress import problems
-from ingress.answers import History, HistoryEvent, json_answer
+from ingress.answers import History, HistoryEvent, json_answer, notification_answer
 from ingress.found import find, own_ref
 from ingress.get import reader
 from ingress.operation import REF, Answer, Operation, answering
 from ingress.parts import Parts
 from ingress.remembered import Accepted
 from waiting_room.messages import BookingEvent
-from waiting_room.store import bookings
+from waiting_room.store import bookings, notifications
 
 
 async def history(parts: Parts, request: Request) -> Response:
@@ -25,7 +26,14 @@ async def history(parts: Parts, request: Request) -> Response:
         return json_answer(History(booking_ref=state.booking_ref, events=[]))
     clinic_id, ref = state.clinic_id, state.booking_ref
     events = await parts.reads.run(lambda connection: bookings.history(connection, clinic_id, ref))
-    return json_answer(History(booking_ref=ref, events=[_told(event) for event in events]))
+    told = await parts.reads.run(lambda connection: notifications.of_booking(connection, clinic_id, ref))
+    return json_answer(
+        History(
+            booking_ref=ref,
+            events=[_told(event) for event in events],
+            notifications=[notification_answer(each) for each in told] or UNSET,
+        )
+    )
 
 
 def _told(event: BookingEvent) -> HistoryEvent:

@@ -67,8 +67,8 @@ def load_stack(path: Path) -> Stack:
     return msgspec.json.decode(path.read_bytes(), type=Stack)
 
 
-def bookings(stack: Stack, app_key: str, mix: Mix, seed: int) -> Iterator[Request]:
-    """Booking POSTs without end; the same arguments give the same ones."""
+def bookings(stack: Stack, app_key: str, mix: Mix, seed: int, *, reachable: bool = False) -> Iterator[Request]:
+    """Booking POSTs without end; the same arguments give the same ones. ``reachable``: patients want to be told."""
     random = Random(seed)
     authorization = f"Bearer {app_key}"
     range_to = mix.range_from + timedelta(days=mix.range_days)
@@ -88,7 +88,7 @@ def bookings(stack: Stack, app_key: str, mix: Mix, seed: int) -> Iterator[Reques
         body = {
             "provider_id": random.choice(clinic.provider_ids),
             "service_type": random.choice(clinic.service_types),
-            "patient": {"id": f"load-{seed}-{patients}"},
+            "patient": {"id": f"load-{seed}-{patients}", **(_contact(patients) if reachable else {})},
             **when,
         }
         key = str(UUID(int=random.getrandbits(128), version=4))
@@ -100,3 +100,14 @@ def bookings(stack: Stack, app_key: str, mix: Mix, seed: int) -> Iterator[Reques
         request = Request("POST", PATH, headers, _encode(body), key, clinic.id)
         earlier.append(request)
         yield request
+
+
+def _contact(patient: int) -> dict[str, object]:
+    """By email, SMS and push in turn, in English and German."""
+    address = {
+        "email": f"patient-{patient}@patients.example",
+        "sms": f"+49{patient:08}",
+        "push": f"token-{patient}",
+    }
+    channel = list(address)[patient % 3]
+    return {"contact": {channel: address[channel]}, "locale": ("en", "de-DE")[patient % 2]}

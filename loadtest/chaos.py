@@ -21,7 +21,7 @@ from devstack.world import Shape
 from loadtest.persistent import PersistentCallers
 from waiting_room.telemetry import logs
 
-VICTIMS = ("ingress", "hold", "confirm", "relay", "webhooks", "sweep", "kafka", "postgres")
+VICTIMS = ("ingress", "hold", "confirm", "relay", "webhooks", "notify", "sweep", "kafka", "postgres")
 FAST = {
     "WAITING_ROOM_CLINIC_CALL_SECONDS": "2",
     "WAITING_ROOM_CLINIC_LEASE_SECONDS": "4",

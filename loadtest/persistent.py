@@ -36,7 +36,9 @@ class PersistentCallers:
     async def run(self) -> None:
         """Returns when stopped and every caller has an answer."""
         stack = msgspec.convert({"clinics": self.description["clinics"]}, Stack)
-        requests = bookings(stack, self.description["app_key"], mix_from(datetime.now(UTC), CONTESTED_SHARE), self.seed)
+        requests = bookings(
+            stack, self.description["app_key"], mix_from(datetime.now(UTC), CONTESTED_SHARE), self.seed, reachable=True
+        )
         chance = random.Random(self.seed)
         loop = asyncio.get_running_loop()
         begun = loop.time()

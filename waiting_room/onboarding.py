@@ -18,6 +18,7 @@ from msgspec import Meta
 
 from waiting_room.domain.appointment import PUBLIC_EVENTS, EventType
 from waiting_room.domain.directory import GENERAL_POOL, AdapterKind, ClinicStatus
+from waiting_room.domain.reminders import leads_of
 from waiting_room.webhook_events import PayloadKind
 
 Id = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._~-]{0,63}\Z")]
@@ -59,6 +60,8 @@ class ServiceTypeEntry(_Entry, frozen=True, kw_only=True):
     service_type: Id
     duration_minutes: Minutes
     buffer_minutes: Annotated[int, Meta(ge=0, le=1_440)] = 0
+    reminders: Annotated[tuple[str, ...], Meta(max_length=8)] | None = None
+    """How long before: ``("24h", "1h")``. None leaves it as it is, for a new one at what the settings say."""
     description: Annotated[str, Meta(max_length=2_000)] = ""
     consumes: Annotated[tuple[ConsumesEntry, ...], Meta(max_length=8)] = ()
     cancel_notice_minutes: Notice | None = None
@@ -201,6 +204,11 @@ def _named_twice(file: Onboarding) -> Iterator[str]:
 
 def _inconsistent(file: Onboarding) -> Iterator[str]:
     for at_business, business in enumerate(file.businesses):
+        for at_service, service in enumerate(business.service_types):
+            try:
+                leads_of(service.reminders or ())
+            except ValueError as error:
+                yield f"{error} - at `$.businesses[{at_business}].service_types[{at_service}].reminders`"
         for at_clinic, clinic in enumerate(business.clinics):
             path = f"$.businesses[{at_business}].clinics[{at_clinic}]"
             if clinic.timezone not in _zones():

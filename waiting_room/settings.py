@@ -14,6 +14,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from waiting_room.domain.limits import PENDING_MAX
+from waiting_room.notify_settings import NotifySettings
 from waiting_room.webhook_settings import WebhookSettings
 
 PREFIX = "WAITING_ROOM_"
@@ -38,10 +39,7 @@ class _Core(BaseSettings):
     kafka_ssl_certfile: str | None = Field(None, description="Client certificate (PEM), for mutual TLS.")
     kafka_ssl_keyfile: str | None = Field(None, description="Key of the client certificate (PEM).")
     kafka_clinic_partitions: int = Field(
-        24,
-        ge=1,
-        le=4096,
-        description="Partitions of the per-clinic topics: 512 in production, 24 in the demo.",
+        24, ge=1, le=4096, description="Partitions of the per-clinic topics: 512 in production, 24 in the demo."
     )
     kafka_replication_factor: int = Field(1, ge=1, le=7, description="Replicas of every topic: 3 in production.")
     kafka_min_insync_replicas: int = Field(1, ge=1, le=7, description="min.insync.replicas: 2 in production.")
@@ -251,7 +249,7 @@ class _Core(BaseSettings):
         return self
 
 
-class Settings(WebhookSettings, _Core):
+class Settings(NotifySettings, WebhookSettings, _Core):
     """All of them."""
 
 

@@ -31,6 +31,7 @@ class Role(StrEnum):
     CONFIRM = "confirm"
     RELAY = "relay"
     WEBHOOKS = "webhooks"
+    NOTIFY = "notify"
     SWEEP = "sweep"
 
 
@@ -122,6 +123,26 @@ async def _webhooks(settings: Settings, finish: asyncio.Event) -> None:
         )
 
 
+async def _notify(settings: Settings, finish: asyncio.Event) -> None:
+    from workers.notify.compose import Composer
+    from workers.notify.gateways import gateways
+    from workers.notify.intake import Intake
+    from workers.notify.sender import Sender
+
+    async with (
+        _database(settings, Role.NOTIFY) as pool,
+        _producer(settings) as producer,
+        gateways(settings) as by_channel,
+    ):
+        sender = Sender(settings, pool, Composer(settings, pool), by_channel)
+        intake = Intake(settings, pool, producer, on_new=sender.look)
+        await supervise(
+            finish,
+            {"notify intake": intake.run, "notify sender": sender.run},
+            shutdown_seconds=settings.shutdown_seconds,
+        )
+
+
 async def _sweep(settings: Settings, finish: asyncio.Event) -> None:
     from workers.sweep.lines import LineWatch
     from workers.sweep.sweep import Sweep
@@ -140,6 +161,7 @@ _RUN: Final[Mapping[Role, Callable[[Settings, asyncio.Event], Coroutine[Any, Any
         Role.CONFIRM: _confirm,
         Role.RELAY: _relay,
         Role.WEBHOOKS: _webhooks,
+        Role.NOTIFY: _notify,
         Role.SWEEP: _sweep,
     }
 )

@@ -82,5 +82,43 @@ BOARD = Board(
                 ),
             ),
         ),
+        Row(
+            "Patients",
+            (
+                Panel(
+                    width=6,
+                    title="Reminder delay",
+                    says="Reminder due until a gateway took it, retries and other channels included.",
+                    unit="s",
+                    queries=(Query("waiting_room:reminder_delay_seconds:p99_rate5m", "p99"),),
+                    promise=60,
+                    alert="RemindersLate",
+                ),
+                Panel(
+                    width=6,
+                    title="News delay",
+                    says="The same of what is told at once: confirmed, rejected, cancelled, moved.",
+                    unit="s",
+                    queries=(Query("waiting_room:notification_delay_seconds:p99_rate5m", "p99"),),
+                    alert="RemindersLate",
+                ),
+                Panel(
+                    width=6,
+                    title="Messages",
+                    says="By outcome: sent, to be tried again, failed, dropped since no longer true.",
+                    unit="reqps",
+                    queries=(rate_by("outcome", "waiting_room_notifications_total"),),
+                    kind="stack",
+                    alert="NotificationsFail",
+                ),
+                Panel(
+                    width=6,
+                    title="In hand",
+                    says="Due within ten minutes, and some worker's to send.",
+                    unit="short",
+                    queries=(Query("sum(waiting_room_notifications_in_hand)", "messages"),),
+                ),
+            ),
+        ),
     ),
 )

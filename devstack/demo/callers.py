@@ -37,7 +37,7 @@ class Callers:
         """Returns when every request has been answered or given up."""
         stack = msgspec.convert({"clinics": self.description["clinics"]}, Stack)
         mix = mix_from(datetime.now(UTC), CONTESTED_SHARE, REPEAT_SHARE)
-        requests = bookings(stack, self.description["app_key"], mix, self.seed)
+        requests = bookings(stack, self.description["app_key"], mix, self.seed, reachable=True)
         arrivals = Poisson(self.count / RUSH_SECONDS * 1.2, RUSH_SECONDS * 2)
         due = list(islice(offsets(arrivals, self.seed), self.count))
         return await send(self.description["ingress_url"], due, requests, on_row=self.ledger.append)

@@ -9,6 +9,7 @@ import asyncpg
 import msgspec
 
 from devstack.demo.callers import Callers
+from devstack.demo.watch import look
 from loadtest.measure import SendResult
 
 _OUTCOMES = """
@@ -44,7 +45,9 @@ async def collect(
     async with aiohttp.ClientSession() as session:
         records = await _json_lines(session, f"{description['clinics_url']}/_sim/records")
         received = await _json_lines(session, f"{description['receiver_url']}/_sim/received")
+        messages = await _json_lines(session, f"{description['gateways_url']}/_sim/sent")
     accept = sent.accepted_latency_ms
+    snapshot = await look(connection)
     return {
         "posted": sent.requests,
         "accepted": len(callers.acknowledged),
@@ -59,6 +62,9 @@ async def collect(
         "duplicate_clinic_bookings": sum(1 for record in records if record["times_accepted"] > 1),
         "webhooks_expected": await connection.fetchval(_EXPECTED_WEBHOOKS),
         "webhooks_verified": len({each["webhook_id"] for each in received}),
+        "patients_to_tell": snapshot.to_tell,
+        "patients_told": snapshot.told,
+        "messages_doubled": len(messages) - len({each["key"] for each in messages}),
         "accept_p50_ms": accept.p50 if accept else None,
         "accept_p99_ms": accept.p99 if accept else None,
         "decide_p50_s": _percentile(waited, 0.5),
@@ -76,6 +82,8 @@ def promises_kept(figures: dict[str, Any]) -> dict[str, bool]:
         "everything was decided": figures["waiting"] == 0,
         "accepted within 200 ms (p99)": (figures["accept_p99_ms"] or float("inf")) < 200,
         "every webhook arrived and verified": figures["webhooks_verified"] == figures["webhooks_expected"] > 0,
+        "every patient was told once": figures["patients_told"] == figures["patients_to_tell"] > 0
+        and figures["messages_doubled"] == 0,
         "the audit is clean": bool(figures["audit_ok"]),
     }
 

@@ -140,7 +140,8 @@ class _Watcher:
             open_breakers = sum(pulse.breaker_open for pulse in self._pulses.values())
             self._console.print(
                 f"{second:4.0f} s  {self._accepts()}; {snapshot.confirmed} confirmed, {snapshot.pending} waiting, "
-                f"{snapshot.rejected} rejected; {snapshot.delivered} webhooks; {open_breakers} breakers open",
+                f"{snapshot.rejected} rejected; {snapshot.delivered} webhooks; {snapshot.told} told; "
+                f"{open_breakers} breakers open",
                 highlight=False,
                 soft_wrap=True,
             )

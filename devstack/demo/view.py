@@ -39,7 +39,8 @@ def _summary(snapshot: Snapshot, accept: str) -> Text:
         (f"{snapshot.confirmed} confirmed", "green"), "  ",
         (f"{snapshot.pending} waiting", "yellow"), "  ",
         f"{snapshot.rejected} rejected  {snapshot.cancelled} cancelled   {decided:.0f} decided/s\n",
-        ("webhooks  ", "bold"), f"{snapshot.delivered} of {snapshot.deliveries} delivered",
+        ("webhooks  ", "bold"), f"{snapshot.delivered} of {snapshot.deliveries} delivered\n",
+        ("patients  ", "bold"), f"{snapshot.told} of {snapshot.to_tell} told",
     )  # fmt: skip
 
 

@@ -31,6 +31,17 @@ GROUP BY clinic_id
 _DELIVERIES = """
 SELECT count(*) FILTER (WHERE state = 'delivered') AS delivered, count(*) AS asked FROM webhook_deliveries
 """
+_TOLD = """
+SELECT
+    count(*) FILTER (WHERE n.state = 'sent') AS told,
+    count(*) AS to_tell
+FROM appointments AS a
+LEFT JOIN notifications AS n
+    ON
+        a.clinic_id = n.clinic_id AND a.booking_ref = n.booking_ref
+        AND a.revision = n.revision AND a.status = n.kind AND n.state = 'sent'
+WHERE a.decided_at IS NOT NULL AND a.patient -> 'contact' IS NOT NULL
+"""
 _UNPUBLISHED = """
 SELECT coalesce(sum(c.last_seq - r.published_seq), 0)::int
 FROM clinic_counters c INNER JOIN relay_cursors r USING (clinic_id)
@@ -57,6 +68,9 @@ class Snapshot:
     at_clinic: int = 0
     delivered: int = 0
     deliveries: int = 0
+    told: int = 0
+    to_tell: int = 0
+    """Patients of decided bookings who want to be told what became of them, and of these those who were."""
     unpublished: int = 0
     lines: Mapping[str, Line] = field(default_factory=dict)
 
@@ -66,14 +80,16 @@ class Snapshot:
 
     def settled(self, acknowledged: int) -> bool:
         """Nothing waits for anything any more."""
-        busy = self.pending + self.at_clinic + self.unpublished + self.deliveries - self.delivered
-        return self.rows >= acknowledged and busy == 0
+        busy = self.pending + self.at_clinic + self.unpublished
+        untold = self.deliveries - self.delivered + self.to_tell - self.told
+        return self.rows >= acknowledged and busy + untold == 0
 
 
 async def look(connection: asyncpg.Connection[asyncpg.Record]) -> Snapshot:
     """One look; the audit role is enough for it."""
     counts: Any = await connection.fetchrow(_COUNTS)
     deliveries: Any = await connection.fetchrow(_DELIVERIES)
+    told: Any = await connection.fetchrow(_TOLD)
     lines = {
         row["clinic_id"]: Line(row["line"], row["calling"], row["decided"], row["decided_lately"], row["oldest"])
         for row in await connection.fetch(_LINES)
@@ -82,6 +98,8 @@ async def look(connection: asyncpg.Connection[asyncpg.Record]) -> Snapshot:
         **counts,
         delivered=deliveries["delivered"],
         deliveries=deliveries["asked"],
+        told=told["told"],
+        to_tell=told["to_tell"],
         unpublished=await connection.fetchval(_UNPUBLISHED),
         lines=lines,
     )

@@ -25,6 +25,7 @@ BENCHMARKS = {
     "hold": "bookings one hold process drains from a full topic",
     "metrics": "what measuring costs on the accept path, at a scrape of ingress, in bytes of a whole deployment",
     "outage": "all clinics away for ten minutes: nothing dead-lettered, nothing rejected in time, no herd afterwards",
+    "reminders": "20,000 reminders due in one minute, one of four senders killed: in time, once, none when cancelled",
     "spike": "twenty times a sustainable load: who is refused, and whether they get in when told to come back",
     "scale": "rule expansion at 1, 10 and 100 times as many days, providers, slots, overrides and claims",
     "slots": "what is free of 100,000 providers with up to 5,000,000 appointments, cold and warm, at 200 requests/s",

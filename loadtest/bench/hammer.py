@@ -1,5 +1,6 @@
-"""Fifty clients at twenty hot providers: bookings, cancels, moves, recounts and expiries, while hold is killed again
-and again. Whether any promise about seats and stock broke."""
+"""Fifty clients at twenty hot providers: bookings, cancels, moves, closures, recounts and expiries; hold is killed
+again and again meanwhile. Whether any promise about seats and stock broke.
+"""
 
 from __future__ import annotations
 
@@ -39,8 +40,9 @@ ENV = {
     "WAITING_ROOM_RATE_PATIENT_PER_MINUTE": "1000000",
 }
 """Short leases and holds, so that what takes hours elsewhere happens here."""
-ACTS = ("book", "cancel", "move", "recount", "cancel by the clinic")
-WEIGHTS = (60, 20, 12, 3, 5)
+ACTS = ("book", "cancel", "move", "recount", "cancel by the clinic", "close")
+WEIGHTS = (600, 200, 120, 30, 50, 3)
+"""Of a closure little comes back: its time stays blocked."""
 
 
 async def measure(seed: int, seconds: int = SECONDS) -> Result:
@@ -96,7 +98,6 @@ async def measure(seed: int, seconds: int = SECONDS) -> Result:
             **{f"sent: {name}": count for name, count in sorted(crowd.sent.items())},
             **rows,
         },
-        notes=["closures come with the closure of clinics, which is not built yet"],
     )
 
 
@@ -131,6 +132,8 @@ class Crowd:
                 status = await self._book(chance, clinic)
             elif act == "recount":
                 status = await self._count(clinic["id"], chance.randint(DOSES // 2, DOSES))
+            elif act == "close":
+                status = await self._close(chance, clinic)
             elif self._refs:
                 status = await self._change(act, chance)
             else:
@@ -176,6 +179,18 @@ class Crowd:
             return (await self._call("PATCH", f"/v1/appointments/{ref}/reschedule", key=key, json=wish))[0]
         token = self.stack.description["clinic_keys"][ref[:4]] if act == "cancel by the clinic" else None
         return (await self._call("DELETE", f"/v1/appointments/{ref}", key=key, token=token))[0]
+
+    async def _close(self, chance: random.Random, clinic: dict[str, Any]) -> int:
+        """A provider for an hour: who is booked then goes elsewhere, or is told that it is off."""
+        from_at = _tomorrow() + timedelta(days=chance.randrange(DAYS), hours=7 + chance.randrange(11))
+        body = {
+            "from": from_at.isoformat(),
+            "to": (from_at + timedelta(hours=1)).isoformat(),
+            "provider_ids": [chance.choice(clinic["provider_ids"])],
+        }
+        token = self.stack.description["clinic_keys"][clinic["id"]]
+        address = f"/v1/clinics/{clinic['id']}/closures"
+        return (await self._call("POST", address, key=str(uuid.uuid4()), token=token, json=body))[0]
 
     async def _count(self, clinic_id: str, doses: int) -> int:
         """What is in the fridge as somebody sees it: which is why bookings go short."""

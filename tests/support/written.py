@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from tests.support.commands import APP, REFS
 from tests.support.world import SERVICE, ClinicSpec, tomorrow
@@ -30,15 +31,22 @@ async def plant(
     hold_until: datetime | None = None,
     next_attempt_at: datetime | None = None,
     reason: Reason | None = None,
+    start_at: datetime | None = None,
+    patient: dict[str, Any] | None = None,
 ) -> Booking:
     """The ``number``-th booking of this clinic after ``events``, its seat claimed as long as it keeps one.
 
-    ``since``: when it was held and, if it is, decided; ``reason``: why it was rejected.
+    ``since``: when it was held and, if it is, decided; ``reason``: why it was rejected; ``start_at``: instead of the
+    ``number``-th half hour of tomorrow.
     """
     async with conn.transaction():
         journal = await Journal.open(conn, [spec.clinic_id])
         booking = _new(journal, spec, number, app_id=app_id, since=since, hold_until=hold_until)
         booking.next_attempt_at = next_attempt_at
+        if start_at is not None:
+            booking.start_at, booking.end_at = start_at, start_at + timedelta(minutes=30)
+        if patient is not None:
+            booking.patient = json.dumps(patient)
         for event in events:
             cancelled = event is EventType.CANCELLED
             why = reason if event is EventType.REJECTED else Reason.PATIENT if cancelled else None

@@ -9,12 +9,13 @@ from prometheus_client import REGISTRY
 
 from tests.unit.test_layout import PROGRAMS, sources
 from waiting_room.messages import BookingEvent, Patient
+from waiting_room.store.notifications import Planned, Settled, Told
 from waiting_room.telemetry import metrics
 
 PERSONAL = {"patient", "patient_id", "contact", "locale", "email", "phone", "body", "name", "birth_date"}
 LABELS = {
     *("outcome", "reason", "why", "kind", "status", "state", "topic", "group", "partition"),
-    *("clinic", "role", "worker", "le", "quantile"),
+    *("clinic", "role", "worker", "channel", "le", "quantile"),
 }
 
 
@@ -34,6 +35,11 @@ def test_metrics_have_no_label_that_could_name_a_person() -> None:
         for label in collector._labelnames
     }
     assert labels <= LABELS
+
+
+def test_messages_to_patients_are_stored_without_address_or_text() -> None:
+    fields = {*Planned._fields, *Told._fields, *Settled._fields}
+    assert not fields & {*PERSONAL, "to", "address", "text", "subject"}
 
 
 def test_no_log_line_is_given_patient_data() -> None:

@@ -10,6 +10,7 @@ from waiting_room.cli.directory import app as directory
 from waiting_room.cli.dlq import app as dlq
 from waiting_room.cli.keys import app as keys
 from waiting_room.cli.migrate import migrate
+from waiting_room.cli.notifications import app as notifications
 from waiting_room.cli.secrets import secrets
 from waiting_room.cli.stock import stock
 from waiting_room.cli.topics import topics
@@ -30,4 +31,5 @@ app.command()(stock)
 app.add_typer(directory, name="directory")
 app.add_typer(keys, name="keys")
 app.add_typer(dlq, name="dlq")
+app.add_typer(notifications, name="notifications")
 app.add_typer(webhooks, name="webhooks")

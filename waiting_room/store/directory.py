@@ -128,6 +128,7 @@ async def _write_clinics(conn: Connection, file: Onboarding, assigned: Mapping[s
         for service in business.service_types
     ]
     other_services = await _upsert(conn, "upsert_service_types", services)
+    await conn.execute(_SQL["upsert_reminders"], _json(each for each in services if each["reminders"] is not None))
     other_days_off = await _replace_days_off(conn, file)
     changed = set(await _upsert(conn, "upsert_clinics", _clinic_rows(file, assigned)))
     changed.update(await _upsert(conn, "upsert_providers", _provider_rows(file)))

@@ -11,7 +11,7 @@ from pathlib import Path
 import asyncpg
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-ROLES = ("ingress", "hold", "confirm", "relay", "webhooks", "sweep", "audit")
+ROLES = ("ingress", "hold", "confirm", "relay", "webhooks", "notify", "sweep", "audit")
 
 
 class MigrationFailed(Exception):

@@ -101,7 +101,7 @@ PROCESSED = Counter(
     ["outcome"],
 )
 
-# relay, webhooks
+# relay, webhooks, notify
 OUTBOX_DELAY = Histogram("waiting_room_outbox_delay_seconds", "Event committed until published.", buckets=_PASS)
 OUTBOX_OLDEST = Gauge("waiting_room_outbox_oldest_seconds", "Age of the oldest event that is not published yet.")
 PUBLISHED = Counter("waiting_room_published_total", "Events published.")
@@ -109,6 +109,18 @@ WEBHOOK_DELAY = Histogram(
     "waiting_room_webhook_delay_seconds", "Event committed until its webhook is answered 2xx.", buckets=_WAIT
 )
 WEBHOOK_ATTEMPTS = Counter("waiting_room_webhook_attempts_total", "Webhook deliveries tried.", ["outcome"])
+REMINDER_DELAY = Histogram(
+    "waiting_room_reminder_delay_seconds", "Reminder due until a gateway took it.", buckets=_WAIT
+)
+NOTIFICATION_DELAY = Histogram(
+    "waiting_room_notification_delay_seconds", "Any other message due until a gateway took it.", buckets=_WAIT
+)
+NOTIFICATIONS = Counter(
+    "waiting_room_notifications_total", "Messages to patients, by what one attempt came to.", ["channel", "outcome"]
+)
+NOTIFICATIONS_IN_HAND = Gauge(
+    "waiting_room_notifications_in_hand", "Messages this worker will send, once they are due."
+)
 WEBHOOK_ENDPOINTS_DOWN = Gauge("waiting_room_webhook_endpoints_down", "Webhook endpoints that are taken to be down.")
 WEBHOOK_DISABLED = Counter(
     "waiting_room_webhook_endpoints_disabled_total", "Webhook endpoints switched off by the service.", ["reason"]

@@ -48,17 +48,16 @@ class Endpoints:
 
     async def note(self, conn: Connection, ended: Sequence[tuple[Delivery, Settled]]) -> News:
         """Store what these outcomes mean, inside the caller's transaction."""
-        yes = {
-            delivery.endpoint_id: delivery for delivery, settled in ended if settled.state is DeliveryState.DELIVERED
-        }
+        well = [delivery for delivery, settled in ended if settled.state is DeliveryState.DELIVERED]
+        yes = {each.endpoint_id for each in well}
         no = {
-            delivery.endpoint_id: delivery
+            delivery.endpoint_id
             for delivery, settled in ended
             if settled.state is not DeliveryState.DELIVERED and settled.spent
         }
         known = self._failing | {each.endpoint_id for each, _ in ended if each.failing}
-        news = News(well=known & yes.keys(), failing=no.keys() - known - yes.keys(), gone=[], failed_too_long=[])
-        tested = sorted(name for name in yes if any(_is_test(each, name) for each in ended))
+        news = News(well=known & yes, failing=no - known - yes, gone=[], failed_too_long=[])
+        tested = sorted({each.endpoint_id for each in well if each.event == TEST})
         now = datetime.now(UTC)
         if tested:
             await webhooks.verify(conn, tested)
@@ -68,7 +67,7 @@ class Endpoints:
             await webhooks.do_fail(conn, sorted(news.failing))
         if gone := sorted({delivery.endpoint_id for delivery, settled in ended if settled.status == GONE}):
             news.gone.extend(await webhooks.switch_off_gone(conn, gone, now))
-        if still := sorted((no.keys() & known) - yes.keys()):
+        if still := sorted((no & known) - yes):
             off = await webhooks.switch_off_failing(conn, still, self._disable_after_seconds, now)
             news.failed_too_long.extend(off)
         return news
@@ -93,9 +92,3 @@ class Endpoints:
             self._give_up_at = now + GIVE_UP_EVERY_SECONDS
         if given_up:
             log.info("webhooks_given_up", deliveries=given_up)
-
-
-def _is_test(ended: tuple[Delivery, Settled], endpoint_id: str) -> bool:
-    delivery, settled = ended
-    ours = delivery.endpoint_id == endpoint_id and delivery.event == TEST
-    return ours and settled.state is DeliveryState.DELIVERED

@@ -96,6 +96,17 @@ ON CONFLICT (business_id, service_type) DO UPDATE
     )
 RETURNING business_id;
 
+-- upsert_reminders --
+INSERT INTO reminder_leads AS l (business_id, service_type, leads)
+SELECT
+    n.business_id,
+    n.service_type,
+    n.reminders
+FROM jsonb_to_recordset($1) AS n (business_id text, service_type text, reminders text[])
+ON CONFLICT (business_id, service_type) DO UPDATE
+    SET leads = excluded.leads
+    WHERE l.leads <> excluded.leads;
+
 -- replace_days_off --
 -- Of the businesses $2, those that $1 says and no others. Returns the businesses whose days have changed.
 WITH wanted AS (

@@ -1,0 +1,99 @@
+"""Writes the letter for a message that is about to be sent, from the booking as it was read for that."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+
+from waiting_room.domain.notifications import Channel, address_of, base_of
+from waiting_room.messages import Patient
+from waiting_room.settings import Settings
+from waiting_room.store.faults import passes
+from waiting_room.store.notifications import Begun
+from waiting_room.store.pool import Pool
+from waiting_room.unsubscribe import PATH, token_of
+from workers.notify.alternatives import free_instead
+from workers.notify.calendar_file import calendar_file
+from workers.notify.letter import Attachment, Letter, idempotency_key
+from workers.notify.words import Free, Matter, Words, language_of, words
+
+log = structlog.get_logger(__name__)
+
+WITH_CALENDAR: Final = frozenset({"confirmed", "rescheduled", "cancelled"})
+
+
+class Composer:
+    def __init__(self, settings: Settings, pool: Pool) -> None:
+        self._language = settings.notify_language
+        self._link = settings.notify_booking_link
+        self._public_url = settings.notify_public_url.rstrip("/")
+        self._secret = settings.notify_link_secret
+        self._pool = pool
+
+    async def letter(self, begun: Begun, patient: Patient) -> Letter | None:
+        """None where the patient has no address there. Raises KeyError for a kind without a template."""
+        to = address_of(patient.contact, begun.key.channel)
+        if to is None:
+            return None
+        now = datetime.now(UTC)
+        kind = base_of(begun.key.kind)
+        language = language_of(patient.locale, self._language)
+        matter = Matter(
+            booking_ref=begun.key.booking_ref,
+            clinic=begun.clinic_name,
+            provider=begun.provider_name,
+            timezone=begun.timezone,
+            start_at=begun.start_at,
+            reason=begun.reason,
+            link=self._link.replace("{booking_ref}", begun.key.booking_ref) or None,
+            now=now,
+            alternatives=await self._alternatives(begun, now) if kind == "rejected" else (),
+        )
+        written = words(kind, language, matter)
+        return Letter(
+            idempotency_key=idempotency_key(begun.key),
+            booking_ref=begun.key.booking_ref,
+            to=to,
+            language=language,
+            subject=written.subject,
+            short=written.short,
+            text=written.text,
+            calendar=_calendar(begun, kind, written, now),
+            unsubscribe=self._unsubscribe(begun),
+        )
+
+    def _unsubscribe(self, begun: Begun) -> str | None:
+        if not self._public_url or self._secret is None:
+            return None
+        token = token_of(self._secret.get_secret_value(), begun.key.booking_ref, begun.key.channel)
+        return f"{self._public_url}{PATH}/{token}"
+
+    async def _alternatives(self, begun: Begun, now: datetime) -> tuple[Free, ...]:
+        """None if they cannot be read: the patient is told without them."""
+        try:
+            async with self._pool.acquire() as conn:
+                return await free_instead(conn, begun, now)
+        except Exception as error:
+            if not passes(error):
+                raise
+            log.warning("alternatives_not_read", error=type(error).__name__)
+            return ()
+
+
+def _calendar(begun: Begun, kind: str, written: Words, now: datetime) -> Attachment | None:
+    if kind not in WITH_CALENDAR or begun.key.channel != Channel.EMAIL or not (begun.start_at and begun.end_at):
+        return None
+    return calendar_file(
+        booking_ref=begun.key.booking_ref,
+        revision=begun.key.revision,
+        start_at=begun.start_at,
+        end_at=begun.end_at,
+        timezone=begun.timezone,
+        summary=begun.clinic_name,
+        place=begun.clinic_name,
+        text=written.text,
+        cancelled=kind == "cancelled",
+        made_at=now,
+    )
