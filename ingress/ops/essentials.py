@@ -12,7 +12,7 @@ from ingress.ops.samples import Window
 from waiting_room.messages import ClinicPulse
 
 CLINICS: Final = 20
-ROLES: Final = ("ingress", "hold", "confirm", "relay", "webhooks", "sweep")
+ROLES: Final = ("ingress", "hold", "confirm", "relay", "webhooks", "notify", "sweep")
 ACCEPT_SECONDS, ACCEPT_GOAL = "0.2", 0.999
 DECIDED_GOAL = 0.99
 OLDEST_WAIT_SECONDS, OUTBOX_SECONDS = 900.0, 30.0

@@ -16,7 +16,7 @@ from waiting_room.telemetry import metrics
 NOW = datetime(2026, 11, 23, 8, tzinfo=UTC)
 READY = "".join(
     f'waiting_room_ready{{role="{role}"}} 1.0\n'
-    for role in ("ingress", "hold", "confirm", "relay", "webhooks", "sweep")
+    for role in ("ingress", "hold", "confirm", "relay", "webhooks", "notify", "sweep")
 )
 
 
