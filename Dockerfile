@@ -22,6 +22,13 @@ COPY clinic_adapter ./clinic_adapter
 # Compiled here, since nobody may write there. Unchecked: a file's time says nothing in an image.
 RUN python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib /app
 
+# What only the simulators need beside it.
+FROM build AS build-simulators
+WORKDIR /build
+COPY requirements/simulators.txt ./
+RUN pip --python /opt/venv/bin/python install --no-cache-dir --no-compile --no-deps --only-binary :all: \
+    --require-hashes -r simulators.txt
+
 FROM python:${PYTHON_TAG}@${PYTHON_DIGEST} AS product
 ENV PATH=/opt/venv/bin:$PATH \
     HOME=/tmp \
@@ -38,6 +45,7 @@ CMD ["waiting_room", "--help"]
 
 # What we do not own, for compose.yaml: clinics and a webhook receiver, simulated, and the world they are in.
 FROM product AS simulators
+COPY --from=build-simulators /opt/venv /opt/venv
 USER 0:0
 # A new volume takes its owner from the folder it is mounted on.
 RUN install --directory --owner 10001 --group 10001 /world
