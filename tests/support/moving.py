@@ -63,7 +63,8 @@ class Flow:
         key = str(uuid4())
         times = {"from": tomorrow(0).isoformat(), "to": (tomorrow(0) + timedelta(days=20)).isoformat()}
         while True:
-            answer = await self.caller.book(key, wish(self.site.spec.provider_id, start_at=None, range=times))
+            asked = wish(self.site.spec.provider_id, start_at=None, range=times, patient={"id": f"patient-{key}"})
+            answer = await self.caller.book(key, asked)
             told = {"status": answer.status, **{name: answer.body.get(name) for name in ("booking_ref", "outcome")}}
             self.ledger.append({"idempotency_key": key, "clinic_id": self.site.spec.clinic_id, **told})
             if answer.status == 202:
