@@ -80,7 +80,6 @@ async def _drain(
 
 async def _stock_up(connection: asyncpg.Connection[asyncpg.Record]) -> None:
     """Vaccinations take a dose from now on, and every clinic has enough."""
-    await connection.execute("INSERT INTO products SELECT business_id, 'vaccine', 'Vaccine' FROM businesses")
     await connection.execute(
         """UPDATE service_types SET consumes = '[{"product": "vaccine"}]' WHERE service_type = 'vaccination'"""
     )
