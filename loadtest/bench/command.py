@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import shutil
 import sys
 from typing import Annotated
 
 import typer
 import uvloop
 
+from devstack.stack import RUN
 from loadtest.bench.report import Result, machine, show
 from waiting_room.telemetry import logs
 
@@ -48,6 +50,7 @@ def bench(
     if name not in BENCHMARKS:
         sys.exit(f"no benchmark is called {name}; there are: {', '.join(BENCHMARKS)}")
     logs.configure("bench", "warning")
+    shutil.rmtree(RUN / f"bench-{name}" / "data", ignore_errors=True)  # of a run that was killed
     on = machine()
     module = importlib.import_module(f"loadtest.bench.{name.replace('-', '_')}")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -60,3 +60,14 @@ def test_what_began_before_an_outage_was_over_tells_nothing() -> None:
     pace.called(2.0)
     pace.decided(2.0, 610.0)
     assert (pace.slot.mean, pace.decision.mean) == (2.0, 2.0)
+
+
+def test_what_began_before_anybody_was_here_to_call_tells_nothing() -> None:
+    """A worker was away for an hour: what it left is decided late, and the clinic is as fast as ever."""
+    pace = ClinicPace(since=1_000.0)
+    pace.called(2.0)
+    pace.decided(3_600.0, 1_002.0)
+    assert pace.decision.mean is None
+    pace.called(2.0)
+    pace.decided(2.0, 1_005.0)
+    assert (pace.slot.mean, pace.decision.mean) == (2.0, 2.0)

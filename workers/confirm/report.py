@@ -36,6 +36,7 @@ class Report:
         metrics.CALLS_MAX.set(calls_max)
         self._lines: Lines = {}
         self._paces: dict[str, ClinicPace] = {}
+        self._since = time.monotonic()
         self._told: set[str] = set()
         self._showing = Showing()
 
@@ -59,7 +60,9 @@ class Report:
         metrics.CLINIC_CALL.labels(claim.kind, answered.outcome).observe(answered.seconds)
         if recorded.again_seconds is not None:
             metrics.RETRIES.labels(claim.kind).inc()
-        pace = self._paces.setdefault(booking.clinic_id, ClinicPace())
+        pace = self._paces.get(booking.clinic_id)
+        if pace is None:
+            pace = self._paces[booking.clinic_id] = ClinicPace(self._since)
         if slot_seconds is not None:
             pace.called(slot_seconds)
         if recorded.decided:

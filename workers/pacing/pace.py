@@ -43,14 +43,15 @@ class Running:
 
 class ClinicPace:
     """``slot``: a clinic's slot taken, all calls together, for each booking that is decided; ``decision``: from a
-    booking's first call until it is decided. What began before an outage was over says nothing about either.
+    booking's first call until it is decided. What began before an outage was over says nothing about either, nor does
+    what began before ``since``, when nobody may have called.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, since: float = float("-inf")) -> None:
         self.slot = Running()
         self.decision = Running()
         self._taken = 0.0
-        self._down_at = float("-inf")
+        self._down_at = since
 
     def down(self, now: float) -> None:
         """The clinic is taken to be down; to be said now and then for as long as it is."""
