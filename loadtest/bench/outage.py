@@ -1,8 +1,9 @@
 """Every clinic away at once for ten minutes, and back at once: what is lost, what is rejected, how the rush begins.
 
 Twenty clinics that hide how many calls they take (1 to 8), five times faster than in life: a call takes 0.34 s, the
-outage two minutes. Patients go on booking, as many as the smallest clinic can catch up with. A third of the clinics answers 503,
-a third resets connections, a third hangs. Holds run out after five minutes (one, here) unless their clinic is down.
+outage two minutes. Patients go on booking, as many as the smallest clinic can catch up with. A third of the clinics
+answers 503, a third resets connections, a third hangs. Holds run out after five minutes (one, here) unless their clinic
+is down.
 """
 
 from __future__ import annotations
