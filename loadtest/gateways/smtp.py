@@ -63,8 +63,8 @@ def _sent(raw: bytes, to: str) -> Sent:
         channel=CHANNEL,
         key=str(message["X-Idempotency-Key"]),
         to=to,
-        language=message["Content-Language"],
-        subject=message["Subject"],
+        language=_header(message["Content-Language"]),
+        subject=_header(message["Subject"]),
         text=body.get_content() if body is not None else "",
         at=datetime.now(UTC),
         calendar=_text(calendars[0]) if calendars else None,
@@ -73,3 +73,8 @@ def _sent(raw: bytes, to: str) -> Sent:
 
 def _text(content: str | bytes) -> str:
     return content if isinstance(content, str) else content.decode()
+
+
+def _header(value: Any) -> str | None:
+    """As plain text: the parser's own types are not to be had as JSON."""
+    return None if value is None else str(value)
