@@ -156,6 +156,34 @@ def test_it_remembers_nothing_before_it_has_seen_anything() -> None:
     assert AdaptiveLimit(CEILING).memory is None
 
 
+def test_an_outage_that_begins_with_refusals_teaches_nothing() -> None:
+    """It answers 503 and nothing else says that it is away: what was found before stands when it is back."""
+    limit = AdaptiveLimit(CEILING)
+    now = 0.0
+    while limit.allowed(now) < 4:
+        now += USUAL_SECONDS
+        for in_flight in range(1, limit.allowed(now) + 1):
+            limit.on_start(now, in_flight)
+            limit.on_success(now + USUAL_SECONDS, in_flight, USUAL_SECONDS)
+    for in_flight in (4, 3, 2, 2, 1):
+        now += 1.0
+        limit.on_overload(now, in_flight, None)
+    assert limit.allowed(now) == 1
+    limit.on_success(now, 2, 60.0)  # it had begun before
+    limit.on_recovery(now + 60.0)
+    now += 60.0
+    for _ in range(3):
+        now += USUAL_SECONDS
+        for in_flight in range(1, limit.allowed(now) + 1):
+            limit.on_start(now, in_flight)
+            limit.on_success(now + USUAL_SECONDS, in_flight, USUAL_SECONDS)
+    assert limit.allowed(now + USUAL_SECONDS) >= 2
+    limit.on_overload(now + 2.0, 2, None)
+    limit.on_success(now + 9.0, 1, USUAL_SECONDS)
+    limit.on_recovery(now + 9.0)
+    assert limit.allowed(now + 9.0) == 1, "a refusal that later calls have belied was no outage"
+
+
 class AnyEvents(RuleBasedStateMachine):
     """Whatever a clinic answers, the limit stays between one and what was declared."""
 

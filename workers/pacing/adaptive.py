@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import exp, log
-from typing import Final
+from typing import Final, NamedTuple
 
 from workers.pacing.curve import Curve
 
@@ -44,6 +44,16 @@ class Remembered:
     seconds: float
 
 
+class _Known(NamedTuple):
+    """Of a limit, ``at`` a moment; the names are AdaptiveLimit's own."""
+
+    at: float
+    fine: int
+    too_many: int | None
+    step: int | None
+    calm: int
+
+
 class AdaptiveLimit:
     """One clinic's. See ``Limit``; ``ceiling`` is what the clinic declared and is never exceeded."""
 
@@ -68,6 +78,8 @@ class AdaptiveLimit:
         self._since = self._anew_since = float("-inf")
         self._last_climb = self._last_start = float("-inf")
         self._surprises = self._well_since_surprise = 0
+        self._before: _Known | None = None
+        """What was known before refusals came that no later call has belied: perhaps they are an outage's first."""
         if remembered is not None:
             self._fine = self._limit = min(max(remembered.limit, 1), self._ceiling)
             self._too_many = self._fine + 1
@@ -115,6 +127,8 @@ class AdaptiveLimit:
         """See Limit."""
         self._well_since_surprise += 1
         began = now - (seconds or 0.0)
+        if self._before is not None and began > self._before.at:
+            self._before = None  # the clinic takes calls, only not so many
         if seconds is None or began < self._anew_since:
             return
         log_seconds = log(max(seconds, 1e-6))
@@ -132,6 +146,8 @@ class AdaptiveLimit:
 
     def on_overload(self, now: float, in_flight: int, retry_after_seconds: float | None) -> None:
         """See Limit. A clinic that turns away a call beside which it has no other is not crowded by us."""
+        if self._before is None:
+            self._before = _Known(now, self._fine, self._too_many, self._step, self._calm)
         if in_flight <= 1:
             return
         if in_flight <= self._fine and not self._is_serious():
@@ -155,7 +171,12 @@ class AdaptiveLimit:
     def on_recovery(self, now: float) -> None:
         """See Limit. What was taken for too many calls was the outage."""
         self._climbed = 1
-        if self._only_silence:
+        if self._before is not None:
+            _, self._fine, self._too_many, self._step, self._calm = self._before
+            self._before, self._only_silence, self._probing = None, False, False
+            self._fine = min(self._fine, self._ceiling)
+            self._go(self._fine, self._fine)
+        elif self._only_silence:
             self._only_silence = False
             self._too_many = None
             self._go(self._fine, self._fine)
