@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from waiting_room.domain import eligibility, saga
 from waiting_room.domain.appointment import CHANGEABLE, By, EventType, Reason
 from waiting_room.domain.booking_ref import clinic_of
-from waiting_room.domain.directory import AdapterKind
 from waiting_room.domain.limits import PENDING_MAX
 from waiting_room.domain.seats import Seat, Taken, allot
 from waiting_room.messages import Book, Cancel, Closure, Reschedule
@@ -275,9 +275,11 @@ class Batch:
             booking.known_state.revision,
         )
         self._journal.record(booking, EventType.HELD)
-        if self._rules[booking.clinic_id].adapter is AdapterKind.BUILTIN:
-            self._journal.record(booking, EventType.CONFIRMED)
-        self._patients.take(booking, self._rules[booking.clinic_id], decided=booking.known_state.decided)
+        rules = self._rules[booking.clinic_id]
+        follows = eligibility.first_event(rules.service_types[booking.service_type or ""].eligibility, rules.adapter)
+        if follows is not None:
+            self._journal.record(booking, follows)
+        self._patients.take(booking, rules, decided=booking.known_state.decided)
 
     def _repeated(self, booking: Booking, command: Book, item: Appended) -> None:
         """The first body wins; that another came under the same key shows in the history, once a record."""
@@ -298,7 +300,8 @@ class Batch:
             await self._doses.expect_back(expired)
         for key, booking in expired.items():
             self._known[key] = booking
-            self._journal.record(booking, EventType.REJECTED, reason=Reason.CLINIC_UNAVAILABLE, by=By.SERVICE)
+            why = saga.out_of_time(booking.known_state)
+            self._journal.record(booking, EventType.REJECTED, reason=why, by=By.SERVICE)
             self._patients.drop(booking)
             if booking.provider_id and booking.seat is not None and booking.start_at:
                 self._taken.free(booking.provider_id, booking.seat, booking.start_at)

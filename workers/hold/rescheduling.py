@@ -148,7 +148,7 @@ class Rescheduling:
         self.journal.record(booking, EventType.RESCHEDULE_HELD, revision=revision)
         booking.wish = wish
         state = booking.known_state
-        if state.clinic_state is ClinicState.NONE and state.stage in (None, Stage.HELD):
+        if state.clinic_state is ClinicState.NONE and state.stage in (None, Stage.HELD, Stage.VERIFYING):
             self.journal.record(booking, EventType.RESCHEDULED)
             self.patients.moved(booking, self.rules[booking.clinic_id])
 

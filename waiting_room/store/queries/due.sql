@@ -1,5 +1,6 @@
 -- ring --
--- Bookings with work at their clinic that nobody does, and that nobody was told of lately. Two kinds:
+-- Bookings with work at their clinic, or to be verified before, that nobody does, and that nobody was told of lately.
+-- Two kinds:
 -- held and at the front of the line (no more than the clinic takes at once, twice), where a lane would have them by now;
 -- known to the clinic and due: a retry, a caller that died, a withdrawal not yet acknowledged, a move not yet made.
 -- $1 is how long, in seconds, the first ring is trusted to be heard; $2 how many to return.
@@ -24,7 +25,7 @@ WITH front AS (
             ORDER BY a.ticket
             LIMIT 2 * c.declared_concurrency
         ) AS h
-    WHERE n.line > 0 AND c.adapter <> 'builtin' AND h.held_at < now() - make_interval(secs => $1)
+    WHERE n.line > 0 AND h.held_at < now() - make_interval(secs => $1)
 ),
 
 known AS (
