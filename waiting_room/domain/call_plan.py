@@ -13,10 +13,13 @@ from waiting_room.domain.failures import Failure
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nothing may be done before ``until``. ``elsewhere``: another worker's call is still leased."""
+    """Nothing may be done before ``until``. ``elsewhere``: another worker's call is still leased. ``parked``: it waits
+    for nothing that its clinic could do, and would be in the way of whoever does if it took a place in its line.
+    """
 
     until: datetime
     elsewhere: bool = False
+    parked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,7 @@ def _step(state: State, case: Case, system: ClinicSystem, now: datetime) -> Call
         # Nothing can be learnt: from when the clinic must be done, act on whatever it may hold.
         not_before = max(filter(None, (not_before, case.settled_at(system))), default=None)
     if not_before is not None and now < not_before:
-        return Wait(not_before)
+        return Wait(not_before, parked=verify)
     if verify:
         return Verify()
     if state.clinic_state is ClinicState.UNKNOWN and system.has_lookup:

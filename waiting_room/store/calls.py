@@ -45,6 +45,8 @@ class Later:
 
     seconds: float
     elsewhere: bool = False
+    parked: bool = False
+    """It is not to take a place in its lane until then."""
     expired: Booking | None = None
     """Given where asking found the booking past its deadline, and rejected it."""
 
@@ -169,8 +171,8 @@ async def claim(
                 found[key] = Finished(expired)
             case Verify():
                 found[key] = ToVerify(booking)
-            case Wait(until=until, elsewhere=elsewhere):
-                found[key] = Later(max((until - work.now).total_seconds(), 0.0), elsewhere, expired)
+            case Wait(until=until, elsewhere=elsewhere, parked=parked):
+                found[key] = Later(max((until - work.now).total_seconds(), 0.0), elsewhere, parked, expired)
             case kind:
                 found[key] = work.begin(booking, kind, claimant, lease_seconds)
     await work.write()

@@ -102,9 +102,10 @@ class Course:
                 return FINISHED
             case Later(seconds=seconds, elsewhere=True):
                 return Disposition(Action.ELSEWHERE, min(seconds, ELSEWHERE_SECONDS))
-            case Later(seconds=seconds, expired=expired):
+            case Later(seconds=seconds, expired=expired, parked=parked):
                 self._report.expired(expired)
-                return Disposition(Action.PARK if seconds > LONGEST_ASIDE_SECONDS else Action.ASIDE, seconds)
+                leaves = parked or seconds > LONGEST_ASIDE_SECONDS
+                return Disposition(Action.PARK if leaves else Action.ASIDE, seconds)
             case ToVerify(booking=booking):
                 return await self._verify(work, booking)
             case Claim():
@@ -118,7 +119,9 @@ class Course:
         self._slot_freed()
         started, system = time.monotonic(), self._clinics.systems[work.clinic_id]
         question = Question(booking.app_id, patient_of(booking).id, system.business_id, booking.service_type or "")
-        finding = await self._eligibility.find_out(question)
+        with tracing.span("eligibility", work.booking_ref, _headers(work), outgoing=True) as span:
+            finding = await self._eligibility.find_out(question)
+            tracing.say(span, outcome=finding)
         seconds = time.monotonic() - started
         verified = await self._ledger.verify(Found(work.key, finding, self._eligibility.again_seconds()))
         self._report.verified(finding, verified, seconds)

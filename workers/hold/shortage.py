@@ -2,8 +2,8 @@
 
 Whoever could be given a dose for the day they have has got it by now. Lots expire: one that is gone by that day may
 have doses left for the days before. The last to have booked are moved first, to the earliest fitting slot at which a
-lot has what they are short of, and none of them to the day they would hear of it. Whoever finds none keeps the
-appointment, and stays first in line for what comes in.
+lot has what they are short of, from NOTICE on. Whoever finds none keeps the appointment, and stays first in line for
+what comes in.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from workers.hold.closing import LOOK_AHEAD, MovedAway, taken_around
 from workers.hold.rescheduling import Rescheduling, Wanted
 from workers.hold.wishes import Bookable, bookable
 
-NOTICE = timedelta(days=1)
+NOTICE = timedelta(days=2)
+"""A day more than the usual notice: one to hear of it and to decline."""
 ROUND_MAX = 100
 """Bookings looked at in one transaction."""
 
