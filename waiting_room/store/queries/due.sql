@@ -22,6 +22,7 @@ WITH front AS (
             WHERE
                 a.clinic_id = n.clinic_id AND a.status = 'pending' AND a.clinic_state = 'none'
                 AND (a.next_attempt_at IS NULL OR a.next_attempt_at <= now())
+                AND (c.adapter <> 'builtin' OR a.stage = 'verifying')
             ORDER BY a.ticket
             LIMIT 2 * c.declared_concurrency
         ) AS h
