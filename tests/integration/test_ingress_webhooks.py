@@ -292,7 +292,7 @@ async def test_a_closure_is_told_to_who_asked(stage: Stage, base: str) -> None:
             headers = {"Idempotency-Key": key}
             return await clinic.call("POST", "/v1/clinics/0001/closures", json={**closed, **more}, headers=headers)
 
-        assert (await close("whole day", reason="oth-weath")).status == 202
+        assert (await close("whole-day", reason="oth-weath")).status == 202
         for endpoint in (of_clinic, of_app):
             await until_received(endpoint, "clinic.closed")
         told = of_clinic.received[-1].payload
@@ -304,8 +304,8 @@ async def test_a_closure_is_told_to_who_asked(stage: Stage, base: str) -> None:
             "oth-weath",
             1,
         )
-        assert (await close("whole day", reason="prov")).status == 202, "the same again: nothing is told"
-        assert (await close("a doctor", provider_ids=["0001-1"])).status == 202
+        assert (await close("whole-day", reason="prov")).status == 202, "the same again: nothing is told"
+        assert (await close("a-doctor", provider_ids=["0001-1"])).status == 202
         await until_received(of_app, "clinic.closed", 2)
         assert (
             of_app.received[-1].payload["data"] | {"provider_ids": ["0001-1"], "sequence": 2, "reason": "prov"}

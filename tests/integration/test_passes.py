@@ -25,7 +25,7 @@ from waiting_room.passes import Pass, sign
 from waiting_room.store.journal import Journal
 from workers.assemble import Role
 
-SECRET, BEFORE = "a secret for these tests only!!!", "the secret before it, of tests!!"
+SECRET, BEFORE = "a secret for these tests only!!!", "the secret before - of tests only"
 SPECS = clinics(2)
 ONE, TWO = SPECS
 
@@ -165,7 +165,8 @@ async def test_a_patient_cancels_and_moves_by_pass(app: Caller, anybody: Caller)
     assert (await anybody.call("PATCH", f"{address}/reschedule", json={"start_at": to}, headers=headers)).status == 202
 
     async def moved() -> bool:
-        return (await anybody.get(address, headers=cookie)).body.get("reschedule", {}).get("status") == "rescheduled"
+        wish = (await anybody.get(address, headers=cookie)).body.get("reschedule")
+        return wish is not None and str(wish["status"]) == "rescheduled"
 
     await until(moved)
     assert (await anybody.get(address, headers=cookie)).body["reschedule"]["by"] == "patient"
