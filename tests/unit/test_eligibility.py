@@ -7,13 +7,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from clinic_adapter.eligibility import Question
+from clinic_adapter.errors import ClinicOverloaded, ClinicUnavailable
 from waiting_room.domain.appointment import EventType, Reason, Stage, State, Status
 from waiting_room.domain.clinic_call import Change
 from waiting_room.domain.directory import AdapterKind, Eligibility
 from waiting_room.domain.eligibility import Finding, Verification, first_event, resolve
 from workers.confirm.answers import NO_SHARE, Answers
+from workers.confirm.eligibility import Eligibility as Asking
 from workers.pacing.breaker import FAILURES_TO_OPEN, FIRST_OPEN_SECONDS
-from workers.pacing.checks import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, Checks
+from workers.pacing.checks import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, TRIES, Checks
 
 NOW = datetime(2026, 11, 23, 8, tzinfo=UTC)
 VERIFYING = State(Status.PENDING, Stage.VERIFYING)
@@ -137,3 +139,66 @@ def test_who_waits_comes_back_the_later_the_longer_the_system_is_away() -> None:
     assert checks.again_seconds(10_000.0, jitter=0.0) == LONGEST_WAIT_SECONDS
     checks.answered()
     assert checks.again_seconds(10_000.0, jitter=0.0) == FIRST_WAIT_SECONDS
+
+
+class System:
+    """Says what it is told to, the last of it for ever; ``stands_still``: this process does, at each question."""
+
+    def __init__(self, *answers: bool | Exception, stands_still: bool = False) -> None:
+        self._answers = list(answers)
+        self._stands_still = stands_still
+        self.asked = self.standstills = 0
+
+    async def is_eligible(self, question: Question) -> bool:
+        self.asked += 1
+        self.standstills += self._stands_still
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def asking(self) -> Asking:
+        def times() -> int:
+            return self.standstills
+
+        asking = Asking(self, calls_max=2, cache_seconds=60.0, cache_max=10, times_stood_still=times)
+        asking.checks.retry_seconds = lambda jitter: 0.0  # type: ignore[method-assign]
+        return asking
+
+
+@pytest.mark.parametrize(
+    ("answers", "finding", "times"),
+    [
+        ((True,), Finding.ELIGIBLE, 1),
+        ((False,), Finding.NOT_ELIGIBLE, 1),
+        ((ClinicUnavailable("once"), True), Finding.ELIGIBLE, 2),
+        ((ClinicUnavailable("again"),), Finding.UNKNOWN, TRIES),
+        ((ClinicOverloaded("busy"), True), Finding.UNKNOWN, 1),
+    ],
+)
+async def test_a_question_that_fails_is_asked_once_more_unless_it_is_one_too_many(
+    answers: tuple[bool | Exception, ...], finding: Finding, times: int
+) -> None:
+    system = System(*answers)
+    assert await system.asking().find_out(PATIENT) is finding
+    assert system.asked == times
+
+
+async def test_what_was_said_is_not_asked_for_again_and_silence_is() -> None:
+    system = System(ClinicOverloaded("busy"), True)
+    asking = system.asking()
+    assert [await asking.find_out(PATIENT) for _ in range(3)] == [Finding.UNKNOWN, Finding.ELIGIBLE, Finding.ELIGIBLE]
+    assert system.asked == 2
+
+
+@pytest.mark.parametrize("stands_still", [False, True])
+async def test_what_we_did_not_listen_to_counts_against_nobody(stands_still: bool) -> None:
+    system = System(ClinicUnavailable("timed out"), stands_still=stands_still)
+    asking = system.asking()
+    for number in range(FAILURES_TO_OPEN):
+        await asking.find_out(PATIENT._replace(patient_id=str(number)))
+    assert asking.checks.away is not stands_still
+    if not stands_still:
+        before = system.asked
+        assert await asking.find_out(PATIENT) is Finding.UNKNOWN
+        assert system.asked == before, "nobody is asked who is away"

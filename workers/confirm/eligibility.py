@@ -52,15 +52,20 @@ class Eligibility:
         for tries_left in reversed(range(TRIES)):
             if not self.checks.may_ask(time.monotonic()):
                 return None
-            eligible = await self._ask_once(question)
-            if eligible is not None:
+            try:
+                eligible = await self._ask_once(question)
+            except ClinicOverloaded:
+                return None  # more questions are not what it needs
+            except ClinicUnavailable:
+                if tries_left:
+                    await asyncio.sleep(self.checks.retry_seconds(random.random()))
+            else:
                 self._answers.keep(question, eligible, time.monotonic())
                 return eligible
-            if tries_left:
-                await asyncio.sleep(self.checks.retry_seconds(random.random()))
         return None
 
-    async def _ask_once(self, question: Question) -> bool | None:
+    async def _ask_once(self, question: Question) -> bool:
+        """Raises ClinicUnavailable, when the breaker knows."""
         started, standstills = time.monotonic(), self._times_stood_still()
         probe = self.checks.asked()
         try:
@@ -71,7 +76,7 @@ class Eligibility:
             else:
                 self.checks.said_nothing(probe=probe)  # it was us who did not listen
             self._measure("overloaded" if isinstance(error, ClinicOverloaded) else "unavailable", started)
-            return None
+            raise
         except BaseException:
             self.checks.said_nothing(probe=probe)
             raise
