@@ -15,7 +15,7 @@ from hashlib import sha256
 from waiting_room.domain.appointment import By, EventType, Reason
 from waiting_room.domain.seats import Taken
 from waiting_room.messages import Closure, TimeRange
-from waiting_room.store import holds, reschedules
+from waiting_room.store import holds, offering, reschedules
 from waiting_room.store.holds import Window
 from waiting_room.store.journal import Booking, Journal
 from waiting_room.store.pool import Connection
@@ -52,10 +52,11 @@ async def close(conn: Connection, moves: Rescheduling, closure: Closure) -> Clos
         if not moves.move_away(booking, plans[booking.key], taken, mark):
             moves.journal.record(booking, EventType.CANCELLED, reason=Reason.PROVIDER, by=By.CLINIC)
     await moves.write(conn)
-    await moves.journal.write()
+    await moves.journal.write(give=False)
     if moves.claims:
         await holds.claim_seats(conn, moves.claims)
     await moves.doses.write(bookings, ())
+    await offering.give(moves.journal, moves.rules)  # not what is closed, but what somebody had beside it
     return Closed(affected, len(keys) == ROUND_MAX)
 
 
