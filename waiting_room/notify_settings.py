@@ -49,6 +49,11 @@ class NotifySettings(BaseSettings):
         "",
         description="Page where a patient sees and cancels a booking, with {booking_ref} in it: linked in messages.",
     )
+    notify_offer_link: str = Field(
+        "",
+        description="Page where a patient answers the offer of a seat, with {offer_id} and {answer} (accept, decline) "
+        "in it, and {booking_ref} if need be: linked in messages.",
+    )
 
     notify_public_url: str = Field(
         "", description="Where patients reach ingress, for links to unsubscribe: https://HOST. Empty: no such links."

@@ -33,15 +33,17 @@ TOLD_OF: Final[Mapping[str, str]] = {
     "booking.cancelled": "cancelled",
     "booking.rescheduled": "rescheduled",
     "waitlist.offered": "offered",
+    "waitlist.invited": "offered",
 }
-"""Event to the kind of message that tells of it; those that this version does not know yet come to nothing."""
-KINDS: Final = (*TOLD_OF.values(), REMINDER)
+"""Event to the kind of message that tells of it."""
+KINDS: Final = (*dict.fromkeys(TOLD_OF.values()), REMINDER)
 _HOLDS_WHILE: Final[Mapping[str, Status]] = {
     "confirmed": Status.CONFIRMED,
     "rescheduled": Status.CONFIRMED,
     REMINDER: Status.CONFIRMED,
     "rejected": Status.REJECTED,
     "cancelled": Status.CANCELLED,
+    "offered": Status.WAITLISTED,
 }
 
 

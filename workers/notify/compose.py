@@ -17,7 +17,7 @@ from waiting_room.unsubscribe import PATH, token_of
 from workers.notify.alternatives import free_instead
 from workers.notify.calendar_file import calendar_file
 from workers.notify.letter import Attachment, Letter, idempotency_key
-from workers.notify.words import Free, Matter, Words, language_of, words
+from workers.notify.words import Free, Matter, SeatOffered, Words, language_of, words
 
 log = structlog.get_logger(__name__)
 
@@ -28,6 +28,7 @@ class Composer:
     def __init__(self, settings: Settings, pool: Pool) -> None:
         self._language = settings.notify_language
         self._link = settings.notify_booking_link
+        self._offer_link = settings.notify_offer_link
         self._public_url = settings.notify_public_url.rstrip("/")
         self._secret = settings.notify_link_secret
         self._pool = pool
@@ -50,6 +51,7 @@ class Composer:
             link=self._link.replace("{booking_ref}", begun.key.booking_ref) or None,
             now=now,
             alternatives=await self._alternatives(begun, now) if kind == "rejected" else (),
+            offer=self._offer(begun),
         )
         written = words(kind, language, matter)
         return Letter(
@@ -63,6 +65,13 @@ class Composer:
             calendar=_calendar(begun, kind, written, now),
             unsubscribe=self._unsubscribe(begun),
         )
+
+    def _offer(self, begun: Begun) -> SeatOffered | None:
+        if begun.offer_id is None or begun.offer_expires_at is None:
+            return None
+        page = self._offer_link.replace("{booking_ref}", begun.key.booking_ref).replace("{offer_id}", begun.offer_id)
+        accept, decline = (page.replace("{answer}", answer) or None for answer in ("accept", "decline"))
+        return SeatOffered(begun.offer_expires_at, begun.offer_to_all, accept, decline)
 
     def _unsubscribe(self, begun: Begun) -> str | None:
         if not self._public_url or self._secret is None:

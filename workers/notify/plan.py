@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from waiting_room.domain.appointment import Status
+from waiting_room.domain.appointment import By, Status
 from waiting_room.domain.notifications import LOUD, REMINDER, TOLD_OF, Channel, reach_of
 from waiting_room.domain.quiet_hours import QuietHours, news_at, quiet_hours_of, reminder_at
 from waiting_room.domain.reminders import Lead, leads_of, remind_at
@@ -53,6 +53,8 @@ def plan(event: BookingEvent, subject: Subject, rules: Rules, now: datetime) -> 
     kind = TOLD_OF.get(event.event)
     if kind is None or subject.status != event.status or subject.revision != event.revision:
         return []
+    if event.status is Status.CANCELLED and event.start_at is None and event.by is By.PATIENT:
+        return []  # who waited for a seat and has left has no appointment that they would have to be told of
     usable = rules.gateways.difference(subject.unsubscribed)
     reach = reach_of(patient_of(subject.patient).contact, usable, rules.quiet_hours)
     if not reach.channels:
