@@ -7,6 +7,8 @@ from datetime import timedelta
 
 import pytest
 
+from tests.integration.test_closures import blocked, closure
+from tests.integration.test_closures import item as closing
 from tests.support.commands import appended, book, cancel, reschedule
 from tests.support.database import Database
 from tests.support.holding import REST, Hold, check_counters, rows_of, seeded
@@ -299,3 +301,23 @@ async def test_who_was_asked_is_not_passed_over_meanwhile(database: Database, ho
     await answers.decline(offer.offer_id)
     (offer,) = await open_offers(database)
     assert (offer.booking_ref, offer.start_at) == (first.booking_ref, tomorrow(9, 30))
+
+
+async def test_who_was_offered_a_time_that_the_clinic_closes_waits_on(
+    database: Database, hold: Hold, answers: Answers
+) -> None:
+    (clinic,) = clinics(1)
+    await seeded(database, [clinic])
+    booked, first, later = book(clinic, "booked"), wait(clinic, "1"), book(clinic, "later", start_at=tomorrow(11))
+    other = wait(clinic, "2", start_at=tomorrow(11))
+    await hold(appended(booked, first, later, other, cancel(booked), cancel(later)))
+    offers = {each.booking_ref: each.offer_id for each in await open_offers(database)}
+    await blocked(database, clinic, 9, 10)
+    await hold(closing(closure(clinic, 9, 10), 6))
+    assert await offered_to(database) == [other.booking_ref]
+    assert await answers.accept(offers[first.booking_ref]) is Ended.LOST
+    assert [ref for ref, *_ in await claims(database)] == [other.booking_ref]
+    await blocked(database, clinic, 11, 12)  # nobody has told hold yet
+    assert await answers.accept(offers[other.booking_ref]) is Ended.LOST, "its clinic does not work then"
+    assert await claims(database) == []
+    await check_counters(database)

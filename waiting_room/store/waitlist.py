@@ -142,6 +142,14 @@ async def clinics_waited_for(conn: Connection) -> list[str]:
     return [row["clinic_id"] for row in await conn.fetch(_SQL["clinics_waited_for"])]
 
 
+async def offered_in(
+    conn: Connection, clinic_id: str, provider_ids: Sequence[str], from_at: datetime, to_at: datetime
+) -> list[Key]:
+    """Bookings that are offered a seat at one of these providers in this time."""
+    rows = await conn.fetch(_SQL["offered_in"], clinic_id, provider_ids, from_at, to_at)
+    return [(row["clinic_id"], row["booking_ref"]) for row in rows]
+
+
 def _offer(row: tuple[object, ...]) -> Offer:
     found = Offer(*row)  # type: ignore[arg-type]
     return found._replace(outcome=Ended(found.outcome) if found.outcome else None)

@@ -108,3 +108,14 @@ SELECT clinic_id
 FROM clinic_counters
 WHERE waiting > 0
 ORDER BY clinic_id;
+
+-- offered_in --
+-- Bookings with an open offer at one of these providers that reaches into this time.
+SELECT
+    clinic_id,
+    booking_ref
+FROM offers
+WHERE
+    clinic_id = $1 AND ended_at IS NULL AND provider_id = any($2::text[])
+    AND start_at < $4 AND end_at > $3
+ORDER BY booking_ref;
