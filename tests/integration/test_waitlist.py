@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
-import pytest
-
-from tests.integration.test_closures import blocked, closure
-from tests.integration.test_closures import item as closing
 from tests.support.commands import appended, book, cancel, reschedule
 from tests.support.database import Database
 from tests.support.holding import REST, Hold, check_counters, rows_of, seeded
 from tests.support.stocked import lot, reserved, stocked
-from tests.support.waiting import Answers, claims, offered_to, open_offers, run_out, stands, wait
+from tests.support.waiting import Answers, claims, offered_to, open_offers, stands, wait
 from tests.support.world import clinics, settings_for, tomorrow
 from waiting_room.domain.appointment import EventType, Reason
 from waiting_room.domain.waitlist import Ended
@@ -22,26 +17,10 @@ from waiting_room.store.journal import Journal
 from waiting_room.store.pool import Pool, create_pool
 from workers.sweep.absent import miss
 from workers.sweep.expire import expire
-from workers.sweep.waitlist import Looking, end_waits, lapse
 
-WAITING, OFFERED, INVITED = ("waitlisted", "waiting"), ("waitlisted", "offered"), ("waitlisted", "invited")
+WAITING, OFFERED = ("waitlisted", "waiting"), ("waitlisted", "offered")
 CONFIRMED = ("confirmed", None)
 MORNING = TimeRange(tomorrow(9), tomorrow(12))
-
-
-@pytest.fixture
-async def answers(database: Database) -> AsyncIterator[Answers]:
-    pool = await create_pool(settings_for(database, None, "ingress"), "ingress")
-    yield Answers(pool)
-    await pool.close()
-
-
-@pytest.fixture
-async def sweeping(database: Database) -> AsyncIterator[Pool]:
-    """With sweep's own login."""
-    pool = await create_pool(settings_for(database, None, "sweep"), "sweep")
-    yield pool
-    await pool.close()
 
 
 async def happen(database: Database, role: str, command: Book, *events: EventType) -> None:
@@ -126,27 +105,6 @@ async def test_a_time_that_was_declined_is_not_offered_again_and_is_free_for_oth
     await hold(appended(newcomer, cancel(newcomer), first_offset=3))
     assert await offered_to(database) == []
     assert (await stands(database))[first.booking_ref] == WAITING
-
-
-async def test_an_offer_ends_by_the_databases_clock_and_not_when_sweep_comes(
-    database: Database, hold: Hold, answers: Answers, sweeping: Pool
-) -> None:
-    (clinic,) = clinics(1)
-    await seeded(database, [clinic])
-    booked, first, second, third = book(clinic, "booked"), wait(clinic, "1"), wait(clinic, "2"), wait(clinic, "3")
-    await hold(appended(booked, first, second, third, cancel(booked)))
-    (offer,) = await open_offers(database)
-    assert await lapse(sweeping) == 0
-    await run_out(database, offer.offer_id)
-    assert await answers.accept(offer.offer_id) is Ended.EXPIRED
-    (offer,) = await open_offers(database)
-    assert offer.booking_ref == second.booking_ref, "in the transaction that told the first that it was too late"
-    await run_out(database, offer.offer_id)
-    assert await lapse(sweeping) == 1
-    assert await offered_to(database) == [third.booking_ref]
-    assert await answers.accept(offer.offer_id) is Ended.EXPIRED
-    assert list((await stands(database)).values()) == [("cancelled", None), WAITING, WAITING, OFFERED]
-    await check_counters(database)
 
 
 async def test_every_way_in_which_a_seat_comes_free(database: Database, hold: Hold, sweeping: Pool) -> None:
@@ -261,34 +219,6 @@ async def test_who_waits_has_one_pending_booking_less(database: Database, hold: 
     assert [row["reason"] for row in rows] == ["too_many_pending"]
 
 
-async def test_what_comes_free_without_being_given_up_is_found(database: Database, hold: Hold, sweeping: Pool) -> None:
-    (clinic,) = clinics(1)
-    await seeded(database, [clinic])
-    booked, first, second = book(clinic, "booked"), wait(clinic, "1"), wait(clinic, "2")
-    await hold(appended(booked, first, second))
-    async with database.owner() as owner:
-        await owner.execute("UPDATE providers SET capacity = 2")
-        await owner.execute("UPDATE clinic_counters SET rules_version = rules_version + 1")
-    looking = Looking(sweeping)
-    await looking.look()
-    assert await offered_to(database) == [first.booking_ref]
-    assert await claims(database) == [(booked.booking_ref, tomorrow(), 0), (first.booking_ref, tomorrow(), 1)]
-
-
-async def test_who_waits_for_what_has_passed_is_told(database: Database, hold: Hold, sweeping: Pool) -> None:
-    (clinic,) = clinics(1)
-    await seeded(database, [clinic])
-    first = wait(clinic, "1")
-    await hold(appended(book(clinic, "booked"), first))
-    assert await end_waits(sweeping) == 0
-    async with database.owner() as owner:
-        await owner.execute("UPDATE waitlist SET from_at = now() - interval '2 h', to_at = now() - interval '1 h'")
-    assert await end_waits(sweeping) == 1
-    (row,) = await rows_of(database, "SELECT reason FROM appointments WHERE status = 'rejected'")
-    assert row["reason"] == "no_free_slot"
-    await check_counters(database)
-
-
 async def test_who_was_asked_is_not_passed_over_meanwhile(database: Database, hold: Hold, answers: Answers) -> None:
     (clinic,) = clinics(1)
     await seeded(database, [clinic])
@@ -301,23 +231,3 @@ async def test_who_was_asked_is_not_passed_over_meanwhile(database: Database, ho
     await answers.decline(offer.offer_id)
     (offer,) = await open_offers(database)
     assert (offer.booking_ref, offer.start_at) == (first.booking_ref, tomorrow(9, 30))
-
-
-async def test_who_was_offered_a_time_that_the_clinic_closes_waits_on(
-    database: Database, hold: Hold, answers: Answers
-) -> None:
-    (clinic,) = clinics(1)
-    await seeded(database, [clinic])
-    booked, first, later = book(clinic, "booked"), wait(clinic, "1"), book(clinic, "later", start_at=tomorrow(11))
-    other = wait(clinic, "2", start_at=tomorrow(11))
-    await hold(appended(booked, first, later, other, cancel(booked), cancel(later)))
-    offers = {each.booking_ref: each.offer_id for each in await open_offers(database)}
-    await blocked(database, clinic, 9, 10)
-    await hold(closing(closure(clinic, 9, 10), 6))
-    assert await offered_to(database) == [other.booking_ref]
-    assert await answers.accept(offers[first.booking_ref]) is Ended.LOST
-    assert [ref for ref, *_ in await claims(database)] == [other.booking_ref]
-    await blocked(database, clinic, 11, 12)  # nobody has told hold yet
-    assert await answers.accept(offers[other.booking_ref]) is Ended.LOST, "its clinic does not work then"
-    assert await claims(database) == []
-    await check_counters(database)

@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
-import pytest
-
 from tests.support.commands import appended, book, cancel
 from tests.support.database import Database
 from tests.support.holding import Hold, check_counters, rows_of, seeded
@@ -25,14 +23,12 @@ WAITING, OFFERED, INVITED = ("waitlisted", "waiting"), ("waitlisted", "offered")
 CONFIRMED = ("confirmed", None)
 
 
-@pytest.fixture
 async def answers(database: Database) -> AsyncIterator[Answers]:
     pool = await create_pool(settings_for(database, None, "ingress"), "ingress")
     yield Answers(pool)
     await pool.close()
 
 
-@pytest.fixture
 async def sweeping(database: Database) -> AsyncIterator[Pool]:
     pool = await create_pool(settings_for(database, None, "sweep"), "sweep")
     yield pool
