@@ -144,9 +144,7 @@ def apply(
 def _first(event: EventType, reason: Reason | None, by: By | None) -> State:
     if event is EventType.ACCEPTED:
         return State(Status.PENDING, Stage.ACCEPTED)
-    if (
-        event is EventType.CANCELLED and reason is not None
-    ):  # the cancel overtook the booking, or the booking never came
+    if event is EventType.CANCELLED and reason is not None:  # the cancel overtook the booking, or that never came
         return State(Status.CANCELLED, None, reason=reason, by=by)
     raise IllegalTransition(f"{event} cannot be a booking's first event")
 
@@ -157,6 +155,10 @@ def _next(state: State, event: EventType, reason: Reason | None, by: By | None) 
         case EventType.REPEATED:
             return state
         case EventType.HELD if pending and state.stage is Stage.ACCEPTED:
+            return replace(state, stage=Stage.HELD)
+        case EventType.VERIFYING if state.stage is Stage.HELD:
+            return replace(state, stage=Stage.VERIFYING)
+        case EventType.VERIFIED | EventType.NOT_VERIFIED if state.stage is Stage.VERIFYING:
             return replace(state, stage=Stage.HELD)
         case EventType.CALLING if _waits_for_clinic(state):
             return replace(state, stage=Stage.CONFIRMING, clinic_state=ClinicState.CALLING)

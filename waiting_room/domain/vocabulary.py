@@ -20,10 +20,11 @@ class Status(StrEnum):
 
 
 class Stage(StrEnum):
-    """Where a pending booking stands, and one that is waitlisted. ``verifying`` waits for eligibility."""
+    """Where a pending booking stands (``saga``), and one that is waitlisted. ``verifying`` waits for eligibility."""
 
     ACCEPTED = "accepted"
     HELD = "held"
+    VERIFYING = "verifying"
     CONFIRMING = "confirming"
     WAITING = "waiting"
     OFFERED = "offered"
@@ -60,6 +61,8 @@ class Reason(StrEnum):
     ALREADY_MOVING = "already_moving"
     NOTICE_PASSED = "notice_passed"
     NOT_ACTIVE = "not_active"
+    NOT_ELIGIBLE = "not_eligible"
+    ELIGIBILITY_UNKNOWN = "eligibility_unknown"
     CLINIC_UNAVAILABLE = "clinic_unavailable"
     UNPROCESSABLE = "unprocessable"
 
@@ -75,6 +78,9 @@ class EventType(StrEnum):
 
     ACCEPTED = "booking.accepted"
     HELD = "booking.held"
+    VERIFYING = "booking.verifying"
+    VERIFIED = "booking.verified"
+    NOT_VERIFIED = "booking.not_verified"
     CALLING = "booking.calling"
     NOT_BOOKED = "booking.not_booked"
     OUTCOME_UNKNOWN = "booking.outcome_unknown"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from waiting_room.domain import appointment
+from waiting_room.domain import appointment, saga
 from waiting_room.domain.appointment import ASKED, By, EventType, Reason, Stage, State, Status
 from waiting_room.domain.waitlist import Ended, Freed
 from waiting_room.messages import BookingEvent
@@ -120,7 +120,7 @@ class Journal:
         counters = self.counters[booking.clinic_id]
         if event in (EventType.HELD, EventType.OFFER_ACCEPTED):
             counters.line += 1
-        if before is not None and before.stage in (Stage.HELD, Stage.CONFIRMING) and after.decided:
+        if saga.in_line(before) and after.decided:
             counters.line -= 1
         if not after.decided:
             booking.decided_at = None
@@ -221,7 +221,7 @@ class Journal:
             )
         if self._changed:
             await self.conn.execute(_SQL["update_appointments"], *columns(changed_values, self._changed.values()))
-            freed = [booking for booking in self._changed.values() if not booking.known_state.keeps_seat]
+            freed = [booking for booking in self._changed.values() if saga.to_free(booking.known_state)]
             if freed:
                 await self._free("free_seats", *columns(lambda booking: booking.key, freed))
         if self._ended:

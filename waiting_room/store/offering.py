@@ -15,9 +15,10 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
+from waiting_room.domain import eligibility
 from waiting_room.domain.appointment import By, EventType, Reason, Stage
 from waiting_room.domain.deadlines import Deadlines
-from waiting_room.domain.directory import AdapterKind, ClinicStatus
+from waiting_room.domain.directory import ClinicStatus
 from waiting_room.domain.schedule import offers
 from waiting_room.domain.waitlist import Ended, Freed
 from waiting_room.messages import OfferTold
@@ -129,8 +130,9 @@ async def accept(journal: Journal, offer: Offer, deadlines: Deadlines) -> Ended:
     booking.hold_until = deadlines.hold_until(journal.now, offer.start_at)
     booking.decide_by = deadlines.decide_by(journal.now, offer.start_at)
     journal.record(booking, EventType.OFFER_ACCEPTED)
-    if rules.adapter is AdapterKind.BUILTIN:
-        journal.record(booking, EventType.CONFIRMED)
+    follows = eligibility.first_event(rules.service_types[booking.service_type or ""].eligibility, rules.adapter)
+    if follows is not None:
+        journal.record(booking, follows)
     await journal.write()
     return Ended.ACCEPTED
 

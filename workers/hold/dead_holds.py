@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from waiting_room.domain.appointment import By, EventType, Reason
+from waiting_room.domain import saga
+from waiting_room.domain.appointment import By, EventType
 from waiting_room.domain.seats import Taken
 from waiting_room.store import holds
 from waiting_room.store.journal import Booking, Journal
@@ -30,7 +31,7 @@ async def expire_dead_holds(
         await doses.expect_back(expired)
     for key, booking in expired.items():
         known[key] = booking
-        journal.record(booking, EventType.REJECTED, reason=Reason.CLINIC_UNAVAILABLE, by=By.SERVICE)
+        journal.record(booking, EventType.REJECTED, reason=saga.out_of_time(booking.known_state), by=By.SERVICE)
         patients.drop(booking)
         if booking.provider_id and booking.seat is not None and booking.start_at:
             taken.free(booking.provider_id, booking.seat, booking.start_at)
