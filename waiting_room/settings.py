@@ -14,6 +14,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from waiting_room.domain.limits import PENDING_MAX
+from waiting_room.hot_tier_settings import HotTierSettings
 from waiting_room.notify_settings import NotifySettings
 from waiting_room.webhook_settings import WebhookSettings
 
@@ -249,7 +250,7 @@ class _Core(BaseSettings):
         return self
 
 
-class Settings(NotifySettings, WebhookSettings, _Core):
+class Settings(HotTierSettings, NotifySettings, WebhookSettings, _Core):
     """All of them."""
 
 

@@ -23,9 +23,11 @@ from waiting_room.store import holds, moves
 from waiting_room.store.holds import Claim, Rules
 from waiting_room.store.journal import Booking, Journal
 from waiting_room.store.pool import Connection
+from waiting_room.taken_marks import Start
 from waiting_room.topics import BOOKING_REQUESTS
 from workers.hold import closing, identity
 from workers.hold.doses import Doses
+from workers.hold.full import full_starts
 from workers.hold.outcome import Outcome
 from workers.hold.patients import Patients
 from workers.hold.reach import Reach
@@ -67,6 +69,7 @@ class Batch:
         self._moves: Rescheduling
         self._reach = Reach()
         self._consumed: dict[int, int] = {}
+        self._full: set[Start] = set()
         self._aliases: dict[str, str] = {}
         self._forwarded: list[Cancel | Reschedule | Closure] = []
 
@@ -235,6 +238,7 @@ class Batch:
         seat = self._allot(key, plan)
         if isinstance(seat, Reason) and isinstance(plan, Bookable) and await self._expire_dead_holds(key[0]):
             seat = self._allot(key, plan)
+        self._full.update(full_starts(plan, seat, self._taken))
         self._journal.record(booking, EventType.ACCEPTED)
         if isinstance(seat, Reason):
             self._journal.record(booking, EventType.REJECTED, reason=seat)
@@ -306,7 +310,7 @@ class Batch:
 
     def _outcome(self, items: Sequence[Appended]) -> Outcome:
         lines = {clinic_id: (each.last_seq, each.line) for clinic_id, each in self._journal.counters.items()}
-        outcome = Outcome(forwarded=self._forwarded, lines=lines)
+        outcome = Outcome(forwarded=self._forwarded, lines=lines, full=self._full)
         for key in dict.fromkeys(item.command_key for item in items):
             if key in self._known:
                 outcome.add(self._known[key])
