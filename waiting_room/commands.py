@@ -96,6 +96,16 @@ class Closure(msgspec.Struct, frozen=True, kw_only=True, tag="closure"):
     v: int = 1
 
 
+class Shortage(msgspec.Struct, frozen=True, kw_only=True, tag="shortage"):
+    """Command: rebook who is short of this product to where there are doses of it, the last to book first."""
+
+    clinic_id: str
+    product: str
+    requested_at: Moment
+    accept_by: Moment
+    v: int = 1
+
+
 class Probe(msgspec.Struct, frozen=True, kw_only=True, tag="probe"):
     """Written by ingress to find out whether the broker takes records again; read and ignored."""
 
@@ -114,4 +124,4 @@ class Moved(msgspec.Struct, frozen=True, kw_only=True, tag="moved"):
     v: int = 1
 
 
-Command = Book | Cancel | Reschedule | Closure | Probe | Moved
+Command = Book | Cancel | Reschedule | Closure | Shortage | Probe | Moved

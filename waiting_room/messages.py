@@ -21,6 +21,7 @@ from waiting_room.commands import Moved as Moved
 from waiting_room.commands import Patient as Patient
 from waiting_room.commands import Probe as Probe
 from waiting_room.commands import Reschedule as Reschedule
+from waiting_room.commands import Shortage as Shortage
 from waiting_room.commands import TimeRange as TimeRange
 from waiting_room.domain.appointment import By, ClinicState, EventType, Reason, Stage, Status
 from waiting_room.domain.booking_ref import number_of_clinic
@@ -164,7 +165,7 @@ M = TypeVar("M")
 
 _AT_FIRST = (
     "book", "cancel", "reschedule", "closure", "probe", "moved", "confirmation",
-    "event", "pulse", "map_report", "clinic", "access_key",
+    "event", "pulse", "map_report", "clinic", "access_key", "shortage",
 )  # fmt: skip
 VERSIONS: Final[Mapping[str, int]] = dict.fromkeys(_AT_FIRST, 1)
 

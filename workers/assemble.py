@@ -103,7 +103,8 @@ async def _webhooks(settings: Settings, finish: asyncio.Event) -> None:
     from waiting_room.domain.addresses import networks_of
     from waiting_room.envelope import envelope_of
     from waiting_room.webhook_signing import Signers
-    from workers.webhooks.intake import Intake
+    from workers.event_intake import EventIntake
+    from workers.webhooks.intake import Deliveries
     from workers.webhooks.post import Poster
     from workers.webhooks.sender import Sender
 
@@ -115,7 +116,7 @@ async def _webhooks(settings: Settings, finish: asyncio.Event) -> None:
         Poster(settings.webhook_timeout_seconds, allowed) as poster,
     ):
         sender = Sender(settings, pool, poster, signers)
-        intake = Intake(settings, pool, producer, on_new=sender.look)
+        intake = EventIntake(settings, producer, Deliveries(pool), on_new=sender.look)
         await supervise(
             finish,
             {"webhook intake": intake.run, "webhook sender": sender.run},
@@ -124,9 +125,10 @@ async def _webhooks(settings: Settings, finish: asyncio.Event) -> None:
 
 
 async def _notify(settings: Settings, finish: asyncio.Event) -> None:
+    from workers.event_intake import EventIntake
     from workers.notify.compose import Composer
     from workers.notify.gateways import gateways
-    from workers.notify.intake import Intake
+    from workers.notify.intake import Messages
     from workers.notify.sender import Sender
 
     async with (
@@ -135,7 +137,7 @@ async def _notify(settings: Settings, finish: asyncio.Event) -> None:
         gateways(settings) as by_channel,
     ):
         sender = Sender(settings, pool, Composer(settings, pool), by_channel)
-        intake = Intake(settings, pool, producer, on_new=sender.look)
+        intake = EventIntake(settings, producer, Messages(settings, pool), on_new=sender.look)
         await supervise(
             finish,
             {"notify intake": intake.run, "notify sender": sender.run},

@@ -151,6 +151,38 @@ BOARD = Board(
             ),
         ),
         Row(
+            "Eligibility",
+            (
+                Panel(
+                    title="Bookings verified",
+                    says="By outcome. `assumed` went on because nobody could say, `waits` is asked for again.",
+                    unit="reqps",
+                    queries=(rate_by("outcome", "waiting_room_verified_total"),),
+                    kind="stack",
+                    alert="EligibilityAway",
+                ),
+                Panel(
+                    title="Questions to the eligibility system",
+                    says="By outcome, and those answered from memory. Its breaker is open while `away` is 1.",
+                    unit="short",
+                    queries=(
+                        rate_by("outcome", "waiting_room_eligibility_call_seconds_count"),
+                        Query('sum(rate(waiting_room_eligibility_cache_total{outcome="hit"}[1m]))', "from memory"),
+                        Query("max(waiting_room_eligibility_away)", "away"),
+                    ),
+                    alert="EligibilityAway",
+                ),
+                Panel(
+                    title="What a question takes",
+                    says="Answered or not; the deadline is 3 s.",
+                    unit="s",
+                    queries=quantiles("waiting_room_eligibility_call_seconds", "0.5", "0.99"),
+                    promise=3.0,
+                    alert="EligibilityAway",
+                ),
+            ),
+        ),
+        Row(
             "Lag",
             (
                 Panel(

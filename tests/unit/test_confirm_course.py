@@ -101,6 +101,7 @@ class World:
             self._never,
             lambda: None,
             self._never_next,
+            cast(Any, None),
             lease_seconds=15.0,
             call_seconds=10.0,
         )

@@ -34,6 +34,7 @@ KINDS: Mapping[str, Any] = {
     "cancel": Command,
     "reschedule": Command,
     "closure": Command,
+    "shortage": Command,
     "probe": Command,
     "moved": Command,
     "confirmation": Confirmation,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 
 from waiting_room import settings
 from waiting_room.settings import PREFIX, BadSettings, Settings, described
@@ -77,3 +78,9 @@ def test_every_setting_is_described() -> None:
 
 def test_a_default_that_differs_by_machine_is_not_shown() -> None:
     assert {name: default for name, default, _ in described()}["WAITING_ROOM_WORKER_ID"] == ""
+
+
+def test_a_pass_is_put_in_no_address_that_servers_see() -> None:
+    assert Settings(notify_booking_link="https://app.example/b#{pass}").notify_booking_link
+    with pytest.raises(ValidationError, match="behind a #"):
+        Settings(notify_booking_link="https://app.example/b?pass={pass}")

@@ -11,6 +11,7 @@ from waiting_room.cli.dlq import app as dlq
 from waiting_room.cli.keys import app as keys
 from waiting_room.cli.migrate import migrate
 from waiting_room.cli.notifications import app as notifications
+from waiting_room.cli.saga import saga
 from waiting_room.cli.secrets import secrets
 from waiting_room.cli.stock import stock
 from waiting_room.cli.topics import topics
@@ -23,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(config)
+app.command()(saga)
 app.command()(secrets)
 app.command()(migrate)
 app.command()(topics)

@@ -35,10 +35,11 @@ class Status(StrEnum):
 
 
 class Stage(StrEnum):
-    """Where a pending booking stands. ``verifying`` waits for eligibility."""
+    """Where a pending booking stands. ``verifying`` waits for eligibility; see ``saga``."""
 
     ACCEPTED = "accepted"
     HELD = "held"
+    VERIFYING = "verifying"
     CONFIRMING = "confirming"
 
 
@@ -70,6 +71,8 @@ class Reason(StrEnum):
     ALREADY_MOVING = "already_moving"
     NOTICE_PASSED = "notice_passed"
     NOT_ACTIVE = "not_active"
+    NOT_ELIGIBLE = "not_eligible"
+    ELIGIBILITY_UNKNOWN = "eligibility_unknown"
     CLINIC_UNAVAILABLE = "clinic_unavailable"
     UNPROCESSABLE = "unprocessable"
 
@@ -85,6 +88,9 @@ class EventType(StrEnum):
 
     ACCEPTED = "booking.accepted"
     HELD = "booking.held"
+    VERIFYING = "booking.verifying"
+    VERIFIED = "booking.verified"
+    NOT_VERIFIED = "booking.not_verified"
     CALLING = "booking.calling"
     NOT_BOOKED = "booking.not_booked"
     OUTCOME_UNKNOWN = "booking.outcome_unknown"
@@ -202,9 +208,7 @@ def apply(
 def _first(event: EventType, reason: Reason | None, by: By | None) -> State:
     if event is EventType.ACCEPTED:
         return State(Status.PENDING, Stage.ACCEPTED)
-    if (
-        event is EventType.CANCELLED and reason is not None
-    ):  # the cancel overtook the booking, or the booking never came
+    if event is EventType.CANCELLED and reason is not None:  # the cancel overtook the booking, or that never came
         return State(Status.CANCELLED, None, reason=reason, by=by)
     raise IllegalTransition(f"{event} cannot be a booking's first event")
 
@@ -215,6 +219,10 @@ def _next(state: State, event: EventType, reason: Reason | None, by: By | None) 
         case EventType.REPEATED:
             return state
         case EventType.HELD if pending and state.stage is Stage.ACCEPTED:
+            return replace(state, stage=Stage.HELD)
+        case EventType.VERIFYING if state.stage is Stage.HELD:
+            return replace(state, stage=Stage.VERIFYING)
+        case EventType.VERIFIED | EventType.NOT_VERIFIED if state.stage is Stage.VERIFYING:
             return replace(state, stage=Stage.HELD)
         case EventType.CALLING if _waits_for_clinic(state):
             return replace(state, stage=Stage.CONFIRMING, clinic_state=ClinicState.CALLING)

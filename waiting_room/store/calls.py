@@ -13,15 +13,18 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from waiting_room.domain.call_plan import Wait, plan
+import msgspec
+
+from waiting_room.domain.call_plan import Verify, Wait, plan
 from waiting_room.domain.call_resolution import resolve
 from waiting_room.domain.clinic_call import Answer, Attempt, Booked, CallKind, Case, Change, ClinicSystem
-from waiting_room.domain.directory import AdapterKind
+from waiting_room.domain.directory import AdapterKind, Eligibility
 from waiting_room.store import sql
 from waiting_room.store.journal import Booking, Journal
 from waiting_room.store.pool import Connection
 
 _SQL = sql.load("calls")
+_asks = msgspec.json.Decoder(dict[str, Eligibility])
 Key = tuple[str, str]
 """(clinic_id, booking_ref)"""
 
@@ -42,6 +45,8 @@ class Later:
 
     seconds: float
     elsewhere: bool = False
+    parked: bool = False
+    """It is not to take a place in its lane until then."""
     expired: Booking | None = None
     """Given where asking found the booking past its deadline, and rejected it."""
 
@@ -54,7 +59,14 @@ class Finished:
     """As in Later."""
 
 
-Claimed = Claim | Later | Finished
+@dataclass(frozen=True, slots=True)
+class ToVerify:
+    """Whether its patient may have the service is to be found out first. That needs no lease: it changes nothing."""
+
+    booking: Booking
+
+
+Claimed = Claim | ToVerify | Later | Finished
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +101,9 @@ Lines = dict[str, tuple[int, int]]
 async def load_systems(conn: Connection, clinic_ids: Iterable[str]) -> dict[str, ClinicSystem]:
     """How to reach those of these clinics that exist."""
     return {
-        row["clinic_id"]: ClinicSystem(**{**row, "adapter": AdapterKind(row["adapter"])})
+        row["clinic_id"]: ClinicSystem(
+            **{**row, "adapter": AdapterKind(row["adapter"]), "asks": _asks.decode(row["asks"] or "{}")}
+        )
         for row in await conn.fetch(_SQL["load_systems"], list(clinic_ids))
     }
 
@@ -155,8 +169,10 @@ async def claim(
         match planned.step:
             case None:
                 found[key] = Finished(expired)
-            case Wait(until=until, elsewhere=elsewhere):
-                found[key] = Later(max((until - work.now).total_seconds(), 0.0), elsewhere, expired)
+            case Verify():
+                found[key] = ToVerify(booking)
+            case Wait(until=until, elsewhere=elsewhere, parked=parked):
+                found[key] = Later(max((until - work.now).total_seconds(), 0.0), elsewhere, parked, expired)
             case kind:
                 found[key] = work.begin(booking, kind, claimant, lease_seconds)
     await work.write()

@@ -15,8 +15,8 @@ from typing import Any
 
 import msgspec
 
-from waiting_room.domain import appointment
-from waiting_room.domain.appointment import By, EventType, Reason, Stage, State, Status
+from waiting_room.domain import appointment, saga
+from waiting_room.domain.appointment import By, EventType, Reason, State, Status
 from waiting_room.messages import BookingEvent
 from waiting_room.store import doses, patients, sql
 from waiting_room.store.booking import Booking as Booking
@@ -97,7 +97,7 @@ class Journal:
         counters = self.counters[booking.clinic_id]
         if event is EventType.HELD:
             counters.line += 1
-        if before is not None and before.stage in (Stage.HELD, Stage.CONFIRMING) and after.decided:
+        if saga.in_line(before) and after.decided:
             counters.line -= 1
         if after.decided and not (before and before.decided):
             booking.decided_at = self.now
@@ -171,7 +171,7 @@ class Journal:
             )
         if self._changed:
             await self.conn.execute(_SQL["update_appointments"], *_columns(_changed_values, self._changed.values()))
-            freed = [booking for booking in self._changed.values() if not booking.known_state.keeps_seat]
+            freed = [booking for booking in self._changed.values() if saga.to_free(booking.known_state)]
             if freed:
                 await self.conn.execute(_SQL["free_seats"], *_columns(lambda booking: booking.key, freed))
         if self._ended:

@@ -89,6 +89,23 @@ CALLS_NEEDED = Gauge(
 CALLS_MAX = Gauge("waiting_room_confirm_calls_max", "Calls at once that this worker carries.")
 RETRIES = Counter("waiting_room_retries_total", "Clinic calls that will be made again.", ["kind"])
 PARKED = Counter("waiting_room_parked_total", "Bookings taken out of their lane until their next attempt is due.")
+ELIGIBILITY_CALL = Histogram(
+    "waiting_room_eligibility_call_seconds",
+    "One question to the eligibility system. Outcomes: eligible, not_eligible, overloaded, unavailable.",
+    ["outcome"],
+    buckets=_CALL,
+)
+ELIGIBILITY_CACHE = Counter(
+    "waiting_room_eligibility_cache_total",
+    "Questions of eligibility, by whether the answer was known (hit) or had to be asked for (miss).",
+    ["outcome"],
+)
+ELIGIBILITY_AWAY = Gauge("waiting_room_eligibility_away", "Whether the eligibility system is taken to be down: 1 or 0.")
+VERIFIED = Counter(
+    "waiting_room_verified_total",
+    "Bookings whose eligibility was asked for: eligible, not_eligible, assumed (nobody could say) or waits.",
+    ["outcome"],
+)
 CLINIC_LINE = Gauge("waiting_room_clinic_line", "Undecided bookings of a clinic that matters now.", ["clinic"])
 CLINIC_LIMIT = Gauge("waiting_room_clinic_limit", "Calls at once that such a clinic may have.", ["clinic"])
 CLINIC_IN_FLIGHT = Gauge("waiting_room_clinic_in_flight", "Calls that such a clinic has.", ["clinic"])

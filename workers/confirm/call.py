@@ -92,6 +92,13 @@ async def _ask(claim: Claim, gateway: Gateway, check: Check) -> Answer:
             return Withdrawn()
 
 
+def patient_of(booking: Booking) -> Patient:
+    """Raises msgspec.MsgspecError if nobody can tell."""
+    if booking.patient is None:
+        raise msgspec.ValidationError("the booking lacks its patient")
+    return _patient.decode(booking.patient)
+
+
 def _call(booking: Booking, revision: int) -> Call:
     """Raises msgspec.MsgspecError if the row cannot be made into a call."""
     if (
@@ -100,7 +107,6 @@ def _call(booking: Booking, revision: int) -> Call:
         or booking.service_type is None
         or booking.start_at is None
         or booking.end_at is None
-        or booking.patient is None
     ):
         raise msgspec.ValidationError("the booking lacks what a clinic must know")
     return Call(
@@ -111,7 +117,7 @@ def _call(booking: Booking, revision: int) -> Call:
         booking.service_type,
         booking.start_at,
         booking.end_at,
-        _patient.decode(booking.patient),
+        patient_of(booking),
     )
 
 

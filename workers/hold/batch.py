@@ -13,25 +13,25 @@ from typing import NamedTuple
 
 import msgspec
 
+from waiting_room.domain import eligibility, saga
 from waiting_room.domain.appointment import CHANGEABLE, By, EventType, Reason
 from waiting_room.domain.booking_ref import clinic_of
-from waiting_room.domain.directory import AdapterKind
 from waiting_room.domain.limits import PENDING_MAX
 from waiting_room.domain.seats import Seat, Taken, allot
-from waiting_room.messages import Book, Cancel, Closure, Reschedule
+from waiting_room.messages import Book, Cancel, Closure, Reschedule, Shortage
 from waiting_room.store import holds, moves
 from waiting_room.store.holds import Claim, Rules
 from waiting_room.store.journal import Booking, Journal
 from waiting_room.store.pool import Connection
 from waiting_room.taken_marks import Start
 from waiting_room.topics import BOOKING_REQUESTS
-from workers.hold import closing, identity
+from workers.hold import closing, identity, shortage
 from workers.hold.doses import Doses
 from workers.hold.full import full_starts
 from workers.hold.outcome import Outcome
 from workers.hold.patients import Patients
 from workers.hold.reach import Reach
-from workers.hold.read import Appended, Closing, Item, Marker
+from workers.hold.read import Appended, Item, Marker, MovingAway
 from workers.hold.rescheduling import Rescheduling
 from workers.hold.stored import NextOffset, behind_the_last, save_offsets
 from workers.hold.wishes import Bookable, bookable, booking_for, notice_passed
@@ -71,7 +71,7 @@ class Batch:
         self._consumed: dict[int, int] = {}
         self._full: set[Start] = set()
         self._aliases: dict[str, str] = {}
-        self._forwarded: list[Cancel | Reschedule | Closure] = []
+        self._forwarded: list[Cancel | Reschedule | Closure | Shortage] = []
 
     async def work(
         self, items: Sequence[Item], *, unprocessable: bool = False, behind: Collection[tuple[int, str]] = ()
@@ -86,31 +86,31 @@ class Batch:
         waiting: list[Item] = []
         ready: list[Item] = []
         for item in items:
-            waits = self._waits(item) or (item.partition, item.clinic_id) in behind
+            where = item.partition, item.clinic_id
+            waits = self._rules[item.clinic_id].moving_to == item.partition or where in behind
             (waiting if waits and not unprocessable else ready).append(item)
         outcome = await self._decide([item for item in ready if isinstance(item, Appended)], unprocessable)
         outcome.waiting = waiting
         for item in ready:
-            if isinstance(item, Closing):
-                await self._close(item.closure, outcome)
+            if isinstance(item, MovingAway):
+                await self._move_away(item.why, outcome)
         markers = [item.moved for item in ready if isinstance(item, Marker)]
         if markers:
             outcome.arrived = await moves.marker_read(self._conn, markers)
         await save_offsets(self._conn, ready, self._next_offset)
         return outcome
 
-    async def _close(self, closure: Closure, outcome: Outcome) -> None:
+    async def _move_away(self, why: Closure | Shortage, outcome: Outcome) -> None:
         """In a journal of its own: what came before it in the batch is written."""
         journal = closing.own_journal(self._journal)
         own = Doses(self._conn), Patients(self._conn, self._pending_max)
         moves = await Rescheduling.open(self._conn, journal, self._rules, self._deadlines.usual, [], *own)
-        closed = await closing.close(self._conn, moves, closure)
-        outcome.add(*closed.touched)
-        outcome.forwarded += [closure] if closed.left else []
-
-    def _waits(self, item: Item) -> bool:
-        """Whether it was read where its clinic moves to, before all was read where it comes from."""
-        return self._rules[item.clinic_id].moving_to == item.partition
+        if isinstance(why, Closure):
+            moved = await closing.close(self._conn, moves, why)
+        else:
+            moved = await shortage.rebook(self._conn, moves, why)
+        outcome.add(*moved.touched)
+        outcome.forwarded += [why] if moved.left else []
 
     async def _decide(self, items: Sequence[Appended], unprocessable: bool) -> Outcome:
         if not items:
@@ -279,9 +279,11 @@ class Batch:
             booking.known_state.revision,
         )
         self._journal.record(booking, EventType.HELD)
-        if self._rules[booking.clinic_id].adapter is AdapterKind.BUILTIN:
-            self._journal.record(booking, EventType.CONFIRMED)
-        self._patients.take(booking, self._rules[booking.clinic_id], decided=booking.known_state.decided)
+        rules = self._rules[booking.clinic_id]
+        follows = eligibility.first_event(rules.service_types[booking.service_type or ""].eligibility, rules.adapter)
+        if follows is not None:
+            self._journal.record(booking, follows)
+        self._patients.take(booking, rules, decided=booking.known_state.decided)
 
     def _repeated(self, booking: Booking, command: Book, item: Appended) -> None:
         """The first body wins; that another came under the same key shows in the history, once a record."""
@@ -302,7 +304,8 @@ class Batch:
             await self._doses.expect_back(expired)
         for key, booking in expired.items():
             self._known[key] = booking
-            self._journal.record(booking, EventType.REJECTED, reason=Reason.CLINIC_UNAVAILABLE, by=By.SERVICE)
+            why = saga.out_of_time(booking.known_state)
+            self._journal.record(booking, EventType.REJECTED, reason=why, by=By.SERVICE)
             self._patients.drop(booking)
             if booking.provider_id and booking.seat is not None and booking.start_at:
                 self._taken.free(booking.provider_id, booking.seat, booking.start_at)

@@ -21,7 +21,16 @@ from aiokafka.errors import KafkaError
 from waiting_room.dead_letters import put_aside
 from waiting_room.hot_tier import HotTier, hot_tier_of
 from waiting_room.kafka import Headers, Producer, group_consumer
-from waiting_room.messages import Cancel, ClinicPulse, Closure, Confirmation, Reschedule, Unreadable, encode
+from waiting_room.messages import (
+    Cancel,
+    ClinicPulse,
+    Closure,
+    Confirmation,
+    Reschedule,
+    Shortage,
+    Unreadable,
+    encode,
+)
 from waiting_room.settings import Settings
 from waiting_room.store import holds
 from waiting_room.store.journal import Booking
@@ -218,7 +227,7 @@ class HoldWorker:
                 await asyncio.sleep(0.5)
 
     async def _forwarded(
-        self, cancels: Sequence[Cancel | Reschedule | Closure]
+        self, cancels: Sequence[Cancel | Reschedule | Closure | Shortage]
     ) -> list[tuple[str, int, str, bytes, Headers]]:
         """Cancels for where their bookings are; already accepted, so no longer bound to their time."""
         async with self._pool.acquire() as conn:

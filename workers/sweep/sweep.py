@@ -17,6 +17,7 @@ from workers.sweep.absent import miss
 from workers.sweep.expire import BATCH_MAX, expire
 from workers.sweep.extend import extend
 from workers.sweep.fill import fill
+from workers.sweep.rebook import rebook
 from workers.sweep.ring import ROUND_MAX, ring
 
 log = structlog.get_logger(__name__)
@@ -57,6 +58,7 @@ class Sweep:
                 break
         if filled := await fill(self._pool):
             log.info("doses_found", bookings=filled)
+        await rebook(self._pool, self._producer)
         while rung := await ring(self._pool, self._producer, self._settings.sweep_ring_after_seconds):
             log.info("rung_again", bookings=rung)
             if rung < ROUND_MAX:

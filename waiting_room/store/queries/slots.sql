@@ -68,8 +68,9 @@ INNER JOIN busy_times AS b
 SELECT
     n.nr,
     k.rules_version,
-    EXISTS (
-        SELECT 1 FROM booking_refs AS b
+    (
+        SELECT count(*) > 0
+        FROM booking_refs AS b
         WHERE b.app_id = n.app_id AND b.key_hash = n.key_hash
     ) AS known,
     (
