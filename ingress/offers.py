@@ -2,7 +2,7 @@
 
 Decided here, under the clinic's lock, and not through the queue: the answer has to be the truth at once, since the seat
 is kept from others meanwhile, and who comes first counts by the database's clock when it is said, not when a queue
-gets there. The offer's id is the idempotency key: said twice, it is answered as before.
+gets there. Said twice, it is answered as before, whatever the key: an offer is answered once.
 """
 
 from __future__ import annotations
@@ -24,11 +24,13 @@ from ingress.calendar_of import etag
 from ingress.found import own_ref
 from ingress.limiting import RATE_LIMIT, require_rate
 from ingress.links import OFFERS, booking_links
-from ingress.operation import STRING, Answer, Operation, Parameter, answering
+from ingress.operation import IDEMPOTENCY_KEY, STRING, Answer, Operation, Parameter, answering
 from ingress.parts import Parts
+from ingress.passes.cookie import caller
 from ingress.problems import ProblemType
 from ingress.refusal import Refused
-from waiting_room.access import Scope
+from ingress.requests import idempotency_key
+from waiting_room.access import OwnerKind, Scope
 from waiting_room.domain.appointment import Status
 from waiting_room.domain.booking_ref import clinic_of
 from waiting_room.domain.deadlines import Deadlines
@@ -62,17 +64,19 @@ async def decline(parts: Parts, request: Request) -> Response:
 
 
 async def _answer(parts: Parts, request: Request, *, accepts: bool) -> Response:
-    key = parts.authenticate(dict(request.scope["headers"]))
-    require_app(key)
-    require_scope(key, Scope.APPOINTMENTS_WRITE)
     text, _, revision = request.path_params["id"].rpartition(".")
+    key = await caller(parts, request, text)
+    if key.owner_kind != OwnerKind.PASS:
+        require_app(key)
+    require_scope(key, Scope.APPOINTMENTS_WRITE)
+    idempotency_key(dict(request.scope["headers"]))
     if not (revision.isascii() and revision.isdigit() and len(revision) < 10):
         raise _unknown()
     try:
         ref = own_ref(parts, key, text)
     except Refused as error:
         raise _unknown() from error
-    rate = require_rate(parts, key.owner_id)
+    rate = require_rate(parts, key.owner_id, ref if key.owner_kind == OwnerKind.PASS else None)
     usual = timedelta(seconds=parts.settings.hold_deadline_seconds)
     deadlines = Deadlines(usual, timedelta(seconds=parts.settings.hold_deadline_in_outage_seconds))
     asked = offer_id(ref, int(revision))
@@ -138,15 +142,22 @@ _ANSWERS: Final = (
         leads_to=("get", "history", "events", "cancel"),
     ),
 )
-_PROBLEMS: Final = (problems.UNKNOWN_OFFER, problems.RATE_LIMITED, problems.NOT_CHANGED)
+_PROBLEMS: Final = (
+    problems.BAD_HEADER,
+    problems.UNKNOWN_OFFER,
+    problems.RATE_LIMITED,
+    problems.NOT_CHANGED,
+    problems.READS_AWAY,
+)
 ACCEPT: Final = Operation(
     name="accept_offer",
     method="POST",
     path=f"{OFFERS}/{{id}}/accept",
     summary="Take a seat that was offered: the booking goes on as held, or is confirmed",
     endpoint=answering(accept),
-    parameters=(_ID,),
+    parameters=(_ID, IDEMPOTENCY_KEY),
     answers=_ANSWERS,
+    by_pass=True,
     problems=(*_PROBLEMS, problems.OFFER_ENDED, problems.OFFER_TAKEN, problems.OFFER_EXPIRED),
 )
 DECLINE: Final = Operation(
@@ -155,7 +166,8 @@ DECLINE: Final = Operation(
     path=f"{OFFERS}/{{id}}/decline",
     summary="Let the next one have it, and wait on",
     endpoint=answering(decline),
-    parameters=(_ID,),
+    parameters=(_ID, IDEMPOTENCY_KEY),
     answers=_ANSWERS,
+    by_pass=True,
     problems=(*_PROBLEMS, problems.OFFER_ACCEPTED),
 )

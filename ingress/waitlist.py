@@ -61,6 +61,7 @@ LEAVE: Final = Operation(
     summary="Wait no longer; a booking that does not wait any more is left as it is",
     endpoint=answering(partial(cancel, only_waiting=True)),
     parameters=(REF, IDEMPOTENCY_KEY),
+    by_pass=True,
     answers=(
         Answer(
             status=202,

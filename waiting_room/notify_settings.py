@@ -52,8 +52,8 @@ class NotifySettings(BaseSettings):
     )
     notify_offer_link: str = Field(
         "",
-        description="Page where a patient answers the offer of a seat, with {offer_id} and {answer} (accept, decline) "
-        "in it, and {booking_ref} if need be: linked in messages.",
+        description="An app's page where a patient answers the offer of a seat, with {offer_id} and {answer} (accept "
+        "or decline) in it, and {booking_ref} if need be. Empty: the page above.",
     )
     notify_public_url: str = Field(
         "", description="Where patients reach ingress, for the links in messages: https://HOST. Empty: no such links."

@@ -27,8 +27,10 @@ def cookie_name(ref: str) -> str:
     return f"__Host-pass_{ref.replace('-', '')}"
 
 
-async def caller(parts: Parts, request: Request) -> AccessKey:
+async def caller(parts: Parts, request: Request, text: str | None = None) -> AccessKey:
     """Whose request about one booking this is: a key's or, without one, that of the pass in the booking's cookie.
+
+    ``text``: the booking's ref, where it does not stand in the path as such.
 
     Raises Refused: 401, 403 where another site's page sends it, 503.
     """
@@ -36,14 +38,14 @@ async def caller(parts: Parts, request: Request) -> AccessKey:
     if b"authorization" in headers or b"cookie" not in headers:
         return parts.authenticate(headers)
     try:
-        ref = normalise(request.path_params["ref"])
+        ref = normalise(request.path_params["ref"] if text is None else text)
     except NotARef:
         return parts.authenticate(headers)
-    text = request.cookies.get(cookie_name(ref))
-    if text is None:
+    given = request.cookies.get(cookie_name(ref))
+    if given is None:
         return parts.authenticate(headers)
     require_same_site(headers)
-    held = await held_pass(parts, text)
+    held = await held_pass(parts, given)
     return AccessKey(
         key_id="pass",
         owner_kind=OwnerKind.PASS,

@@ -15,7 +15,11 @@ const WORDS = {
     stays: "The other time was not to be had. Your appointment stays as it is.",
     asked: "Your wish was sent.", cancelling: "It is being cancelled.",
     day: "Another day:", find: "Ask for the first free time", cancel: "Cancel the appointment", decline: "Decline the new time",
-    sure: "Do you really want to give this appointment up?", yes: "Yes, give it up", no: "No, keep it", ref: "Reference",
+    waitlisted: "Waiting for a seat to come free", waits: (place) => `You are number ${place} of those who wait.`,
+    offered: (until) => `A seat has come free. It is held for you until ${until}.`,
+    invited: (until) => `A seat has come free. The first of several to accept has it, until ${until}.`,
+    accept: "Accept", refuse: "Decline and wait on", leave: "Wait no longer",
+    sure: "Do you really want to give this up?", yes: "Yes, give it up", no: "No, keep it", ref: "Reference",
   },
   de: {
     title: "Ihr Termin", loading: "einen Moment", gone: "Dieser Link gilt nicht mehr. Sehen Sie in der App nach, in der Sie gebucht haben.",
@@ -29,7 +33,11 @@ const WORDS = {
     stays: "Die andere Zeit war nicht zu haben. Ihr Termin bleibt, wie er ist.",
     asked: "Ihr Wunsch ist unterwegs.", cancelling: "Er wird abgesagt.",
     day: "Ein anderer Tag:", find: "Nach der ersten freien Zeit fragen", cancel: "Termin absagen", decline: "Neue Zeit ablehnen",
-    sure: "Möchten Sie diesen Termin wirklich aufgeben?", yes: "Ja, aufgeben", no: "Nein, behalten", ref: "Buchung",
+    waitlisted: "Sie warten auf einen freien Platz", waits: (place) => `Sie sind Nummer ${place} von denen, die warten.`,
+    offered: (until) => `Ein Platz ist frei geworden. Er wird für Sie frei gehalten bis ${until}.`,
+    invited: (until) => `Ein Platz ist frei geworden. Wer zuerst annimmt, hat ihn, bis ${until}.`,
+    accept: "Annehmen", refuse: "Ablehnen und weiter warten", leave: "Nicht mehr warten",
+    sure: "Möchten Sie das wirklich aufgeben?", yes: "Ja, aufgeben", no: "Nein, behalten", ref: "Buchung",
   },
 };
 const LANGUAGE = (navigator.language || "en").startsWith("de") ? "de" : "en";
@@ -64,19 +72,22 @@ function note() {
 
 function show(told) {
   booking = told;
-  const over = !["pending", "confirmed"].includes(told.status);
+  const over = !["pending", "confirmed", "waitlisted"].includes(told.status);
+  const waits = told.status === "waitlisted", offer = waits ? told.waitlist?.offer : null;
   const moved = told.reschedule?.status === "rescheduled" && told.reschedule.by === "clinic";
   if (asked !== null && asked.done(told)) asked = null;
-  $("status").textContent = words[told.status] ?? told.status;
+  $("status").textContent = offer ? words[told.stage](local(offer.expires_at)) : words[told.status] ?? told.status;
   $("status").className = told.status === "confirmed" ? "good" : over ? "bad" : "";
   $("clinic").textContent = opened.clinic;
   $("when").textContent = told.start_at ? local(told.start_at) : "";
-  const place = told.place ? words.place(told.place) : "";
+  const place = !told.place || offer ? "" : waits ? words.waits(told.place) : words.place(told.place);
   const eta = told.status === "pending" && told.eta ? words.eta(Math.max(1, Math.ceil(told.eta.p90 / 60))) : "";
   $("line").textContent = `${place} ${eta}`.trim();
   $("ref").textContent = `${words.ref}: ${told.booking_ref}`;
   $("note").textContent = note();
-  $("cancel").textContent = moved ? words.decline : words.cancel;
+  $("offer").hidden = !offer || asked !== null;
+  $("move").hidden = waits;
+  $("cancel").textContent = waits ? words.leave : moved ? words.decline : words.cancel;
   $("change").hidden = over || asked !== null;
   document.querySelector("main").hidden = false;
 }
@@ -94,7 +105,8 @@ function follow() {
     say("");
     show({...booking, ...JSON.parse(event.data)});
   });
-  events.addEventListener("error", () => say(booking.status === "pending" ? words.lost : "", true));
+  const live = () => ["pending", "waitlisted"].includes(booking.status);
+  events.addEventListener("error", () => say(live() ? words.lost : "", true));
 }
 
 async function keepLooking() {
@@ -121,8 +133,13 @@ async function send(method, path, body, waiting) {
     asked = {...waiting, looks: LOOKS_FOR_A_WISH};
     return show(booking);
   }
+  if (answer.ok) {  // decided at once
+    say("");
+    return show(await answer.json());
+  }
   const problem = await answer.json().catch(() => ({}));
   say([problem.detail ?? words.away, problem.next_step].filter(Boolean).join(" "), true);
+  look().catch(() => {});
 }
 
 // The instant at which this day begins on the clinic's clock.
@@ -158,6 +175,9 @@ $("yes").addEventListener("click", () => {
   $("ask").hidden = true;
   send("DELETE", address(), null, {text: words.cancelling, done: (told) => told.status === "cancelled"});
 });
+for (const [id, how] of [["accept", "accept"], ["refuse", "decline"]]) {
+  $(id).addEventListener("click", () => { if (booking.waitlist?.offer) send("POST", booking.waitlist.offer.links[how]); });
+}
 $("move").addEventListener("submit", (event) => {
   event.preventDefault();
   const from = midnight($("day").value, opened.timezone);
@@ -172,7 +192,7 @@ async function run() {
   document.documentElement.lang = LANGUAGE;
   document.title = words.title;
   document.querySelector("label").textContent = words.day;
-  for (const id of ["find", "cancel", "sure", "yes", "no"]) $(id).textContent = words[id];
+  for (const id of ["find", "cancel", "sure", "yes", "no", "accept", "refuse"]) $(id).textContent = words[id];
   $("day").min = new Date().toISOString().slice(0, 10);
   say(words.loading);
   try {

@@ -55,7 +55,7 @@ async def leave(app: Caller, ref: str) -> Answer:
 
 
 async def answer(app: Caller, offer: dict[str, Any], how: str) -> Answer:
-    return await app.call("POST", offer["links"][how])
+    return await app.call("POST", offer["links"][how], headers={"Idempotency-Key": str(uuid4())})
 
 
 async def until(app: Caller, ref: str, **wanted: Any) -> dict[str, Any]:
@@ -163,5 +163,7 @@ async def test_nobody_answers_for_another_and_nobody_invents_an_offer(app: Calle
     async with Newcomer(stage.kafka, app.base, OwnerKind.APP, "another") as other:
         assert (await answer(other, offer, "accept")).problem == "unknown-offer"
     for invented in (f"{ref}.3", f"{ref}.x", ref, "x.2", f"{ref}.99999999999999999999"):
-        assert (await app.call("POST", f"/v1/offers/{invented}/accept")).problem == "unknown-offer"
+        links = {"accept": f"/v1/offers/{invented}/accept"}
+        assert (await answer(app, {"links": links}, "accept")).problem == "unknown-offer"
+    assert (await app.call("POST", offer["links"]["accept"])).problem == "bad-header"
     assert (await answer(app, offer, "accept")).status == 200

@@ -181,6 +181,53 @@ async def test_a_patient_cancels_and_moves_by_pass(app: Caller, anybody: Caller)
     await until(cancelled)
 
 
+async def waiting(app: Caller, hour: int) -> tuple[str, str]:
+    """A booking, and one that waits for its time."""
+    taken = await booked(app, TWO.provider_id, hour)
+    wanted = wish(TWO.provider_id, start_at=tomorrow(hour) + timedelta(days=2))
+    headers = {"Idempotency-Key": str(uuid4()), "Prefer": "wait=20"}
+    joined = await app.call("POST", "/v1/waitlist", json=wanted, headers=headers)
+    assert joined.body["stage"] == "waiting"
+    return taken, str(joined.body["booking_ref"])
+
+
+async def test_a_patient_answers_an_offer_by_pass(app: Caller, anybody: Caller) -> None:
+    taken, ref = await waiting(app, 18)
+    _, cookie = await opened(anybody, await pass_of(app, ref))
+    _, of_another = await opened(anybody, await pass_of(app, taken))
+    await app.cancel(taken, str(uuid4()))
+
+    async def offered() -> bool:
+        return bool((await anybody.get(f"/v1/appointments/{ref}", headers=cookie)).body["stage"] == "offered")
+
+    await until(offered)
+    read = (await anybody.get(f"/v1/appointments/{ref}", headers=cookie)).body
+    address, key = read["waitlist"]["offer"]["links"]["accept"], {"Idempotency-Key": "k"}
+    assert (await anybody.call("POST", address, headers=cookie)).status == 400, "a form has no such header"
+    assert (await anybody.call("POST", address, headers={**of_another, **key})).status == 401
+    cross = {"Sec-Fetch-Site": "cross-site"}
+    assert (await anybody.call("POST", address, headers={**cookie, **key, **cross})).status == 403
+    accepted = await anybody.call("POST", address, headers={**cookie, **key})
+    assert (accepted.status, accepted.body["status"]) == (200, "confirmed")
+
+
+@needs_a_browser
+async def test_a_browser_waits_for_a_seat_and_takes_it(app: Caller, served: tuple[str, str]) -> None:
+    taken, ref = await waiting(app, 19)
+    text = await pass_of(app, ref)
+    async with browsing(PHONE) as (page, complaints):
+        await page.goto(f"{served[0]}/pass#{text}")
+        await expect(page.locator("#status")).to_have_text("Waiting for a seat to come free")
+        await expect(page.locator("#line")).to_have_text("You are number 1 of those who wait.")
+        await expect(page.locator("#offer")).to_be_hidden()
+        await app.cancel(taken, str(uuid4()))
+        await expect(page.locator("#status")).to_contain_text("held for you until", timeout=15_000)
+        await page.click("#accept")
+        await expect(page.locator("#status")).to_have_text("Confirmed", timeout=15_000)
+        await expect(page.locator("#offer")).to_be_hidden()
+        assert complaints == []
+
+
 @needs_a_browser
 async def test_a_browser_opens_the_link_moves_and_cancels(app: Caller, served: tuple[str, str]) -> None:
     base, log_file = served
