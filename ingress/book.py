@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from datetime import datetime
 from functools import partial
 from hashlib import sha256
 from typing import Final
@@ -28,6 +29,7 @@ from ingress.answers import (
 )
 from ingress.body import BookingRequest, read
 from ingress.command import fence, hand_over, overloaded, refused, require_producing
+from ingress.contested import Wish
 from ingress.directory import Site
 from ingress.follow import decided_within
 from ingress.limiting import RATE_LIMIT, require_rate
@@ -43,6 +45,7 @@ from waiting_room.domain.appointment import Status
 from waiting_room.domain.booking_ref import key_hash
 from waiting_room.messages import Book, Patient
 from waiting_room.store.bookings import BookingRow
+from waiting_room.store.holds import Key
 from waiting_room.telemetry import metrics, tracing
 
 _OTHER_CLINICS: Final = 3
@@ -73,7 +76,8 @@ async def take(scope: Scope, receive: Receive, send: Send, *, or_wait: bool) -> 
         outcome = "accepted"
         exemplar = tracing.exemplar(accepted.booking_ref)
     except Refused as refusal:
-        outcome = "refused" if refusal.kind.status == _FOR_LOAD else refusal.more.get("outcome", "invalid")
+        told = refusal.kind.status == _FOR_LOAD or refusal.kind is problems.SLOT_TAKEN
+        outcome = "refused" if told else refusal.more.get("outcome", "invalid")
         raise
     finally:
         _SECONDS[outcome].observe(time.perf_counter() - started, exemplar)
@@ -117,8 +121,13 @@ async def _produce(
     """``caller``: the trace context of its request."""
     accepted_at, accept_by, accept_by_ms = fence(parts.settings)
     site = parts.directory.clinic(site.clinic.clinic_id) or site  # moved perhaps, while another try was waited for
-    clinic = site.clinic
     start_at, range_ = when(request, site, accepted_at, parts.settings.book_ahead_max_days)
+    key = key_hash(app_id, idempotency)
+    if start_at is not None and parts.contested.on and not or_wait:
+        await _refuse_if_taken(parts, request, site, start_at, Key(ref, app_id, key))
+        accepted_at, accept_by, accept_by_ms = fence(parts.settings)  # anew: it was looked at meanwhile
+        site = parts.directory.clinic(site.clinic.clinic_id) or site
+    clinic = site.clinic
     require_producing(parts, clinic.partition, ref)
     place_before = _require_room(parts, site, ref, request.service_type, or_wait)
     eta = parts.lines.eta(clinic, place_before, accepted_at)
@@ -127,7 +136,7 @@ async def _produce(
         booking_ref=ref,
         clinic_id=clinic.clinic_id,
         app_id=app_id,
-        key_hash=key_hash(app_id, idempotency),
+        key_hash=key,
         body_hash=body_hash,
         service_type=request.service_type,
         patient=Patient(id=patient.id, contact=patient.contact, locale=patient.locale),
@@ -144,6 +153,14 @@ async def _produce(
         offset = await hand_over(parts, clinic.partition, command, accept_by_ms, tracing.context_of(span))
     parts.lines.saw_appended(clinic.partition, offset)
     return Accepted(ref, accepted_at, parts.lines.place(clinic, offset), eta)
+
+
+async def _refuse_if_taken(parts: Parts, request: BookingRequest, site: Site, start_at: datetime, key: Key) -> None:
+    """Raises Refused (409). Not where an earlier try may have been accepted, nor while Kafka is not to be asked."""
+    if parts.remembered.is_second(key.ref) or not parts.handover.takes(site.clinic.partition):
+        return
+    provider_id = request.provider_id or None
+    await parts.contested.refuse_if_taken(Wish(site, provider_id, request.service_type, start_at, *key))
 
 
 def _require_room(parts: Parts, site: Site, ref: str, service_type: str, or_wait: bool) -> int:
@@ -247,7 +264,6 @@ PROBLEMS: Final = (
     problems.KEY_REUSED,
     problems.NOT_BOOKED,
     problems.LINE_TOO_LONG,
-    problems.NOTHING_FREE,
     problems.BACKLOG,
     problems.RATE_LIMITED,
     problems.BUSY,
@@ -280,5 +296,5 @@ BOOK: Final = Operation(
             leads_to=LEADS_TO,
         ),
     ),
-    problems=PROBLEMS,
+    problems=(*PROBLEMS, problems.NOTHING_FREE, problems.SLOT_TAKEN),
 )

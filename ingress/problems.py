@@ -152,6 +152,12 @@ OUTCOME_UNKNOWN: Final = ProblemType(
     "It is not known yet whether this was accepted",
     "Send the same request with the same key again, which never books twice; or read `links.self`, or cancel it.",
 )
+SLOT_TAKEN: Final = ProblemType(
+    "slot-taken",
+    409,
+    "That time is taken",
+    "Nothing was booked. Choose one of `alternatives`, or another time or provider, with a new key.",
+)
 NOT_BOOKED: Final = ProblemType(
     "not-booked", 409, "The booking was not made", "Book another time, provider or clinic, with a new key."
 )

@@ -52,7 +52,7 @@ JOIN: Final = Operation(
             leads_to=LEADS_TO,
         ),
     ),
-    problems=tuple(kind for kind in PROBLEMS if kind is not problems.NOTHING_FREE),
+    problems=PROBLEMS,
 )
 LEAVE: Final = Operation(
     name="leave_waitlist",

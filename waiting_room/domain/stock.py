@@ -80,6 +80,12 @@ class Shelf:
             taken.append(portion)
         return tuple(taken)
 
+    def has(self, consumes: Iterable[Consumes], day: date) -> bool:
+        """Whether ``take`` would get all of it now."""
+        taken = self.take(consumes, day)
+        self.give_back(taken or ())
+        return taken is not None
+
     def _take(self, wanted: Consumes, day: date) -> Portion | None:
         for pool in pools_for(wanted.pool):
             for lot in self._lots.get((wanted.product, pool), ()):

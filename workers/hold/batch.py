@@ -22,10 +22,12 @@ from waiting_room.store import holds, moves, offering
 from waiting_room.store.holds import Claim, Rules
 from waiting_room.store.journal import Booking, Journal
 from waiting_room.store.pool import Connection
+from waiting_room.taken_marks import Start
 from waiting_room.topics import BOOKING_REQUESTS
 from workers.hold import closing, identity, shortage
 from workers.hold.dead_holds import expire_dead_holds
 from workers.hold.doses import Doses
+from workers.hold.full import full_starts
 from workers.hold.outcome import Outcome
 from workers.hold.patients import Patients
 from workers.hold.reach import Reach
@@ -62,6 +64,7 @@ class Batch:
         self._reach = Reach()
         self._waiters = Waiters()
         self._consumed: dict[int, int] = {}
+        self._full: set[Start] = set()
         self._aliases: dict[str, str] = {}
         self._forwarded: list[Cancel | Reschedule | Closure | Shortage] = []
 
@@ -78,7 +81,8 @@ class Batch:
         waiting: list[Item] = []
         ready: list[Item] = []
         for item in items:
-            waits = self._waits(item) or (item.partition, item.clinic_id) in behind
+            where = item.partition, item.clinic_id
+            waits = self._rules[item.clinic_id].moving_to == item.partition or where in behind
             (waiting if waits and not unprocessable else ready).append(item)
         outcome = await self._decide([item for item in ready if isinstance(item, Appended)], unprocessable)
         outcome.waiting = waiting
@@ -102,10 +106,6 @@ class Batch:
             moved = await shortage.rebook(self._conn, moves, why)
         outcome.add(*moved.touched)
         outcome.forwarded += [why] if moved.left else []
-
-    def _waits(self, item: Item) -> bool:
-        """Whether it was read where its clinic moves to, before all was read where it comes from."""
-        return self._rules[item.clinic_id].moving_to == item.partition
 
     async def _decide(self, items: Sequence[Appended], unprocessable: bool) -> Outcome:
         if not items:
@@ -244,6 +244,7 @@ class Batch:
         in_the_way = isinstance(seat, Reason) and isinstance(plan, Bookable) and not self._is_waited_for(key[0])
         if in_the_way and await self._expire_dead_holds(key[0]):
             seat = self._allot(key, plan)
+        self._full.update(full_starts(plan, seat, self._taken))
         self._journal.record(booking, EventType.ACCEPTED)
         if not isinstance(seat, Reason):
             self._hold(booking, seat)
@@ -312,7 +313,7 @@ class Batch:
 
     def _outcome(self, items: Sequence[Appended]) -> Outcome:
         lines = {clinic_id: (each.last_seq, each.line) for clinic_id, each in self._journal.counters.items()}
-        outcome = Outcome(forwarded=self._forwarded, lines=lines)
+        outcome = Outcome(forwarded=self._forwarded, lines=lines, full=self._full)
         for key in dict.fromkeys(item.command_key for item in items):
             if key in self._known:
                 outcome.add(self._known[key])
