@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from waiting_room.domain.limits import PENDING_MAX
 from waiting_room.eligibility_settings import EligibilitySettings
+from waiting_room.hot_tier_settings import HotTierSettings
 from waiting_room.notify_settings import NotifySettings
 from waiting_room.webhook_settings import WebhookSettings
 
@@ -250,7 +251,7 @@ class _Core(BaseSettings):
         return self
 
 
-class Settings(NotifySettings, WebhookSettings, EligibilitySettings, _Core):
+class Settings(HotTierSettings, NotifySettings, WebhookSettings, EligibilitySettings, _Core):
     """All of them."""
 
 

@@ -23,7 +23,8 @@ _LAG = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 # ingress
 ACCEPT_SECONDS = Histogram(
     "waiting_room_accept_seconds",
-    "From a booking's request to its answer. Outcomes: accepted, refused (429), none or unknown (503), invalid, error.",
+    "From a booking's request to its answer. Outcomes: accepted, refused (429; 409 for a time that is taken), "
+    "none or unknown (503), invalid, error.",
     ["outcome"],
     buckets=_FAST,
 )
@@ -32,7 +33,23 @@ PRODUCE_IN_FLIGHT = Gauge("waiting_room_produce_in_flight", "Commands waiting fo
 UNHELD = Gauge("waiting_room_unheld", "Appended but not yet held in the fullest partition, as far as this ingress saw.")
 WATCHERS = Gauge("waiting_room_watchers", "Open event streams and waiting requests.")
 SLOT_DAYS = Counter(
-    "waiting_room_slot_days_total", "Providers' days that were asked for, read from PostgreSQL or kept.", ["outcome"]
+    "waiting_room_slot_days_total",
+    "Providers' days that were asked for: read from PostgreSQL, shared by the hot tier, or kept.",
+    ["outcome"],
+)
+CONTESTED = Counter(
+    "waiting_room_contested_total",
+    "Bookings of a time marked as taken: refused, or taken in since it was free, the key known, or nobody sure.",
+    ["outcome"],
+)
+
+# the hot tier, in ingress and hold
+HOT_TIER_AWAY = Gauge("waiting_room_hot_tier_away", "Whether the hot tier is set and not asked: it did not answer.")
+HOT_TIER_KEYS = Counter(
+    "waiting_room_hot_tier_keys_total", "Keys looked up: hit, miss, fault, or unasked while it is away.", ["outcome"]
+)
+HOT_TIER_WRITES = Counter(
+    "waiting_room_hot_tier_writes_total", "Values to be kept or forgotten: written, fault, or left_out.", ["outcome"]
 )
 
 # hold

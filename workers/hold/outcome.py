@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from waiting_room.domain.appointment import ClinicState, Status
 from waiting_room.messages import Cancel, Closure, Reschedule, Shortage
 from waiting_room.store.journal import Booking
+from waiting_room.taken_marks import Start
 from workers.hold.read import Item
 
 
@@ -22,6 +23,8 @@ class Outcome:
     closure or a shortage that is not through yet."""
     lines: dict[str, tuple[int, int]] = field(default_factory=dict)
     """By clinic: (seq, line) after the batch."""
+    full: set[Start] = field(default_factory=set)
+    """Starts that were seen to have no seat left."""
     waiting: list[Item] = field(default_factory=list)
     """Nothing was done for these: they wait for their clinics' last words in other partitions."""
     arrived: list[str] = field(default_factory=list)

@@ -19,6 +19,7 @@ from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 
 from waiting_room.dead_letters import put_aside
+from waiting_room.hot_tier import HotTier, hot_tier_of
 from waiting_room.kafka import Headers, Producer, group_consumer
 from waiting_room.messages import (
     Cancel,
@@ -34,7 +35,8 @@ from waiting_room.settings import Settings
 from waiting_room.store import holds
 from waiting_room.store.journal import Booking
 from waiting_room.store.pool import Pool, create_pool
-from waiting_room.supervise import supervise
+from waiting_room.supervise import Task, supervise
+from waiting_room.taken_marks import mark
 from waiting_room.telemetry import decided, metrics, tracing
 from waiting_room.telemetry.lag import ConsumerLag
 from waiting_room.topics import BOOKING_REQUESTS, CLINIC_CONFIRMATIONS, CLINIC_CONFIRMATIONS_PRIORITY
@@ -58,12 +60,15 @@ async def run(settings: Settings, finish: asyncio.Event) -> None:
     """Hold until told to finish; then store what was read, ring, commit and leave the group."""
     async with _resources(settings) as (pool, producer):
         pulse = PulseWriter(settings.worker_id, producer)
-        worker = HoldWorker(settings, pool, producer, pulse)
-        await supervise(
-            finish,
-            {"hold loop": worker.loop, "pulse": pulse.run, "free starts": worker.free_starts.run},
-            shutdown_seconds=settings.shutdown_seconds,
-        )
+        hot_tier = hot_tier_of(settings)
+        worker = HoldWorker(settings, pool, producer, pulse, hot_tier)
+        tasks: dict[str, Task] = {
+            "hold loop": worker.loop,
+            "pulse": pulse.run,
+            "free starts": worker.free_starts.run,
+            **({"hot tier": hot_tier.run} if hot_tier else {}),
+        }
+        await supervise(finish, tasks, shutdown_seconds=settings.shutdown_seconds)
 
 
 @asynccontextmanager
@@ -81,11 +86,19 @@ async def _resources(settings: Settings) -> AsyncIterator[tuple[Pool, Producer]]
 class HoldWorker:
     """One consumer. More throughput is more processes."""
 
-    def __init__(self, settings: Settings, pool: Pool, producer: Producer, pulse: PulseWriter) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        pool: Pool,
+        producer: Producer,
+        pulse: PulseWriter,
+        hot_tier: HotTier | None = None,
+    ) -> None:
         self._settings = settings
         self._pool = pool
         self._producer = producer
         self._pulse = pulse
+        self._hot_tier = hot_tier
         self._rules: dict[str, holds.Rules] = {}
         self._offsets = Offsets()
         self.free_starts = FreeStarts(pool, self._rules, settings.book_ahead_max_days)
@@ -154,6 +167,8 @@ class HoldWorker:
         for refusal in refused:
             await self._refuse(refusal)
         for outcome in outcomes:
+            if self._hot_tier is not None:
+                mark(self._hot_tier, outcome.full)
             await self._ring(outcome, _traced(outcome, items))
             self._report(outcome)
         return [item.record for outcome in outcomes for item in outcome.waiting]
@@ -242,7 +257,7 @@ class HoldWorker:
         for booking in outcome.decided:
             metrics.HELD.labels(booking.known_state.status).inc()
             if booking.decided_at:
-                waited = (booking.decided_at - booking.accepted_at).total_seconds()
+                waited = (booking.decided_at - booking.asked_at).total_seconds()
                 decided.observe(booking.booking_ref, booking.known_state.status, waited, booking.eta_p90)
 
     def _measure(self, items: Sequence[Appended], started: float) -> None:
