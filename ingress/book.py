@@ -13,6 +13,7 @@ from hashlib import sha256
 from typing import Final
 
 import msgspec
+from msgspec import UNSET
 from starlette.types import Receive, Scope, Send
 
 from ingress import admission, problems
@@ -32,6 +33,7 @@ from ingress.contested import Wish
 from ingress.directory import Site
 from ingress.follow import decided_within
 from ingress.limiting import RATE_LIMIT, require_rate
+from ingress.links import JOIN_WAITLIST
 from ingress.operation import IDEMPOTENCY_KEY, PREFER, RETRY_AFTER, STRING, Answer, Operation, parts_of
 from ingress.parts import Parts
 from ingress.refusal import OtherClinic, Refused
@@ -57,6 +59,11 @@ _FOR_LOAD: Final = 429
 
 async def book(scope: Scope, receive: Receive, send: Send) -> None:
     """Answers 202; 201 or 409 where the caller waits and the booking is decided meanwhile."""
+    await take(scope, receive, send, or_wait=False)
+
+
+async def take(scope: Scope, receive: Receive, send: Send, *, or_wait: bool) -> None:
+    """``or_wait``: where nothing is free it is to wait for what comes free; that is a decision too."""
     started = time.perf_counter()
     parts = parts_of(scope)
     if (busy := overloaded(parts)) is not None:
@@ -65,7 +72,7 @@ async def book(scope: Scope, receive: Receive, send: Send) -> None:
         return
     headers, outcome, exemplar = dict(scope["headers"]), "error", None
     try:
-        accepted, rate = await _accept(parts, headers, receive)
+        accepted, rate = await _accept(parts, headers, receive, or_wait)
         outcome = "accepted"
         exemplar = tracing.exemplar(accepted.booking_ref)
     except Refused as refusal:
@@ -80,10 +87,10 @@ async def book(scope: Scope, receive: Receive, send: Send) -> None:
     if row is None:
         await _send(send, 202, accepted_answer(accepted), rate)
     else:
-        await _send(send, 201, await _confirmed(parts, row), rate)
+        await _send(send, 201, await _as_wished(parts, row), rate)
 
 
-async def _accept(parts: Parts, headers: Headers, receive: Receive) -> tuple[Accepted, dict[str, str]]:
+async def _accept(parts: Parts, headers: Headers, receive: Receive, or_wait: bool) -> tuple[Accepted, dict[str, str]]:
     """With what the answer says of rate limits."""
     key = parts.authenticate(headers)
     require_app(key)
@@ -94,9 +101,9 @@ async def _accept(parts: Parts, headers: Headers, receive: Receive) -> tuple[Acc
     rate = require_rate(parts, key.owner_id, request.patient.id)
     site = where(request, parts.directory)
     ref = parts.refs.derive(site.clinic.clinic_id, key.owner_id, idempotency)
-    body_hash = sha256(_canonical(request)).digest()
+    body_hash = sha256((b"wait " if or_wait else b"") + _canonical(request)).digest()
     caller = headers[b"traceparent"].decode("latin-1") if tracing.on() and b"traceparent" in headers else None
-    produce = partial(_produce, parts, request, site, ref, key.owner_id, idempotency, body_hash, caller)
+    produce = partial(_produce, parts, request, site, ref, key.owner_id, idempotency, body_hash, caller, or_wait)
     return await parts.remembered.once(ref, body_hash, produce), rate
 
 
@@ -109,19 +116,20 @@ async def _produce(
     idempotency: str,
     body_hash: bytes,
     caller: str | None,
+    or_wait: bool,
 ) -> Accepted:
     """``caller``: the trace context of its request."""
     accepted_at, accept_by, accept_by_ms = fence(parts.settings)
     site = parts.directory.clinic(site.clinic.clinic_id) or site  # moved perhaps, while another try was waited for
     start_at, range_ = when(request, site, accepted_at, parts.settings.book_ahead_max_days)
     key = key_hash(app_id, idempotency)
-    if start_at is not None and parts.contested.on:
+    if start_at is not None and parts.contested.on and not or_wait:
         await _refuse_if_taken(parts, request, site, start_at, Key(ref, app_id, key))
         accepted_at, accept_by, accept_by_ms = fence(parts.settings)  # anew: it was looked at meanwhile
         site = parts.directory.clinic(site.clinic.clinic_id) or site
     clinic = site.clinic
     require_producing(parts, clinic.partition, ref)
-    place_before = _require_room(parts, site, ref, request.service_type)
+    place_before = _require_room(parts, site, ref, request.service_type, or_wait)
     eta = parts.lines.eta(clinic, place_before, accepted_at)
     patient = request.patient
     command = Book(
@@ -139,6 +147,7 @@ async def _produce(
         range=range_,
         eta_p50=eta.p50 if eta else None,
         eta_p90=eta.p90 if eta else None,
+        or_wait=or_wait,
     )
     with tracing.first_span("book", ref, caller) as span:
         offset = await hand_over(parts, clinic.partition, command, accept_by_ms, tracing.context_of(span))
@@ -154,16 +163,19 @@ async def _refuse_if_taken(parts: Parts, request: BookingRequest, site: Site, st
     await parts.contested.refuse_if_taken(Wish(site, provider_id, request.service_type, start_at, *key))
 
 
-def _require_room(parts: Parts, site: Site, ref: str, service_type: str) -> int:
-    """The place the booking would get. Raises Refused (429) where the clinic or its partition is too far behind."""
+def _require_room(parts: Parts, site: Site, ref: str, service_type: str, or_wait: bool) -> int:
+    """The place the booking would get. Raises Refused (429) where the clinic or its partition is too far behind, or,
+    unless it would wait for that, nothing is left to give.
+    """
     lines, clinic = parts.lines, site.clinic
     unheld = lines.unheld(clinic.partition)
-    refusal = admission.backlog(
-        unheld=unheld, unheld_max=parts.settings.unheld_max, held=lines.held(clinic.partition)
-    ) or admission.bookable(free=lines.bookable(clinic.clinic_id), ahead=unheld)
+    refusal = admission.backlog(unheld=unheld, unheld_max=parts.settings.unheld_max, held=lines.held(clinic.partition))
+    if refusal is None and not or_wait:
+        refusal = admission.bookable(free=lines.bookable(clinic.clinic_id), ahead=unheld)
     place = lines.next_place(clinic)
     if refusal is not None:
-        raise refused(refusal, ref, other_clinics=_shorter(parts, site, service_type, place))
+        waitlist = JOIN_WAITLIST if refusal is admission.NOTHING_FREE else UNSET
+        raise refused(refusal, ref, other_clinics=_shorter(parts, site, service_type, place), waitlist=waitlist)
     now, promises = time.monotonic(), parts.promises
     is_due = promises.is_due(clinic.clinic_id, ref, now)
     too_long = admission.line(
@@ -194,10 +206,10 @@ def _shorter(parts: Parts, site: Site, service_type: str, place: int) -> tuple[O
     )
 
 
-async def _confirmed(parts: Parts, row: BookingRow) -> BookingAnswer:
-    """Raises Refused (409) where the booking was decided otherwise."""
+async def _as_wished(parts: Parts, row: BookingRow) -> BookingAnswer:
+    """Confirmed, or waitlisted as it was to be then. Raises Refused (409) where the booking was decided otherwise."""
     answer = row_answer(row, None)
-    if row.status is Status.CONFIRMED:
+    if row.status in (Status.CONFIRMED, Status.WAITLISTED):
         return answer
     more = {"booking_ref": row.booking_ref, "booking_status": row.status, "links": answer.links}
     if row.reason is not None:
@@ -205,6 +217,7 @@ async def _confirmed(parts: Parts, row: BookingRow) -> BookingAnswer:
             "reason": row.reason,
             "next_step": NEXT_STEP[row.reason],
             "alternatives": await parts.alternatives.near(row),
+            "waitlist": answer.join_waitlist,
         }
     raise Refused(problems.NOT_BOOKED, f"The booking was {row.status}: {row.reason}.", more=more)
 
@@ -225,7 +238,38 @@ async def _send(send: Send, status: int, answer: BookingAnswer, rate: Mapping[st
 
 
 LOCATION: Final = {"Location": {**STRING, "description": "Where the booking is read."}, **RATE_LIMIT}
-_LEADS_TO: Final = ("get", "history", "events", "cancel")
+LEADS_TO: Final = ("get", "history", "events", "cancel")
+PROBLEMS: Final = (
+    problems.BAD_HEADER,
+    problems.WRONG_CONTENT_TYPE,
+    problems.BODY_TOO_LARGE,
+    problems.MALFORMED_JSON,
+    problems.UNKNOWN_FIELD,
+    problems.MISSING_FIELD,
+    problems.WRONG_VALUE,
+    problems.START_OR_RANGE,
+    problems.PROVIDER_OR_CLINIC,
+    problems.UNKNOWN_PROVIDER,
+    problems.UNKNOWN_CLINIC,
+    problems.PROVIDER_ELSEWHERE,
+    problems.UNKNOWN_SERVICE,
+    problems.SERVICE_NOT_OFFERED,
+    problems.CLINIC_CLOSED,
+    problems.START_IN_PAST,
+    problems.TOO_FAR_AHEAD,
+    problems.TOO_SHORT_NOTICE,
+    problems.RANGE_EMPTY,
+    problems.RANGE_TOO_LONG,
+    problems.START_NOT_OFFERED,
+    problems.KEY_REUSED,
+    problems.NOT_BOOKED,
+    problems.LINE_TOO_LONG,
+    problems.BACKLOG,
+    problems.RATE_LIMITED,
+    problems.BUSY,
+    problems.NOT_ACCEPTING,
+    problems.OUTCOME_UNKNOWN,
+)
 BOOK: Final = Operation(
     name="book",
     method="POST",
@@ -241,7 +285,7 @@ BOOK: Final = Operation(
             body=BookingAnswer,
             headers=LOCATION,
             always=("Location", *RATE_LIMIT),
-            leads_to=_LEADS_TO,
+            leads_to=LEADS_TO,
         ),
         Answer(
             status=202,
@@ -249,40 +293,8 @@ BOOK: Final = Operation(
             body=BookingAnswer,
             headers={**LOCATION, "Retry-After": RETRY_AFTER},
             always=("Location", "Retry-After", *RATE_LIMIT),
-            leads_to=_LEADS_TO,
+            leads_to=LEADS_TO,
         ),
     ),
-    problems=(
-        problems.BAD_HEADER,
-        problems.WRONG_CONTENT_TYPE,
-        problems.BODY_TOO_LARGE,
-        problems.MALFORMED_JSON,
-        problems.UNKNOWN_FIELD,
-        problems.MISSING_FIELD,
-        problems.WRONG_VALUE,
-        problems.START_OR_RANGE,
-        problems.PROVIDER_OR_CLINIC,
-        problems.UNKNOWN_PROVIDER,
-        problems.UNKNOWN_CLINIC,
-        problems.PROVIDER_ELSEWHERE,
-        problems.UNKNOWN_SERVICE,
-        problems.SERVICE_NOT_OFFERED,
-        problems.CLINIC_CLOSED,
-        problems.START_IN_PAST,
-        problems.TOO_FAR_AHEAD,
-        problems.TOO_SHORT_NOTICE,
-        problems.RANGE_EMPTY,
-        problems.RANGE_TOO_LONG,
-        problems.START_NOT_OFFERED,
-        problems.KEY_REUSED,
-        problems.SLOT_TAKEN,
-        problems.NOT_BOOKED,
-        problems.LINE_TOO_LONG,
-        problems.NOTHING_FREE,
-        problems.BACKLOG,
-        problems.RATE_LIMITED,
-        problems.BUSY,
-        problems.NOT_ACCEPTING,
-        problems.OUTCOME_UNKNOWN,
-    ),
+    problems=(*PROBLEMS, problems.NOTHING_FREE, problems.SLOT_TAKEN),
 )

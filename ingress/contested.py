@@ -23,6 +23,7 @@ from ingress.alternatives import Alternatives
 from ingress.answers import NEXT_STEP
 from ingress.calendars import Calendars
 from ingress.directory import Site
+from ingress.links import JOIN_WAITLIST
 from ingress.reads import Reads
 from ingress.refusal import Alternative, Refused
 from waiting_room import taken_marks
@@ -159,6 +160,7 @@ class Contested:
             "reason": Reason.SLOT_TAKEN,
             "next_step": NEXT_STEP[Reason.SLOT_TAKEN],
             "alternatives": alternatives,
+            "waitlist": JOIN_WAITLIST,
         }
         return Refused(problems.SLOT_TAKEN, "Every seat of that time is taken.", more=more)
 

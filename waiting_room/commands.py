@@ -47,6 +47,8 @@ class Book(msgspec.Struct, frozen=True, kw_only=True, tag="book"):
     eta_p50: float | None = None
     eta_p90: float | None = None
     """What the caller was told: seconds until it is decided, in half and in nine tenths of all cases."""
+    or_wait: bool = False
+    """Where nothing that fits is free it waits for something to come free, instead of being rejected."""
     v: int = 1
 
 
@@ -60,6 +62,8 @@ class Cancel(msgspec.Struct, frozen=True, kw_only=True, tag="cancel"):
     accept_by: Moment
     by: By = By.PATIENT
     reason: Reason = Reason.PATIENT
+    only_waiting: bool = False
+    """Nothing is to happen to a booking that does not wait for a seat any more."""
     v: int = 1
 
 

@@ -43,6 +43,14 @@ class Confirmation(msgspec.Struct, frozen=True, kw_only=True, tag="confirmation"
     v: int = 1
 
 
+class OfferTold(msgspec.Struct, frozen=True, kw_only=True):
+    """A seat that is held until ``expires_at``; ``to_all``: for the first of several to accept."""
+
+    offer_id: str
+    expires_at: Moment
+    to_all: bool = False
+
+
 class BookingEvent(msgspec.Struct, frozen=True, kw_only=True, tag="event"):
     """One row of appointment_events: what happened and the state it left. No patient data."""
 
@@ -68,6 +76,8 @@ class BookingEvent(msgspec.Struct, frozen=True, kw_only=True, tag="event"):
     """Undecided bookings of the clinic after this event."""
     moving_to: int | None = None
     """See ``appointment.State``."""
+    offer: OfferTold | None = None
+    """With the events that make one."""
     v: int = 1
 
 

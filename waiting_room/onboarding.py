@@ -71,6 +71,10 @@ class ServiceTypeEntry(_Entry, frozen=True, kw_only=True):
     one_active: bool = False
     interval_days: Annotated[int, Meta(ge=1, le=730)] | None = None
     interval_after: Id | None = None
+    offer_minutes: Minutes = 30
+    """How long who waits for it may think about a seat that is offered."""
+    offer_to_all: bool = False
+    """Tell all whom a free seat fits, and the first to accept has it; else they are asked one by one."""
     eligibility: Eligibility = Eligibility.NONE
     """Whether a patient's right to it is asked for, and what happens while nobody can say."""
 

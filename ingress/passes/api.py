@@ -22,12 +22,12 @@ from ingress.links import APPOINTMENTS
 from ingress.operation import REF, STRING, Answer, Operation, answering
 from ingress.parts import Parts
 from ingress.passes.cookie import cookie_name, held_pass, require_same_site
-from ingress.refusal import Refused
+from ingress.refusal import Refused, wrong_field
 from ingress.remembered import Accepted
 from ingress.requests import body, require_json
 from waiting_room.access import Scope
 from waiting_room.domain.booking_ref import clinic_of
-from waiting_room.passes import Pass, ends_at, link_to, sign
+from waiting_room.passes import NotAPass, Pass, ends_at, link_to, sign
 from waiting_room.store import passes
 from waiting_room.store.bookings import BookingRow
 
@@ -65,7 +65,11 @@ async def open_pass(parts: Parts, request: Request) -> Response:
     require_same_site(headers)
     require_json(headers)
     wanted = read_as(await body(headers, request.receive, parts.settings.ingress_body_max_bytes), _decode)
-    held = await held_pass(parts, wanted.text)
+    try:
+        held = await held_pass(parts, wanted.text)
+    except NotAPass as error:
+        fix = "Open the link of the newest message, or look in the app."
+        raise wrong_field("/pass", f"The pass opens nothing: {error}.", fix, problems.WRONG_VALUE) from error
     site = parts.directory.clinic(clinic_of(held.booking_ref))
     if site is None:
         raise unknown()
@@ -136,7 +140,6 @@ PASSES: Final = (
             problems.UNKNOWN_FIELD,
             problems.MISSING_FIELD,
             problems.WRONG_VALUE,
-            problems.UNAUTHENTICATED,
             problems.FORBIDDEN,
             problems.UNKNOWN_BOOKING,
             problems.NOT_READY,

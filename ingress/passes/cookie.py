@@ -43,7 +43,10 @@ async def caller(parts: Parts, request: Request) -> AccessKey:
     if text is None:
         return parts.authenticate(headers)
     require_same_site(headers)
-    held = await held_pass(parts, text)
+    try:
+        held = await held_pass(parts, text)
+    except NotAPass as error:
+        raise unauthenticated(f"The pass opens nothing: {error}.") from error
     return AccessKey(
         key_id="pass",
         owner_kind=OwnerKind.PASS,
@@ -55,16 +58,13 @@ async def caller(parts: Parts, request: Request) -> AccessKey:
 
 
 async def held_pass(parts: Parts, text: str) -> Pass:
-    """The pass, if it holds now. Raises Refused: 401, or 503 while that cannot be told."""
+    """The pass, if it holds now. Raises NotAPass, and Refused (503) while that cannot be told."""
     parts.require_knowing()
-    try:
-        found = read(parts.settings.link_secrets, text, datetime.now(UTC))
-    except NotAPass as error:
-        raise unauthenticated(f"The pass opens nothing: {error}.") from error
+    found = read(parts.settings.link_secrets, text, datetime.now(UTC))
     ref = found.booking_ref
     generation = await parts.reads.run(lambda connection: passes.generation(connection, clinic_of(ref), ref))
     if generation != found.generation:
-        raise unauthenticated("The pass was revoked.")
+        raise NotAPass("it was revoked")
     return found
 
 

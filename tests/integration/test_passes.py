@@ -105,7 +105,7 @@ async def test_a_pass_opens_its_booking_and_nothing_else(app: Caller, anybody: C
 @pytest.mark.parametrize("text", ["", "no pass", "0001-AAAA-BBBB-CCCC-DDDD.1900000000.0.aaaaaaaaaaaaaaaaaaaaaaaaaa"])
 async def test_what_is_no_pass_opens_nothing(anybody: Caller, text: str) -> None:
     answer, _ = await opened(anybody, text)
-    assert (answer.status, answer.problem) == (401, "unauthenticated")
+    assert (answer.status, answer.body["errors"][0]["pointer"]) == (422, "/pass")
     assert "Set-Cookie" not in answer.headers
 
 
@@ -113,9 +113,9 @@ async def test_a_pass_is_over_when_it_ends_is_revoked_or_of_no_booking(app: Call
     ref, now = await booked(app, hour=11), datetime.now(UTC)
     later = now + timedelta(days=1)
     for made in (Pass(ref, now - timedelta(seconds=1), 0), Pass(ref, later, 1), Pass("0001" + "-AAAA" * 4, later, 0)):
-        assert (await opened(anybody, sign(SECRET, made)))[0].status == 401
+        assert (await opened(anybody, sign(SECRET, made)))[0].status == 422
     assert (await opened(anybody, sign(BEFORE, Pass(ref, later, 0))))[0].status == 200, "signed before the change"
-    assert (await opened(anybody, sign("x" * 32, Pass(ref, later, 0))))[0].status == 401
+    assert (await opened(anybody, sign("x" * 32, Pass(ref, later, 0))))[0].status == 422
 
     first = await pass_of(app, ref)
     assert await pass_of(app, ref) == first, "nothing is written when one is made"
@@ -124,7 +124,7 @@ async def test_a_pass_is_over_when_it_ends_is_revoked_or_of_no_booking(app: Call
     assert (await anybody.call("DELETE", f"{address}/passes", headers=cookie)).status == 401
     assert (await app.call("DELETE", f"{address}/passes")).status == 204
     assert (await anybody.get(address, headers=cookie)).status == 401
-    assert (await opened(anybody, first))[0].status == 401
+    assert (await opened(anybody, first))[0].status == 422
     _, cookie = await opened(anybody, await pass_of(app, ref))
     assert (await anybody.get(address, headers=cookie)).status == 200
 

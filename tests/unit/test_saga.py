@@ -8,7 +8,17 @@ from pathlib import Path
 import pytest
 
 from waiting_room.cli.saga import as_markdown
-from waiting_room.domain.appointment import By, EventType, IllegalTransition, Reason, Stage, State, Status, apply
+from waiting_room.domain.appointment import (
+    ASKED,
+    By,
+    EventType,
+    IllegalTransition,
+    Reason,
+    Stage,
+    State,
+    Status,
+    apply,
+)
 from waiting_room.domain.saga import CONFIRM, ELIGIBILITY, HOLD, SAGA, Step, in_line, out_of_time, step_of, to_withdraw
 from workers.assemble import Role
 
@@ -31,7 +41,7 @@ def transitions() -> list[Transition]:
                 continue
             if before is not None:
                 found.append((before, event, after))
-            if after not in seen:
+            if after not in seen and after.revision <= 3:
                 seen.add(after)
                 todo.append(after)
     return found
@@ -41,7 +51,8 @@ ALL = transitions()
 
 
 def test_every_stage_is_one_steps() -> None:
-    assert sorted(stage for step in SAGA for stage in step.stages) == sorted(Stage)
+    waiting = {Stage.WAITING, *ASKED}  # for a seat: decided, as long as none is accepted
+    assert sorted(stage for step in SAGA for stage in step.stages) == sorted(set(Stage) - waiting)
     assert {role for step in SAGA for role in step.run_by} <= set(Role)
 
 

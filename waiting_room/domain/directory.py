@@ -51,6 +51,10 @@ class ServiceType(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
     interval_days: int | None = None
     interval_after: str | None = None
     """So many days after the patient's last appointment for this service type; None is the service itself."""
+    offer_minutes: int = 30
+    """How long who waits for it may think about a seat that is offered."""
+    offer_to_all: bool = False
+    """A seat that comes free is told to all whom it fits, the first to accept has it; else they are asked in turn."""
     eligibility: Eligibility = Eligibility.NONE
 
 

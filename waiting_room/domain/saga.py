@@ -61,7 +61,17 @@ HOLD: Final = Step(
     leaves="a seat, doses and one of the patient's places are claimed",
     stands=lambda state: state.keeps_seat,
     undo="the claims are deleted in the transaction that writes the event, once no clinic can rely on them",
-    undone_by=(EventType.REJECTED, EventType.CANCELLED, EventType.NO_SHOW, EventType.NOT_BOOKED, EventType.WITHDRAWN),
+    undone_by=(
+        EventType.REJECTED,
+        EventType.CANCELLED,
+        EventType.NO_SHOW,
+        EventType.NOT_BOOKED,
+        EventType.WITHDRAWN,
+        EventType.WAITLISTED,
+        EventType.OFFER_DECLINED,
+        EventType.OFFER_EXPIRED,
+        EventType.OFFER_LOST,
+    ),
 )
 ELIGIBILITY: Final = Step(
     name="eligibility",
@@ -100,8 +110,8 @@ _AT: Final[Mapping[Stage, Step]] = {stage: step for step in SAGA for stage in st
 
 
 def step_of(state: State) -> Step | None:
-    """The step that a pending booking is at; None once it is decided."""
-    return None if state.stage is None else _AT[state.stage]
+    """The step that a pending booking is at; None once it is decided, be it that it waits for a seat."""
+    return _AT[state.stage] if state.stage is not None and state.status is Status.PENDING else None
 
 
 def out_of_time(state: State) -> Reason:

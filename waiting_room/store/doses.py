@@ -21,6 +21,11 @@ class DoseClaim(NamedTuple):
     doses: int
     asked_pool: str
 
+    @classmethod
+    def of(cls, key: tuple[str, str], portion: Portion) -> DoseClaim:
+        """(clinic_id, booking_ref) takes this portion."""
+        return cls(*key, portion.product, portion.pool, portion.lot, portion.doses, portion.asked_pool)
+
 
 async def shelves(
     conn: Connection, wanted: Iterable[tuple[str, str]], *, for_the_short: bool = False

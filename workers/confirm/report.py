@@ -114,7 +114,7 @@ class Report:
 
     def _decided(self, booking: Booking) -> None:
         if booking.decided_at:
-            waited = max((booking.decided_at - booking.accepted_at).total_seconds(), 0.0)
+            waited = max((booking.decided_at - booking.asked_at).total_seconds(), 0.0)
             decided.observe(booking.booking_ref, booking.known_state.status, waited, booking.eta_p90)
             if booking.eta_p50 is not None and booking.eta_p90 is not None:
                 metrics.ETA_OUTCOMES.labels("within" if waited <= booking.eta_p90 else "later").inc()

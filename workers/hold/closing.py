@@ -2,7 +2,7 @@
 
 By the time this is worked off the time is blocked, so nobody is booked there any more. The bookings go in the order in
 which they were made. Each keeps its ref: it is a move that the clinic asks for, and if the clinic then does not accept
-the new time, or there is none, the booking is cancelled.
+the new time, or there is none, the booking is cancelled. Who was offered a seat then goes on waiting.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from hashlib import sha256
 from waiting_room.domain.appointment import By, EventType, Reason
 from waiting_room.domain.seats import Taken
 from waiting_room.messages import Closure, TimeRange
-from waiting_room.store import holds, reschedules
+from waiting_room.store import holds, offering, reschedules, waitlist
 from waiting_room.store.holds import Window
 from waiting_room.store.journal import Booking, Journal
 from waiting_room.store.pool import Connection
@@ -52,11 +52,15 @@ async def close(conn: Connection, moves: Rescheduling, closure: Closure) -> Move
     for booking in affected:
         if not moves.move_away(booking, plans[booking.key], taken, mark):
             moves.journal.record(booking, EventType.CANCELLED, reason=Reason.PROVIDER, by=By.CLINIC)
+    offered = await waitlist.offered_in(conn, closure.clinic_id, closure.provider_ids, *span)
+    for booking in (await moves.journal.load(offered)).values() if offered else ():
+        moves.journal.record(booking, EventType.OFFER_LOST)
     await moves.write(conn)
-    await moves.journal.write()
+    await moves.journal.write(give=False)
     if moves.claims:
         await holds.claim_seats(conn, moves.claims)
     await moves.doses.write(bookings, ())
+    await offering.give(moves.journal, moves.rules)  # not what is closed, but what somebody had beside it
     return MovedAway(affected, len(keys) == ROUND_MAX)
 
 

@@ -100,10 +100,6 @@ class Doses:
         swapped = [key for key in self._swapped if known[key].known_state.keeps_doses]
         if swapped:
             await doses.settle(self._conn, [(*key, False) for key in swapped])
-        claims = [
-            DoseClaim(*key, portion.product, portion.pool, portion.lot, portion.doses, portion.asked_pool)
-            for key in (*held, *swapped)
-            for portion in self._given.get(key, ())
-        ]
+        claims = [DoseClaim.of(key, portion) for key in (*held, *swapped) for portion in self._given.get(key, ())]
         if claims:
             await doses.claim(self._conn, claims)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime, time
+from datetime import date, datetime, time
 from zoneinfo import ZoneInfo
 
 from waiting_room.domain import limits
@@ -58,9 +58,11 @@ class Patients:
             return Reason.TOO_SOON
         return replace(plan, from_at=max(plan.from_at, from_at))
 
-    def take(self, booking: Booking, rules: Rules, *, decided: bool) -> None:
-        """The booking is the patient's from now on."""
-        if booking.patient_id is None or booking.service_type is None or booking.start_at is None:
+    def take(self, booking: Booking, rules: Rules, *, decided: bool, day: date | None = None) -> None:
+        """The booking is the patient's from now on. ``day``: the first on which one that has no time yet may be."""
+        if booking.start_at is not None:
+            day = booking.start_at.astimezone(ZoneInfo(rules.timezone)).date()
+        if booking.patient_id is None or booking.service_type is None or day is None:
             return
         service = rules.service_types[booking.service_type]
         lasting = limits.lasts(service, rules.service_types.values())
@@ -69,7 +71,6 @@ class Patients:
         patient = booking.app_id, booking.patient_id
         has = self._has.setdefault(patient, {})
         place = None if decided else limits.free_place(has.values(), self._pending_max)
-        day = booking.start_at.astimezone(ZoneInfo(rules.timezone)).date()
         has[booking.key] = PatientClaim(rules.business_id, service.service_type, day, place, service.one_active)
         self._new[booking.key] = NewClaim(
             *booking.key,

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from waiting_room.domain.appointment import CHANGEABLE, By, ClinicState, EventType, Reason, Stage
 from waiting_room.domain.seats import Seat, Taken, allot
+from waiting_room.domain.waitlist import Freed
 from waiting_room.messages import Moment, Reschedule, TimeRange
 from waiting_room.store import reschedules
 from waiting_room.store.holds import Claim, Rules
@@ -136,12 +137,22 @@ class Rescheduling:
             own = taken.free(booking.provider_id, booking.seat or 0, booking.start_at)
         seat = allot(plan.candidates(), taken)
         if seat is not None and self.doses.keep(booking.key, seat.candidate.start_at, plan.timezone):
+            if own is not None:
+                self._leave_to_who_waits(booking, own, taken)
             return seat
         if seat is not None:
             taken.free(seat.candidate.provider_id, seat.seat, seat.candidate.start_at)
         if own is not None and booking.provider_id:
             taken.add(booking.provider_id, booking.seat or 0, *own)
         return plan.if_none_free if seat is None else Reason.OUT_OF_STOCK
+
+    def _leave_to_who_waits(self, booking: Booking, own: tuple[datetime, datetime], taken: Taken) -> None:
+        """The seat that it moves away from is not the next one's in this batch, if anybody waits."""
+        if not self.journal.counters[booking.clinic_id].waiting or booking.provider_id is None:
+            return
+        self.journal.freed.append((booking.clinic_id, Freed(booking.provider_id, *own)))
+        if taken.is_free(booking.provider_id, booking.seat or 0, *own):
+            taken.add(booking.provider_id, booking.seat or 0, *own)
 
     def _hold(
         self,

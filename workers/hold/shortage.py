@@ -13,7 +13,7 @@ from hashlib import sha256
 
 from waiting_room.domain.appointment import Reason
 from waiting_room.messages import Shortage, TimeRange
-from waiting_room.store import holds, stock
+from waiting_room.store import holds, offering, stock
 from waiting_room.store.journal import Booking
 from waiting_room.store.pool import Connection
 from workers.hold.closing import LOOK_AHEAD, MovedAway, taken_around
@@ -47,10 +47,11 @@ async def rebook(conn: Connection, moves: Rescheduling, shortage: Shortage) -> M
         if moves.move_away(bookings[key], plans[key], taken, mark, for_want_of=shortage.product)
     ]
     await moves.write(conn)
-    await moves.journal.write()
+    await moves.journal.write(give=False)
     if moves.claims:
         await holds.claim_seats(conn, moves.claims)
     await moves.doses.write(bookings, ())
+    await offering.give(moves.journal, moves.rules)
     return MovedAway(moved, left=len(moved) == ROUND_MAX)
 
 

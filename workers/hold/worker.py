@@ -257,7 +257,7 @@ class HoldWorker:
         for booking in outcome.decided:
             metrics.HELD.labels(booking.known_state.status).inc()
             if booking.decided_at:
-                waited = (booking.decided_at - booking.accepted_at).total_seconds()
+                waited = (booking.decided_at - booking.asked_at).total_seconds()
                 decided.observe(booking.booking_ref, booking.known_state.status, waited, booking.eta_p90)
 
     def _measure(self, items: Sequence[Appended], started: float) -> None:

@@ -19,7 +19,7 @@ from waiting_room.unsubscribe import PATH, token_of
 from workers.notify.alternatives import free_instead
 from workers.notify.calendar_file import calendar_file
 from workers.notify.letter import Attachment, Letter, idempotency_key
-from workers.notify.words import Free, Matter, language_of, words
+from workers.notify.words import Free, Matter, SeatOffered, language_of, words
 
 log = structlog.get_logger(__name__)
 
@@ -29,6 +29,7 @@ WITH_CALENDAR: Final = frozenset({"confirmed", "rescheduled", "cancelled"})
 class Composer:
     def __init__(self, settings: Settings, pool: Pool) -> None:
         self._language = settings.notify_language
+        self._offer_link = settings.notify_offer_link
         self._public_url = settings.notify_public_url.rstrip("/")
         self._secret = next(iter(settings.link_secrets), None)
         own_page = link_to(self._public_url, "{pass}") if self._public_url and self._secret else ""
@@ -55,6 +56,7 @@ class Composer:
             link=self._link_to(begun, kind),
             now=now,
             alternatives=await self._alternatives(begun, now) if kind == "rejected" else (),
+            offer=self._offer(begun),
         )
         written = words(kind, language, matter)
         return Letter(
@@ -68,6 +70,13 @@ class Composer:
             calendar=_calendar(begun, kind, language, matter),
             unsubscribe=self._unsubscribe(begun),
         )
+
+    def _offer(self, begun: Begun) -> SeatOffered | None:
+        if begun.offer_id is None or begun.offer_expires_at is None:
+            return None
+        page = self._offer_link.replace("{booking_ref}", begun.key.booking_ref).replace("{offer_id}", begun.offer_id)
+        accept, decline = (page.replace("{answer}", answer) or None for answer in ("accept", "decline"))
+        return SeatOffered(begun.offer_expires_at, begun.offer_to_all, accept, decline)
 
     def _link_to(self, begun: Begun, kind: str) -> str | None:
         """Where the patient sees and changes the booking, by a pass where it takes one."""

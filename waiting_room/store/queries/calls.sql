@@ -8,8 +8,8 @@ SELECT
     c.honours_idempotency,
     c.has_lookup,
     c.partition,
-    c.map_version > 1 AS moved,
     c.business_id,
+    c.map_version > 1 AS moved,
     (
         SELECT jsonb_object_agg(s.service_type, s.eligibility)
         FROM service_types AS s

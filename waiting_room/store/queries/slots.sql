@@ -43,7 +43,7 @@ SELECT
     NULL::integer AS seats,
     lower(s.during) AS start_at,
     upper(s.during) AS busy_until,
-    a.status = 'pending' OR s.revision <> a.revision AS tentative
+    a.status IN ('pending', 'waitlisted') OR s.revision <> a.revision AS tentative
 FROM wanted AS n
 INNER JOIN seat_claims AS s
     ON n.clinic_id = s.clinic_id AND n.provider_id = s.provider_id AND s.during && n.reach
