@@ -213,7 +213,7 @@ async def test_losing_it_again_and_again_costs_nothing_but_time(scene: Scene) ->
         over.set()
 
     apps = [scene.one, scene.other]
-    async with newcomers(scene) as fresh, asyncio.TaskGroup() as group:
+    async with newcomers(scene, within_seconds=0.01) as fresh, asyncio.TaskGroup() as group:
         for app in apps * 2:
             group.create_task(booker(app))
         for app in apps:

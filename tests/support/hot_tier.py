@@ -25,7 +25,7 @@ from waiting_room.hot_tier import HotTier
 from waiting_room.taken_marks import key_of
 from workers.assemble import Role
 
-PATIENT = {"valkey_within_ms": 300, "contested_within_ms": 5_000}
+PATIENT = {"valkey_within_ms": 2_000, "contested_within_ms": 5_000}
 """What is tested is not how busy the machine is."""
 
 
@@ -92,10 +92,10 @@ async def two_and_one(kafka: Kafka, template: Database, specs: Sequence[ClinicSp
 
 
 @asynccontextmanager
-async def newcomers(scene: Scene) -> AsyncIterator[Iterator[Calendars]]:
+async def newcomers(scene: Scene, within_seconds: float = 2.0) -> AsyncIterator[Iterator[Calendars]]:
     """Ingresses that have just started, one after the other: they have no copies, only what others lend them."""
     reads = await Reads.open(settings_for(scene.stage.database, None, "ingress"))
-    tier, finish = HotTier(scene.valkey.url, 0.3), asyncio.Event()
+    tier, finish = HotTier(scene.valkey.url, within_seconds), asyncio.Event()
     running_tier = asyncio.create_task(tier.run(finish))
 
     def fresh() -> Iterator[Calendars]:
