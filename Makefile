@@ -26,8 +26,8 @@ down: $(READY) ## stop what `up` started
 secrets: $(READY) ## make .env, which compose.yaml reads its secrets from
 	@$(RUN) -m waiting_room secrets --out .env
 
-test: $(READY) ## all tests, with real Kafka and PostgreSQL
-	@$(RUN) -m pytest $(ARGS)
+test: $(READY) ## all tests, with real Kafka and PostgreSQL; two at a time, each with servers of its own
+	@$(RUN) -m pytest $(or $(ARGS),-n 2 --dist loadfile)
 
 check: $(READY) ## style, types, imports, SQL, rules, Dockerfile
 	@.venv/bin/ruff check .
