@@ -86,6 +86,8 @@ class BookingAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """
     reschedule: RescheduleState | UnsetType = UNSET
     """The last wish for another time."""
+    patient_erased_at: datetime | UnsetType = UNSET
+    """Since then nothing is known of its patient, nobody is told anything about it, and no list of a patient has it."""
 
 
 class BookingList(msgspec.Struct, frozen=True, kw_only=True):
@@ -194,6 +196,7 @@ def row_answer(row: BookingRow, eta: Eta | None, alternatives: tuple[Alternative
         next_step=NEXT_STEP[row.reason] if row.reason else UNSET,
         alternatives=alternatives or UNSET,
         reschedule=_reschedule(row.wish) if row.wish else UNSET,
+        patient_erased_at=row.patient_erased_at or UNSET,
     )
 
 

@@ -62,6 +62,8 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str | msgspec.UnsetType = msgspec.UNSET
     other_clinics: tuple[OtherClinic, ...] = ()
     alternatives: tuple[Alternative, ...] = ()
+    bookings: tuple[str, ...] = ()
+    """Refs of bookings that stand in the way."""
     error_id: str | msgspec.UnsetType = msgspec.UNSET
     links: BookingLinks | msgspec.UnsetType = msgspec.UNSET
 

@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from waiting_room.domain.limits import PENDING_MAX
 from waiting_room.notify_settings import NotifySettings
+from waiting_room.privacy_settings import PrivacySettings
 from waiting_room.webhook_settings import WebhookSettings
 
 PREFIX = "WAITING_ROOM_"
@@ -249,7 +250,7 @@ class _Core(BaseSettings):
         return self
 
 
-class Settings(NotifySettings, WebhookSettings, _Core):
+class Settings(PrivacySettings, NotifySettings, WebhookSettings, _Core):
     """All of them."""
 
 

@@ -150,7 +150,6 @@ CHOSEN: Final = tuple(kind.name for kind in CATALOGUE.values() if kind.chosen)
 
 _encode = msgspec.json.Encoder().encode
 _read_event: Reader[BookingEvent] = Reader(BookingEvent)
-_read_patient = msgspec.json.Decoder(Patient).decode
 
 
 def schema_of(kind: EventKind, payload: PayloadKind) -> dict[str, Any]:
@@ -185,13 +184,6 @@ def render(record: str, sequence: int, payload: PayloadKind, patient: Patient | 
         full = FullBookingData(**values, by=event.by, ticket=event.ticket, patient=patient)
         return _encode(FullBookingPayload(type=event.event, timestamp=event.at, data=full)).decode()
     return _encode(BookingPayload(type=event.event, timestamp=event.at, data=BookingData(**values))).decode()
-
-
-def patient_of(patient_id: str | None, stored: str | None) -> Patient | None:
-    """The patient as ``appointments`` keeps them; None once they were erased."""
-    if stored is not None:
-        return _read_patient(stored)
-    return None if patient_id is None else Patient(id=patient_id)
 
 
 def payload_of_test(endpoint_id: str, at: datetime) -> str:

@@ -8,16 +8,16 @@ commits. Any booking may be asked for any number of times: what is finished is r
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any, NamedTuple
 
 from waiting_room.domain.call_plan import Wait, plan
 from waiting_room.domain.call_resolution import resolve
-from waiting_room.domain.clinic_call import Answer, Attempt, Booked, CallKind, Case, Change, ClinicSystem
+from waiting_room.domain.clinic_call import BOOKS, Answer, Attempt, Booked, CallKind, Case, Change, ClinicSystem
 from waiting_room.domain.directory import AdapterKind
-from waiting_room.store import sql
+from waiting_room.store import patient_keys, sql
 from waiting_room.store.journal import Booking, Journal
 from waiting_room.store.pool import Connection
 
@@ -34,6 +34,8 @@ class Claim:
     attempt: int
     kind: CallKind
     revision: int
+    patient_key: bytes | None = None
+    """Wrapped; given where the clinic is told who comes, unless the patient was erased."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +162,19 @@ async def claim(
             case kind:
                 found[key] = work.begin(booking, kind, claimant, lease_seconds)
     await work.write()
-    return found, work.lines
+    return await _with_keys(conn, found), work.lines
+
+
+async def _with_keys(conn: Connection, found: dict[Key, Claimed]) -> dict[Key, Claimed]:
+    """The same; calls that name the patient with the key that opens it."""
+    named = {
+        key: (each.booking.app_id, each.booking.patient_id)
+        for key, each in found.items()
+        if isinstance(each, Claim) and each.kind in BOOKS and each.booking.patient_id is not None
+    }
+    keys = await patient_keys.find(conn, set(named.values())) if named else {}
+    claims = {key: each for key, each in found.items() if key in named and isinstance(each, Claim)}
+    return found | {key: replace(each, patient_key=keys.get(named[key])) for key, each in claims.items()}
 
 
 async def record(

@@ -13,6 +13,7 @@ from aiokafka import ConsumerRecord
 from waiting_room.domain.clinic_call import BOOKS, CallKind, Failed
 from waiting_room.domain.failures import Failure
 from waiting_room.kafka import Headers
+from waiting_room.patient_keys import Vault
 from waiting_room.store.booking import Booking
 from waiting_room.store.calls import Claim, Finished, Later, Outcome
 from waiting_room.telemetry import tracing
@@ -51,6 +52,7 @@ class Course:
         put_aside: PutAside,
         slot_freed: Callable[[], None],
         next_slot: Callable[[Booking], Awaitable[None]],
+        vault: Vault,
         *,
         lease_seconds: float,
         call_seconds: float,
@@ -61,6 +63,7 @@ class Course:
         self._clinics = clinics
         self._report = report
         self._next_slot = next_slot
+        self._vault = vault
         self._standstill = standstill
         self._put_aside = put_aside
         self._slot_freed = slot_freed
@@ -106,7 +109,7 @@ class Course:
     async def _call(self, work: Work, claim: Claim, lease: Lease, started: float, standstills: int) -> Disposition:
         self._report.call_starts(claim)
         with tracing.span("clinic call", work.booking_ref, _headers(work), outgoing=True) as span:
-            answered = await make(claim, self._clinics.gateway(work.clinic_id), lease)
+            answered = await make(claim, self._clinics.gateway(work.clinic_id), lease, self._vault)
             tracing.say(span, kind=claim.kind, attempt=claim.attempt, outcome=answered.outcome)
         measured = self._standstill.times == standstills
         if not measured and answered.verdict is Verdict.FAILED:

@@ -16,7 +16,6 @@ import msgspec
 from waiting_room.domain.appointment import CHANGEABLE, By, EventType, Reason
 from waiting_room.domain.booking_ref import clinic_of
 from waiting_room.domain.directory import AdapterKind
-from waiting_room.domain.limits import PENDING_MAX
 from waiting_room.domain.seats import Seat, Taken, allot
 from waiting_room.messages import Book, Cancel, Closure, Reschedule
 from waiting_room.store import holds, moves
@@ -27,7 +26,7 @@ from waiting_room.topics import BOOKING_REQUESTS
 from workers.hold import closing, identity
 from workers.hold.doses import Doses
 from workers.hold.outcome import Outcome
-from workers.hold.patients import Patients
+from workers.hold.patients import Known, Patients
 from workers.hold.reach import Reach
 from workers.hold.read import Appended, Closing, Item, Marker
 from workers.hold.rescheduling import Rescheduling
@@ -50,8 +49,8 @@ class Batch:
         conn: Connection,
         rules: dict[str, Rules],
         deadlines: Deadlines,
+        whom: Known,
         next_offset: NextOffset = behind_the_last,
-        pending_max: int = PENDING_MAX,
     ) -> None:
         self._conn = conn
         self._rules = rules
@@ -61,8 +60,8 @@ class Batch:
         self._claims: dict[tuple[str, str], Claim] = {}
         self._taken = Taken()
         self._doses = Doses(conn)
-        self._patients = Patients(conn, pending_max)
-        self._pending_max = pending_max
+        self._patients = Patients(conn, whom)
+        self._whom = whom
         self._journal: Journal
         self._moves: Rescheduling
         self._reach = Reach()
@@ -99,7 +98,7 @@ class Batch:
     async def _close(self, closure: Closure, outcome: Outcome) -> None:
         """In a journal of its own: what came before it in the batch is written."""
         journal = closing.own_journal(self._journal)
-        own = Doses(self._conn), Patients(self._conn, self._pending_max)
+        own = Doses(self._conn), Patients(self._conn, self._whom)
         moves = await Rescheduling.open(self._conn, journal, self._rules, self._deadlines.usual, [], *own)
         closed = await closing.close(self._conn, moves, closure)
         outcome.add(*closed.touched)
@@ -120,9 +119,9 @@ class Batch:
         self._aliases = await identity.follow(self._conn, [each for each in unknown if not isinstance(each, Book)])
         plans = {
             command.booking_ref: Reason.UNPROCESSABLE
-            if unprocessable
+            if unprocessable or command.patient is None
             else bookable(command, self._rules[command.clinic_id], self._journal.now)
-            for command in books
+            for command in reversed(books)  # of several with one ref the first counts
             if command.booking_ref not in elsewhere and (command.clinic_id, command.booking_ref) not in self._known
         }
         moving = await self._plan_moves(items, books)
@@ -131,7 +130,8 @@ class Batch:
             self._reach.add(book.clinic_id, plan.windows())
         self._taken = await self._reach.taken(self._conn)
         await self._doses.read(((book.clinic_id, plan.service) for book, plan in wanted), moving)
-        await self._patients.read((book for book, _ in wanted), moving)
+        told = () if unprocessable else (book for book in books if book.booking_ref in plans)
+        await self._patients.read(told, moving)
         for item in items:
             command = item.command
             if isinstance(command, Cancel):
@@ -147,7 +147,7 @@ class Batch:
         if claims:
             await holds.claim_seats(self._conn, claims)
         await self._doses.write(self._known, keeping)
-        await self._patients.claim()
+        await self._patients.write()
         return self._outcome(items)
 
     async def _refresh_rules(self) -> None:
@@ -230,6 +230,8 @@ class Batch:
             return
         plan = plans[command.booking_ref]
         booking = self._known[key] = booking_for(command, storable=plan is not Reason.UNPROCESSABLE)
+        if plan is not Reason.UNPROCESSABLE:
+            self._patients.seal(booking, command)
         if isinstance(plan, Bookable):
             plan = self._patients.allow(command, plan, self._rules[command.clinic_id])
         seat = self._allot(key, plan)

@@ -16,6 +16,7 @@ from waiting_room.dead_letters import put_aside
 from waiting_room.domain.notifications import TOLD_OF
 from waiting_room.kafka import Producer, group_consumer
 from waiting_room.messages import BookingEvent, Reader, Unreadable
+from waiting_room.patient_keys import Vault
 from waiting_room.settings import Settings
 from waiting_room.store import notifications
 from waiting_room.store.faults import passes
@@ -40,8 +41,11 @@ _Event = tuple[ConsumerRecord, BookingEvent]
 class Intake:
     """``on_new`` is called when there are new messages."""
 
-    def __init__(self, settings: Settings, pool: Pool, producer: Producer, on_new: Callable[[], None]) -> None:
+    def __init__(
+        self, settings: Settings, pool: Pool, producer: Producer, vault: Vault, on_new: Callable[[], None]
+    ) -> None:
         self._settings = settings
+        self._vault = vault
         self._rules = rules_of(settings)
         self._pool = pool
         self._producer = producer
@@ -124,8 +128,9 @@ class Intake:
             planned: list[Planned] = []
             for event in events:
                 subject = subjects.get((event.clinic_id, event.booking_ref))
-                if subject is not None:
-                    planned.extend(plan(event, subject, self._rules, now))
+                patient = subject and self._vault.open(subject.patient_key, subject.patient)
+                if subject and patient:
+                    planned.extend(plan(event, subject, patient, self._rules, now))
             async with conn.transaction():
                 if subjects:
                     await notifications.drop_overtaken(conn, list(subjects))
