@@ -48,6 +48,8 @@ class Stack:
     folder: Path
     extra_env: dict[str, str] = field(default_factory=dict)
     progress: Progress = print
+    worker_roles: tuple[str, ...] = WORKER_ROLES
+    """Which workers ``start`` starts; others may be added to ``processes``."""
     kafka: KafkaServer | None = None
     postgres: PostgresServer | None = None
     kafka_address: str = ""
@@ -244,7 +246,7 @@ class Stack:
         env["WAITING_ROOM_NOTIFY_PUBLIC_URL"] = _url(port)
         metrics_urls: dict[str, str] = {}
         workers = []
-        for role in WORKER_ROLES:
+        for role in self.worker_roles:
             process, metrics_urls[role] = roles.worker(role, env, self.owner_dsn, self.secrets, self.logs)
             workers.append(process)
         told = list(metrics_urls.values())

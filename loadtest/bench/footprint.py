@@ -21,7 +21,7 @@ CLINICS, PARTITIONS = 500, 512
 RATE, SECONDS, IDLE_SECONDS = 200, 30, 10
 DECIDED_SECONDS = 120.0
 FOLDER = RUN / "bench-footprint"
-OURS = ("ingress", "hold", "confirm", "relay", "webhooks", "sweep")
+OURS = ("ingress", "hold", "confirm", "relay", "webhooks", "notify", "sweep")
 
 
 async def measure(seed: int) -> Result:

@@ -19,7 +19,7 @@ PACE_UNCERTAINTY: Final = 0.05
 """Relative standard deviation of a pace that is taken to hold for as long as the line lasts; measured by the ``eta``
 benchmark, which wants nine tenths of all outcomes within p90."""
 
-UNTIL_CALLED_SECONDS: Final = 0.15
+UNTIL_CALLED_SECONDS: Final = 0.08
 """From the answer to the caller until the clinic call of a booking that waits for nobody: hold's batch, two records in
 Kafka, the claim. Measured by the ``eta`` benchmark."""
 
