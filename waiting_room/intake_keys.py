@@ -27,6 +27,7 @@ USABLE: Final = timedelta(days=2)
 KEPT: Final = timedelta(days=9)
 """USABLE, and as long as booking.requests keeps a record."""
 
+_FORGET_EVERY: Final = timedelta(minutes=10)
 _NONCE: Final = 12
 _ABOUT: Final = "intake key"
 _read: Reader[IntakeKeyRecord] = Reader(IntakeKeyRecord)
@@ -67,15 +68,19 @@ class IntakeKeys:
         self._envelope = envelope
         self._records: dict[str, IntakeKeyRecord] = {}
         self._keys: dict[str, IntakeKey] = {}
+        self._forgot_at = datetime.min.replace(tzinfo=UTC)
 
     def apply(self, key_id: str, value: bytes | None) -> None:
         """A record of the topic. One that cannot be read is nobody's key."""
-        self._forget(datetime.now(UTC))
+        now = datetime.now(UTC)
+        if now - self._forgot_at > _FORGET_EVERY:
+            self._forget(now)
         try:
             record = _read(value)
         except Unreadable:
             return
-        self._records[record.key_id] = record
+        if record.made_at + KEPT >= now:
+            self._records[record.key_id] = record
 
     def known(self, key_id: str | None) -> bool:
         return key_id in self._records
@@ -91,6 +96,7 @@ class IntakeKeys:
         return key
 
     def _forget(self, now: datetime) -> None:
+        self._forgot_at = now
         for key_id in [each for each, record in self._records.items() if record.made_at + KEPT < now]:
             del self._records[key_id]
             self._keys.pop(key_id, None)
