@@ -40,20 +40,22 @@ class Sealing:
         return self._key
 
     async def run(self, finish: asyncio.Event) -> None:
-        """Until ``finish`` is set. What Kafka does not acknowledge is tried again, with another key."""
+        """Until ``finish`` is set."""
         while not finish.is_set():
-            aged_seconds = boot_seconds() - self._made_at_seconds
-            due = self._key is None or aged_seconds > FRESH.total_seconds()
-            if due and not self._handover.failing:
-                try:
-                    await self._renew()
-                except (KafkaError, TimeoutError) as error:
-                    log.info("intake_key_not_written", error=type(error).__name__)
+            await self.look()
             await pause(finish, _LOOK_EVERY_SECONDS)
 
-    async def _renew(self) -> None:
+    async def look(self) -> None:
+        """Make a key if it is time to. What Kafka does not acknowledge is tried again, with another key."""
+        aged_seconds = boot_seconds() - self._made_at_seconds
+        if self._handover.failing or (self._key is not None and aged_seconds <= FRESH.total_seconds()):
+            return
         made_at_seconds = boot_seconds()
         key, record = make(self._envelope, datetime.now(UTC))
-        async with asyncio.timeout(_ACKNOWLEDGED_WITHIN_SECONDS):
-            await self._handover.tell(INTAKE_KEYS, key.key_id, encode(record))
+        try:
+            async with asyncio.timeout(_ACKNOWLEDGED_WITHIN_SECONDS):
+                await self._handover.tell(INTAKE_KEYS, key.key_id, encode(record))
+        except (KafkaError, TimeoutError) as error:
+            log.info("intake_key_not_written", error=type(error).__name__)
+            return
         self._key, self._made_at_seconds = key, made_at_seconds
