@@ -114,7 +114,7 @@ class Envelope:
 
     def _unwrapped(self, sealed: bytes, bound: bytes) -> bytes:
         if sealed[:1] != _VERSION or len(sealed) < _KEY:
-            raise CannotOpen("this is nothing that was sealed here")
+            raise CannotOpen("this is nothing that was sealed under a master key")
         master = self._masters.get(sealed[1 : 1 + _NAME])
         if master is None:
             raise UnknownMasterKey("not sealed under a master key that is known here")

@@ -57,7 +57,6 @@ def ingress(monkeypatch: pytest.MonkeyPatch) -> Ingress:
 
 
 async def test_nothing_is_sealed_with_a_key_that_is_not_in_kafka(ingress: Ingress) -> None:
-    assert ingress.sealing.key is None
     ingress.log.failing = True
     assert await ingress.after(1) is None
     ingress.log.failing, ingress.log.away = False, True
