@@ -40,7 +40,7 @@ class Keys:
     def authenticate(self, authorization: bytes | None, now: datetime) -> AccessKey:
         """The key that an ``Authorization`` header's value proves. Raises Refused (401)."""
         if authorization is None:
-            raise _unauthenticated("The request has no Authorization header.")
+            raise unauthenticated("The request has no Authorization header.")
         # A header that proved its key goes on proving it until some key changes, or it expires.
         key = self._proven.get(authorization)
         if key is None:
@@ -49,20 +49,20 @@ class Keys:
                 self._proven.clear()
             self._proven[authorization] = key
         elif key.expires_at is not None and key.expires_at <= now:
-            raise _unauthenticated("The API key has expired.")
+            raise unauthenticated("The API key has expired.")
         return key
 
     def _prove(self, authorization: bytes, now: datetime) -> AccessKey:
         scheme, _, text = authorization.decode("latin-1").partition(" ")
         if scheme.lower() != "bearer":
-            raise _unauthenticated("The Authorization header is not of the Bearer kind.")
+            raise unauthenticated("The Authorization header is not of the Bearer kind.")
         try:
             token = parse_token(text.strip())
         except NotAToken as error:
-            raise _unauthenticated(f"The Authorization header holds no API key: {error}.") from error
+            raise unauthenticated(f"The Authorization header holds no API key: {error}.") from error
         key = self._keys.get(token.key_id)
         if key is None or not opens(key, token, now):
-            raise _unauthenticated("The API key is not one of ours, or it has expired or was revoked.")
+            raise unauthenticated("The API key is not one of ours, or it has expired or was revoked.")
         return key
 
 
@@ -82,5 +82,6 @@ def require_app(key: AccessKey) -> None:
         raise Refused(problems.FORBIDDEN, "Only a patient app's key may do that.")
 
 
-def _unauthenticated(detail: str) -> Refused:
+def unauthenticated(detail: str) -> Refused:
+    """Nobody we know is asking (401)."""
     return Refused(problems.UNAUTHENTICATED, detail, headers=_CHALLENGE)

@@ -17,8 +17,7 @@ from ingress.directory import Directory, Site
 from ingress.line import Lines
 from ingress.reads import Reads
 from ingress.refusal import Alternative, Refused
-from waiting_room.domain.appointment import Reason
-from waiting_room.domain.candidates import candidates, spans_of
+from waiting_room.domain.candidates import OTHER_CLINICS, SAME_CLINIC, candidates, spans_of
 from waiting_room.domain.directory import ServiceType
 from waiting_room.domain.schedule import busy_for
 from waiting_room.domain.seats import Candidate
@@ -27,10 +26,6 @@ from waiting_room.store.bookings import BookingRow
 from waiting_room.store.holds import Window
 
 OFFERED: Final = 3
-SAME_CLINIC: Final = frozenset({Reason.SLOT_TAKEN, Reason.NO_FREE_SLOT, Reason.CLINIC_REFUSED, Reason.PROVIDER})
-"""These may still be booked where they were wanted."""
-
-OTHER_CLINICS: Final = SAME_CLINIC | {Reason.CLINIC_UNAVAILABLE, Reason.CLINIC_CLOSED}
 _CLINICS: Final = 3
 _NEAREST: Final = 24
 _SEARCHED: Final = timedelta(days=7)

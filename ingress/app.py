@@ -34,6 +34,8 @@ from ingress.operation import answering
 from ingress.ops.page import OPS
 from ingress.overrides import DELETE_OVERRIDE, LIST_OVERRIDES, PUT_OVERRIDE
 from ingress.parts import Parts, wired
+from ingress.passes.api import PASSES
+from ingress.passes.page import PASS_PAGE
 from ingress.process import HEALTHZ, METRICS, PROBLEM, READYZ
 from ingress.reschedule import RESCHEDULE
 from ingress.resource import Resource, not_found
@@ -44,6 +46,7 @@ from ingress.visits import ARRIVAL, COMPLETION, NO_SHOW
 from ingress.webhook_changes import ENDPOINT_CHANGES
 from ingress.webhook_deliveries import DELIVERIES
 from ingress.webhook_endpoints import ENDPOINTS
+from ingress.webhooks_page.page import WEBHOOKS_PAGE
 from waiting_room.domain.booking_ref import RefSecrets
 from waiting_room.settings import Settings
 from waiting_room.supervise import supervise
@@ -65,6 +68,7 @@ OPERATIONS: Final = (
     GET_CLINIC,
     CLOSE,
     LIST_PROVIDERS,
+    *PASSES,
     ASK_UNSUBSCRIBE,
     UNSUBSCRIBE,
     ERASE,
@@ -139,7 +143,7 @@ def _resources() -> dict[str, Resource]:
     for operation in OPERATIONS:
         by_path.setdefault(operation.path, {})[operation.method] = operation.endpoint
     by_path["/openapi.json"] = {"GET": answering(openapi)}
-    by_path |= {path: {"GET": answering(handler)} for path, handler in OPS.items()}
+    by_path |= {path: {"GET": answering(handler)} for path, handler in (OPS | PASS_PAGE | WEBHOOKS_PAGE).items()}
     return {path: Resource(path, methods) for path, methods in by_path.items()}
 
 

@@ -1,7 +1,7 @@
-"""DELETE /v1/appointments/{ref}: asks for a cancel, by the patient's app or by the clinic.
+"""DELETE /v1/appointments/{ref}: asks for a cancel, by the patient's app, the patient with a pass, or the clinic.
 
 An app's needs no database and works straight after the 202 of POST; where the database can tell at once that it comes
-too late, the app is told at once. A clinic cancels what it can see.
+too late, the app is told at once. Clinics and patients cancel what they can see.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from ingress.limiting import RATE_LIMIT, require_rate
 from ingress.links import booking_links
 from ingress.operation import IDEMPOTENCY_KEY, REF, RETRY_AFTER, STRING, Answer, Operation, answering
 from ingress.parts import Parts
+from ingress.passes.cookie import caller
 from ingress.refusal import Refused
 from ingress.remembered import Cancelling
 from ingress.requests import idempotency_key
@@ -40,7 +41,7 @@ async def cancel(parts: Parts, request: Request) -> Response:
     if (busy := overloaded(parts)) is not None:
         return busy
     headers = dict(request.scope["headers"])
-    key = parts.authenticate(headers)
+    key = await caller(parts, request)
     require_scope(key, Scope.APPOINTMENTS_WRITE, Scope.CLINIC_WRITE)
     idempotency = idempotency_key(headers)
     ref = own_ref(parts, key, request.path_params["ref"])
@@ -48,10 +49,11 @@ async def cancel(parts: Parts, request: Request) -> Response:
     site = parts.directory.clinic(clinic_id)
     if site is None:
         raise unknown()
-    rate = require_rate(parts, key.owner_id)
-    if key.owner_kind == OwnerKind.APP:
+    rate = require_rate(parts, key.owner_id, ref if key.owner_kind == OwnerKind.PASS else None)
+    if key.owner_kind in (OwnerKind.APP, OwnerKind.PASS):
         await _require_notice(parts, site, ref)
-        whose = _Whose(key.owner_id, By.PATIENT, Reason.PATIENT)
+        app_id = key.owner_id if key.owner_kind == OwnerKind.APP else await _app_of(parts, ref)
+        whose = _Whose(app_id, By.PATIENT, Reason.PATIENT)
     else:
         whose = _Whose(await _app_of(parts, ref), By.CLINIC, Reason.PROVIDER)
 
@@ -89,7 +91,10 @@ class _Whose(NamedTuple):
 
 
 async def _app_of(parts: Parts, ref: str) -> str:
-    """The app that a clinic's patient has booked with. Raises Refused: 404, 409 where nothing is left to cancel."""
+    """The app that the patient of a clinic, or with a pass, has booked with.
+
+    Raises Refused: 404, 409 where nothing is left to cancel.
+    """
     row = await read(parts, ref)
     if row is None or row.booking_ref != ref:
         raise unknown()
@@ -151,4 +156,5 @@ CANCEL: Final = Operation(
         problems.OUTCOME_UNKNOWN,
         problems.READS_AWAY,
     ),
+    by_pass=True,
 )

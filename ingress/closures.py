@@ -27,10 +27,11 @@ from ingress.parts import Parts
 from ingress.refusal import Refused
 from ingress.requests import idempotency_key
 from waiting_room.access import Scope
-from waiting_room.domain.availability.rules import Override, OverrideKind
+from waiting_room.domain.availability.rules import ClosureReason, Override, OverrideKind
 from waiting_room.messages import Closure
-from waiting_room.store import calendars
+from waiting_room.store import calendars, closures
 from waiting_room.store.pool import Connection
+from waiting_room.webhook_events import Closed
 
 PREFIX: Final = "closure-"
 """Of the overrides that a closure is made of."""
@@ -44,6 +45,7 @@ class ClosureBody(
     from_at: Instant
     to_at: Instant
     provider_ids: Annotated[tuple[Id, ...], Meta(min_length=1, max_length=200)] | None = None
+    reason: ClosureReason = ClosureReason.PROVIDER
 
 
 class ClosureAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +91,9 @@ async def close(parts: Parts, request: Request) -> Response:
             booked = await calendars.booked(connection, clinic_id, provider_id, max(now, from_at))
             affected += [each.booking_ref for each in booked if each.start_at < to_at and each.start_at > now]
         await calendars.publish(connection, clinic_id)
+        whose = None if wanted.provider_ids is None else provider_ids
+        closed = Closed(clinic_id, closure_id, whose, from_at, to_at, wanted.reason)
+        await closures.record(connection, closed, now)
         return affected
 
     require_producing(parts, site.clinic.partition, None)

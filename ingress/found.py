@@ -37,6 +37,8 @@ def own_ref(parts: Parts, key: AccessKey, text: str) -> str:
             own = parts.refs.belongs_to(ref, key.owner_id)
         case OwnerKind.CLINIC:
             own = clinic_of(ref) == key.owner_id
+        case OwnerKind.PASS:
+            own = ref == key.owner_id
         case _:
             own = True
     if not own:
@@ -107,6 +109,8 @@ def _seen_by(key: AccessKey, row: BookingRow) -> BookingRow:
             own = row.app_id == key.owner_id
         case OwnerKind.CLINIC:
             own = row.clinic_id == key.owner_id
+        case OwnerKind.PASS:
+            own = row.booking_ref == key.owner_id
         case _:
             own = True
     if not own:

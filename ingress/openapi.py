@@ -45,7 +45,13 @@ def document(operations: Sequence[Operation]) -> dict[str, Any]:
         "components": {
             "schemas": schemas | {BookingRequest.__name__: _either(schemas[BookingRequest.__name__])},
             "securitySchemes": {
-                "key": {"type": "http", "scheme": "bearer", "description": "An API key: `wr_<id>_<secret>`."}
+                "key": {"type": "http", "scheme": "bearer", "description": "An API key: `wr_<id>_<secret>`."},
+                "pass": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": "__Host-pass",
+                    "description": "Of one booking, set by `POST /v1/passes`; `_` and its ref follow the name.",
+                },
             },
         },
     }
@@ -62,7 +68,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
         "summary": operation.summary,
         "parameters": [_parameter(each) for each in operation.parameters],
         "responses": {str(answer.status): _answer(answer) for answer in operation.answers} | _problems(operation),
-        "security": [{"key": []}] if operation.secured else [],
+        "security": [{"key": []}] * operation.secured + [{"pass": []}] * operation.by_pass,
     }
     if operation.body:
         described["requestBody"] = {

@@ -46,7 +46,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """``problems`` are those of its own; what every operation can answer is added where it is described."""
+    """``problems`` are those of its own; what every operation can answer is added where it is described.
+
+    ``by_pass``: a patient's pass opens it, as a key does.
+    """
 
     name: str
     method: str
@@ -60,6 +63,7 @@ class Operation:
     body_media_type: str = "application/json"
     body_required: bool = True
     secured: bool = True
+    by_pass: bool = False
 
 
 def parts_of(scope: Scope) -> Parts:

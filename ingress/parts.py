@@ -116,6 +116,11 @@ class Parts:
 
     def authenticate(self, headers: Headers) -> AccessKey:
         """Whose request this is. Raises Refused: 401, or 503 until keys and clinics are known at all."""
+        self.require_knowing()
+        return self.keys.authenticate(headers.get(b"authorization"), datetime.now(UTC))
+
+    def require_knowing(self) -> None:
+        """Raises Refused (503) until keys and clinics are known at all."""
         if not self.follower.caught_up.is_set():
             raise Refused(
                 problems.NOT_READY,
@@ -123,7 +128,6 @@ class Parts:
                 headers={"Retry-After": "1"},
                 more={"outcome": "none"},
             )
-        return self.keys.authenticate(headers.get(b"authorization"), datetime.now(UTC))
 
 
 @asynccontextmanager

@@ -22,6 +22,7 @@ from ingress.limiting import RATE_LIMIT, require_rate
 from ingress.links import booking_links
 from ingress.operation import IDEMPOTENCY_KEY, REF, RETRY_AFTER, STRING, Answer, Operation, answering
 from ingress.parts import Parts
+from ingress.passes.cookie import caller
 from ingress.remembered import Rescheduling
 from ingress.requests import body, idempotency_key, require_json
 from ingress.wanted import moved_to
@@ -37,8 +38,8 @@ async def reschedule(parts: Parts, request: Request) -> Response:
     if (busy := overloaded(parts)) is not None:
         return busy
     headers = dict(request.scope["headers"])
-    key = parts.authenticate(headers)
-    if key.owner_kind != OwnerKind.CLINIC:
+    key = await caller(parts, request)
+    if key.owner_kind not in (OwnerKind.CLINIC, OwnerKind.PASS):
         require_app(key)
     require_scope(key, Scope.APPOINTMENTS_WRITE, Scope.CLINIC_WRITE)
     by = By.CLINIC if key.owner_kind == OwnerKind.CLINIC else By.PATIENT
@@ -47,7 +48,7 @@ async def reschedule(parts: Parts, request: Request) -> Response:
     clinic_id = clinic_of(ref)
     if parts.directory.clinic(clinic_id) is None:
         raise unknown()
-    rate = require_rate(parts, key.owner_id)
+    rate = require_rate(parts, key.owner_id, ref if key.owner_kind == OwnerKind.PASS else None)
     require_json(headers)
     asked = read_reschedule(await body(headers, request.receive, parts.settings.ingress_body_max_bytes))
 
@@ -62,7 +63,7 @@ async def reschedule(parts: Parts, request: Request) -> Response:
         command = Reschedule(
             booking_ref=ref,
             clinic_id=clinic_id,
-            app_id=None if by is By.CLINIC else key.owner_id,
+            app_id=key.owner_id if key.owner_kind == OwnerKind.APP else None,
             by=by,
             key_hash=key_hash(key.owner_id, idempotency),
             requested_at=accepted_at,
@@ -121,5 +122,7 @@ RESCHEDULE: Final = Operation(
         problems.BUSY,
         problems.NOT_ACCEPTING,
         problems.OUTCOME_UNKNOWN,
+        problems.READS_AWAY,
     ),
+    by_pass=True,
 )

@@ -6,6 +6,7 @@ alone changes nothing: scanners of mail open every link.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final
 
 from starlette.requests import Request
@@ -66,13 +67,10 @@ async def change(parts: Parts, request: Request) -> Response:
 
 def _token(parts: Parts, request: Request) -> tuple[str, Channel]:
     """Raises Refused (404)."""
-    secret = parts.settings.notify_link_secret
-    if secret is None:
-        raise _unknown()
-    try:
-        return read_token(secret.get_secret_value(), request.path_params["token"])
-    except NotAToken as error:
-        raise _unknown() from error
+    for secret in parts.settings.link_secrets:
+        with suppress(NotAToken):
+            return read_token(secret, request.path_params["token"])
+    raise _unknown()
 
 
 async def _body(request: Request) -> bytes:

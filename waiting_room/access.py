@@ -36,6 +36,8 @@ class OwnerKind(StrEnum):
     APP = "app"
     CLINIC = "clinic"
     OPERATOR = "operator"
+    PASS = "pass"  # noqa: S105 - no password
+    """No key's: a patient with a pass stands for one booking, whose ref is the ``owner_id``."""
 
 
 class Scope(StrEnum):
@@ -60,6 +62,7 @@ SCOPES_OF: Final[Mapping[OwnerKind, tuple[Scope, ...]]] = MappingProxyType(
         OwnerKind.APP: (Scope.APPOINTMENTS_READ, Scope.APPOINTMENTS_WRITE, Scope.WEBHOOKS),
         OwnerKind.CLINIC: (Scope.CLINIC_READ, Scope.CLINIC_WRITE, Scope.WEBHOOKS),
         OwnerKind.OPERATOR: (Scope.OPERATOR,),
+        OwnerKind.PASS: (Scope.APPOINTMENTS_READ, Scope.APPOINTMENTS_WRITE),
     }
 )
 """The scopes a key of this owner may have; it has all of them unless fewer are asked for."""

@@ -47,21 +47,43 @@ class NotifySettings(BaseSettings):
     )
     notify_booking_link: str = Field(
         "",
-        description="Page where a patient sees and cancels a booking, with {booking_ref} in it: linked in messages.",
+        description="An app's page where a patient sees and cancels a booking, linked in messages, with {booking_ref} "
+        "or, behind a #, {pass} in it. Empty: ingress's own, where the two below are set.",
     )
-
     notify_public_url: str = Field(
-        "", description="Where patients reach ingress, for links to unsubscribe: https://HOST. Empty: no such links."
+        "", description="Where patients reach ingress, for the links in messages: https://HOST. Empty: no such links."
     )
     notify_link_secret: SecretStr | None = Field(
         None, description="Secret that these links are signed with: 32 characters or more, for notify and ingress."
     )
+    notify_link_secrets_retired: SecretStr = Field(
+        SecretStr(""), description="Earlier ones, comma separated: what they have signed still holds."
+    )
+    notify_pass_days: int = Field(
+        7, ge=1, le=365, description="How long after its appointment the link in a message still opens the booking."
+    )
 
-    @field_validator("notify_link_secret")
+    @property
+    def link_secrets(self) -> tuple[str, ...]:
+        """What links may be signed with, the current one first; none where none is set."""
+        if self.notify_link_secret is None:
+            return ()
+        retired = filter(None, self.notify_link_secrets_retired.get_secret_value().split(","))
+        return (self.notify_link_secret.get_secret_value(), *retired)
+
+    @field_validator("notify_booking_link")
+    @classmethod
+    def _pass_behind_a_hash(cls, link: str) -> str:
+        if "{pass}" in link.partition("#")[0]:
+            raise ValueError("{pass} stands in no address that servers see: put it behind a #")
+        return link
+
+    @field_validator("notify_link_secret", "notify_link_secrets_retired")
     @classmethod
     def _hard_to_guess(cls, secret: SecretStr | None) -> SecretStr | None:
-        if secret is not None and len(secret.get_secret_value()) < 32:
-            raise ValueError("must have 32 characters or more")
+        for each in filter(None, secret.get_secret_value().split(",") if secret else ()):
+            if len(each) < 32:
+                raise ValueError("must have 32 characters or more")
         return secret
 
     @field_validator("notify_reminders")

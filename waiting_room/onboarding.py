@@ -6,6 +6,7 @@ onboarding.md shows one. Every mistake is told with its path in the file.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Set
 from datetime import date
@@ -16,10 +17,9 @@ from zoneinfo import available_timezones
 import msgspec
 from msgspec import Meta
 
-from waiting_room.domain.appointment import PUBLIC_EVENTS, EventType
 from waiting_room.domain.directory import GENERAL_POOL, AdapterKind, ClinicStatus
 from waiting_room.domain.reminders import leads_of
-from waiting_room.webhook_events import PayloadKind
+from waiting_room.webhook_events import CHOSEN, PayloadKind
 
 Id = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._~-]{0,63}\Z")]
 """Safe in a URL, a header and a log line."""
@@ -31,6 +31,8 @@ Minutes = Annotated[int, Meta(ge=1, le=1_440)]
 Notice = Annotated[int, Meta(ge=0, le=43_200)]
 Secret = Annotated[str, Meta(pattern=r"\Awhsec_[A-Za-z0-9+/]{32,88}={0,2}\Z")]
 """Standard Webhooks: base64 of 24 to 64 random bytes."""
+
+EventName = Annotated[str, Meta(pattern=rf"\A({'|'.join(map(re.escape, CHOSEN))})\Z")]
 
 
 class BadFile(ValueError):
@@ -100,7 +102,7 @@ class WebhookEntry(_Entry, frozen=True, kw_only=True):
 
     endpoint_id: Id
     url: Url
-    events: Annotated[tuple[EventType, ...], Meta(min_length=1)] = tuple(sorted(PUBLIC_EVENTS))
+    events: Annotated[tuple[EventName, ...], Meta(min_length=1)] = CHOSEN
     secret: Secret | None = None
     payload: PayloadKind = PayloadKind.THIN
     active: bool = True

@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from waiting_room.domain.appointment import PUBLIC_EVENTS, By, Reason, Stage, Status
+from waiting_room.domain.availability.rules import ClosureReason
 from waiting_room.domain.delivery import DisabledReason
 from waiting_room.messages import BookingEvent, Patient, Reader
 
@@ -67,6 +68,37 @@ class FullBookingPayload(msgspec.Struct, frozen=True, kw_only=True):
     data: FullBookingData
 
 
+class Closed(NamedTuple):
+    """A clinic closes in [from_at, to_at): these providers, None for all it has."""
+
+    clinic_id: str
+    closure_id: str
+    provider_ids: tuple[str, ...] | None
+    from_at: datetime
+    to_at: datetime
+    reason: ClosureReason
+
+
+class ClosureData(msgspec.Struct, frozen=True, kw_only=True, rename={"from_at": "from", "to_at": "to"}):
+    """``sequence`` counts the clinic's closures, 1, 2, 3 ...; without ``provider_ids`` the whole clinic is closed."""
+
+    closure_id: str
+    clinic_id: str
+    sequence: int
+    provider_ids: tuple[str, ...] | None
+    from_at: datetime
+    to_at: datetime
+    reason: ClosureReason
+
+
+class ClosurePayload(msgspec.Struct, frozen=True, kw_only=True):
+    """``timestamp``: when the time was blocked."""
+
+    type: str
+    timestamp: datetime
+    data: ClosureData
+
+
 class EndpointData(msgspec.Struct, frozen=True, kw_only=True):
     endpoint_id: str
 
@@ -90,8 +122,11 @@ class EndpointDisabled(msgspec.Struct, frozen=True, kw_only=True):
 
 TEST: Final = "endpoint.test"
 DISABLED: Final = "endpoint.disabled"
+CLOSED: Final = "clinic.closed"
 OF_ENDPOINTS: Final = "endpoint"
 """Stands where deliveries have their clinic: these events are about the endpoint itself. No clinic has such an id."""
+OF_CLOSURES: Final = "closure"
+"""Stands there too: closures are numbered among those of all clinics."""
 
 
 class EventKind(NamedTuple):
@@ -128,6 +163,15 @@ def _kinds() -> dict[str, EventKind]:
         EventKind(event, _BOOKINGS.get(event, "See the booking."), True, BookingPayload, FullBookingPayload)
         for event in sorted(map(str, PUBLIC_EVENTS))
     ]
+    kinds.append(
+        EventKind(
+            CLOSED,
+            "A clinic, or some of its providers, is closed for a while; what becomes of bookings, their events say.",
+            True,
+            ClosurePayload,
+            ClosurePayload,
+        )
+    )
     kinds.append(
         EventKind(TEST, "Sent when an endpoint is made, and when asked for.", False, EndpointTest, EndpointTest)
     )
@@ -184,6 +228,12 @@ def render(record: str, sequence: int, payload: PayloadKind, patient: Patient | 
         full = FullBookingData(**values, by=event.by, ticket=event.ticket, patient=patient)
         return _encode(FullBookingPayload(type=event.event, timestamp=event.at, data=full)).decode()
     return _encode(BookingPayload(type=event.event, timestamp=event.at, data=BookingData(**values))).decode()
+
+
+def payload_of_closure(closed: Closed, sequence: int, at: datetime) -> str:
+    """The body that tells of a closure; the same for all that are told."""
+    data = ClosureData(sequence=sequence, **closed._asdict())
+    return _encode(ClosurePayload(type=CLOSED, timestamp=at, data=data)).decode()
 
 
 def payload_of_test(endpoint_id: str, at: datetime) -> str:

@@ -104,7 +104,8 @@ async def _webhooks(settings: Settings, finish: asyncio.Event) -> None:
     from waiting_room.envelope import envelope_of
     from waiting_room.patient_keys import Vault
     from waiting_room.webhook_signing import Signers
-    from workers.webhooks.intake import Intake
+    from workers.event_intake import EventIntake
+    from workers.webhooks.intake import Deliveries
     from workers.webhooks.post import Poster
     from workers.webhooks.sender import Sender
 
@@ -116,7 +117,7 @@ async def _webhooks(settings: Settings, finish: asyncio.Event) -> None:
         Poster(settings.webhook_timeout_seconds, allowed) as poster,
     ):
         sender = Sender(settings, pool, poster, Signers(envelope), Vault(envelope))
-        intake = Intake(settings, pool, producer, on_new=sender.look)
+        intake = EventIntake(settings, producer, Deliveries(pool), on_new=sender.look)
         await supervise(
             finish,
             {"webhook intake": intake.run, "webhook sender": sender.run},
@@ -127,9 +128,10 @@ async def _webhooks(settings: Settings, finish: asyncio.Event) -> None:
 async def _notify(settings: Settings, finish: asyncio.Event) -> None:
     from waiting_room.envelope import envelope_of
     from waiting_room.patient_keys import Vault
+    from workers.event_intake import EventIntake
     from workers.notify.compose import Composer
     from workers.notify.gateways import gateways
-    from workers.notify.intake import Intake
+    from workers.notify.intake import Messages
     from workers.notify.sender import Sender
 
     vault = Vault(envelope_of(settings))
@@ -139,7 +141,7 @@ async def _notify(settings: Settings, finish: asyncio.Event) -> None:
         gateways(settings) as by_channel,
     ):
         sender = Sender(settings, pool, vault, Composer(settings, pool), by_channel)
-        intake = Intake(settings, pool, producer, vault, on_new=sender.look)
+        intake = EventIntake(settings, producer, Messages(settings, pool, vault), on_new=sender.look)
         await supervise(
             finish,
             {"notify intake": intake.run, "notify sender": sender.run},

@@ -6,7 +6,7 @@ The page holds no data itself and is given to anybody; the stream asks who is th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
@@ -18,14 +18,7 @@ from ingress.operation import Handler
 from ingress.ops.access import require_operator
 from ingress.ops.watch import EVERY_SECONDS
 from ingress.parts import Parts
-
-_HEADERS: Final = {
-    "Cache-Control": "no-cache",
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
-    "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
+from ingress.static import page
 
 
 async def live(parts: Parts, request: Request) -> Response:
@@ -47,18 +40,7 @@ async def _stream(parts: Parts) -> AsyncIterator[bytes]:
             continue
 
 
-def _file(name: str, media_type: str) -> Handler:
-    content = (Path(__file__).parent / name).read_bytes()
-
-    async def answer(parts: Parts, request: Request) -> Response:
-        return Response(content, headers=_HEADERS, media_type=media_type)
-
-    return answer
-
-
-OPS: Final[Mapping[str, Handler]] = {
-    "/ops": _file("ops.html", "text/html"),
-    "/ops/ops.css": _file("ops.css", "text/css"),
-    "/ops/ops.js": _file("ops.js", "text/javascript"),
+OPS: Final[dict[str, Handler]] = {
+    **page("/ops", Path(__file__).parent, "ops"),
     "/ops/live": live,
 }

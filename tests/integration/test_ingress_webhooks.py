@@ -19,9 +19,10 @@ from tests.support.ingress import Answer, Caller, Newcomer, Stage, ingress, stag
 from tests.support.log import until
 from tests.support.running import running
 from tests.support.webhooks import CLINIC, event, publish, received, settled, webhooks_settings
-from tests.support.world import clinics
+from tests.support.world import clinics, tomorrow
 from waiting_room.access import OwnerKind, Scope
 from waiting_room.domain.appointment import EventType
+from waiting_room.webhook_events import CATALOGUE, PayloadKind, schema_of
 from workers.assemble import Role
 
 PATH = "/v1/webhook-endpoints"
@@ -261,3 +262,56 @@ async def test_without_a_database_the_answer_is_503(stage: Stage) -> None:
         for answer in (await app.get(PATH), await create(app, "away", url="https://a.example/")):
             assert answer.status == 503
             assert answer.headers["Retry-After"]
+
+
+async def test_a_closure_is_told_to_who_asked(stage: Stage, base: str) -> None:
+    of_clinic, of_app, of_other = Endpoint("of clinic"), Endpoint("of app"), Endpoint("of another clinic")
+    settings = webhooks_settings(stage.database, stage.kafka)
+    closed = {"from": tomorrow(9).isoformat(), "to": tomorrow(12).isoformat()}
+    began = datetime.now(UTC)
+    async with (
+        listening(of_clinic),
+        listening(of_app),
+        listening(of_other),
+        clinic_of(stage, base) as clinic,
+        clinic_of(stage, base, "0002") as other,
+        Caller(base, stage.token) as app,
+        AsyncExitStack() as running_later,
+    ):
+        addresses = []
+        for caller, endpoint in ((clinic, of_clinic), (app, of_app), (other, of_other)):
+            made = (await create(caller, "closures", url=endpoint.url, events=["clinic.closed"])).body
+            endpoint.secret = made["secret"]
+            addresses.append(made["endpoint"]["links"]["self"])
+        await running_later.enter_async_context(running(Role.WEBHOOKS, settings))
+        await until_received(of_other, "endpoint.test")
+
+        async def close(key: str, **more: Any) -> Answer:
+            headers = {"Idempotency-Key": key}
+            return await clinic.call("POST", "/v1/clinics/0001/closures", json={**closed, **more}, headers=headers)
+
+        assert (await close("whole-day", reason="oth-weath")).status == 202
+        for endpoint in (of_clinic, of_app):
+            await until_received(endpoint, "clinic.closed")
+        told = of_clinic.received[-1].payload
+        assert Draft202012Validator(schema_of(CATALOGUE["clinic.closed"], PayloadKind.THIN)).is_valid(told)
+        assert told["data"]["clinic_id"] == "0001"
+        assert datetime.fromisoformat(told["data"]["from"]) == tomorrow(9)
+        assert (told["data"]["provider_ids"], told["data"]["reason"], told["data"]["sequence"]) == (
+            None,
+            "oth-weath",
+            1,
+        )
+        assert (await close("whole-day", reason="prov")).status == 202, "the same again: nothing is told"
+        assert (await close("a-doctor", provider_ids=["0001-1"])).status == 202
+        await until_received(of_app, "clinic.closed", 2)
+        assert (
+            of_app.received[-1].payload["data"] | {"provider_ids": ["0001-1"], "sequence": 2, "reason": "prov"}
+            == (of_app.received[-1].payload["data"])
+        )
+        assert (await close("why", reason="flu")).status == 422
+        again = await app.call("POST", f"{addresses[1]}/replay", json={"since": began.isoformat()})
+        assert again.body["replayed"] == 2
+        await until_received(of_app, "clinic.closed", 4)
+        assert len({each.webhook_id for each in of_app.received}) == 3, "a replay keeps its id"
+        assert [each.payload["type"] for each in of_other.received] == ["endpoint.test"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,7 +19,7 @@ from tests.support.notifying import notify
 from tests.support.running import running
 from tests.support.world import clinics, seed, settings_for
 from tests.support.written import CONFIRMED, HELD, plant
-from waiting_room import topics
+from waiting_room import passes, topics
 from waiting_room.domain.appointment import EventType, Reason
 from waiting_room.store import notifications, unsubscribed
 from waiting_room.unsubscribe import token_of
@@ -106,6 +107,42 @@ async def test_who_was_rejected_is_offered_what_is_free(database: Database, post
     assert "Somebody else already had this time. Free: " in sent.text
 
 
+async def test_where_a_clinic_is_away_others_of_its_business_are_offered(database: Database, post: Gateways) -> None:
+    async with database.owner() as owner:
+        await seed(owner, clinics(3)[1:])
+        await owner.execute("UPDATE clinics SET name = 'Clinic am Tor' WHERE clinic_id = '0002'")
+        await owner.execute("UPDATE clinics SET status = 'closed' WHERE clinic_id = '0003'")
+    sent = await told(database, post, REJECTED, EMAIL, reason=Reason.CLINIC_UNAVAILABLE)
+    assert sent.text.count(", Clinic am Tor") == 3
+    assert "Clinic 0003" not in sent.text
+
+
+@pytest.mark.parametrize(
+    ("channel", "locale", "words"),
+    [
+        ("email", "en", "could not be moved. Nothing was free in the time you asked for. It stays as it was."),
+        ("sms", "de", "konnte nicht verlegt werden. In der gewünschten Zeit war nichts frei. Es bleibt bei "),
+    ],
+)
+async def test_who_was_not_moved_is_told_that_the_appointment_stands(
+    database: Database, post: Gateways, channel: str, locale: str, words: str
+) -> None:
+    patient = {"id": "p", "contact": {**EMAIL, "sms": "+491", "channels": channel}, "locale": locale}
+    start_at = datetime(datetime.now(UTC).year + 1, 7, 1, 7, tzinfo=UTC)
+    refused = EventType.RESCHEDULE_REFUSED
+    async with database.owner() as owner:
+        events = (*CONFIRMED, refused, refused)
+        await plant(owner, SPEC, 1, events, patient=patient, start_at=start_at, reason=Reason.NO_FREE_SLOT)
+    async with notify(database, post) as at_work:
+        await at_work.take()
+        async with at_work.sending():
+            sent = await post.sent(3)
+    told_of = {each.key.split(":")[2]: each for each in sent}
+    assert set(told_of) == {"confirmed", "not_moved-5", "not_moved-6"}, "each wish is answered"
+    assert words in told_of["not_moved-6"].text
+    assert told_of["not_moved-6"].calendar is None
+
+
 async def test_a_message_that_cannot_be_written_holds_up_no_other(database: Database, post: Gateways) -> None:
     async with database.owner() as owner:
         await plant(owner, SPEC, 1, REJECTED, patient={"id": "p", "contact": EMAIL}, reason=Reason.SLOT_TAKEN)
@@ -185,6 +222,24 @@ async def test_what_cannot_be_planned_is_put_aside_alone(
         await post.sent(1)
     aside = await everything_in(fresh_kafka, topics.dead_letters_of(topics.BOOKING_EVENTS))
     assert len(aside) == 1
+
+
+async def test_the_link_in_a_message_is_a_pass_for_that_booking(database: Database, post: Gateways) -> None:
+    links = {"notify_public_url": "https://book.example/", "notify_link_secret": "x" * 32}
+    sent = await told(database, post, CONFIRMED, EMAIL, **links)
+    ref = sent.key.partition(":")[0]
+    [found] = re.findall(r"https://book\.example/pass#(\S+)", sent.text)
+    held = passes.read(["x" * 32], found, datetime.now(UTC))
+    assert (held.booking_ref, held.generation) == (ref, 0)
+    assert held.ends_at == datetime(datetime.now(UTC).year + 1, 7, 8, 7, 30, tzinfo=UTC), "a week after it"
+    assert sent.calendar is not None
+    assert found not in str(Calendar.from_ical(sent.calendar).walk("VEVENT")[0]["description"]), "calendars are shared"
+
+
+async def test_an_app_of_its_own_page_gets_the_pass_there(database: Database, post: Gateways) -> None:
+    own = {"notify_booking_link": "https://app.example/b#{pass}", "notify_link_secret": "x" * 32}
+    sent = await told(database, post, CONFIRMED, {"sms": "+491"}, **own)
+    assert f"https://app.example/b#{sent.key.partition(':')[0]}." in sent.text
 
 
 async def test_who_has_unsubscribed_gets_no_more_by_that_channel(database: Database, post: Gateways) -> None:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
 import aiohttp
 import pytest
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import expect
 
 from devstack.ports import free_port
 from tests.stack import Kafka
+from tests.support.browsing import DESK, PHONE, browsing, needs_a_browser
 from tests.support.database import Database
 from tests.support.ingress import Caller, Stage, announce, ingress, key_for, staged, wish
 from tests.support.world import clinics, settings_for
@@ -24,8 +23,6 @@ from waiting_room.kafka import Producer
 from waiting_room.messages import ClinicPulse, Pulse, encode
 from waiting_room.topics import CLINIC_PULSE
 
-CHROMIUM = shutil.which("chromium")
-PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 THROUGH_A_PROXY = {"X-Forwarded-For": "192.0.2.1"}
 SILENT = f"http://127.0.0.1:{free_port()}/metrics"
 
@@ -109,30 +106,14 @@ async def test_loopback_can_be_turned_off(stage: Stage) -> None:
         assert (await look(base, {}))[0] == 401
 
 
-async def test_the_page_itself_holds_no_data_and_lets_nothing_in(app: Caller) -> None:
-    page = await app.get("/ops")
+@pytest.mark.parametrize("address", ["/ops/ops", "/pass/pass", "/desk/webhooks/webhooks"])
+async def test_a_page_itself_holds_no_data_and_lets_nothing_in(app: Caller, address: str) -> None:
+    page = await app.get(address.rpartition("/")[0])
     assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    assert page.headers["Referrer-Policy"] == "no-referrer"
     assert "0001" not in page.body
-    for path, kind in (("/ops/ops.css", "text/css"), ("/ops/ops.js", "text/javascript")):
-        assert (await app.get(path)).headers["Content-Type"].startswith(kind)
-
-
-@asynccontextmanager
-async def browsing(size: Any, headers: Mapping[str, str] | None = None) -> AsyncIterator[tuple[Page, list[str]]]:
-    """A browser's page, and what it complains of."""
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = await browser.new_page(viewport=size, extra_http_headers=dict(headers or {}))
-        complaints: list[str] = []
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
-        try:
-            yield page, complaints
-        finally:
-            await browser.close()
-
-
-needs_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="no chromium: .ci/run installs Debian's if it can")
+    for ending, kind in (("css", "text/css"), ("js", "text/javascript")):
+        assert (await app.get(f"{address}.{ending}")).headers["Content-Type"].startswith(kind)
 
 
 @needs_a_browser

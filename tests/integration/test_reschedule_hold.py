@@ -11,7 +11,7 @@ from tests.support.commands import appended, book, cancel, reschedule
 from tests.support.database import Database
 from tests.support.holding import REST, Hold, check_counters, rows_of, seeded
 from tests.support.world import clinics, tomorrow
-from waiting_room.domain.appointment import EventType, Reason
+from waiting_room.domain.appointment import By, EventType, Reason
 from waiting_room.messages import Book, Cancel, Reschedule, TimeRange
 from waiting_room.store.journal import Journal
 
@@ -123,6 +123,19 @@ async def test_what_cannot_be_held_is_refused_and_nothing_changes(database: Data
     assert [row["reason"] for row in wishes if row["booking_ref"] == theirs.booking_ref] == [Reason.NOT_ACTIVE]
     assert await starts(database) == [(1, tomorrow())]
     await check_counters(database)
+
+
+async def test_whose_wish_it_was_is_told_when_it_is_refused(database: Database, hold: Hold) -> None:
+    (clinic,) = clinics(1, endpoint=REST)
+    await seeded(database, [clinic])
+    command = book(clinic, "key")
+    of_clinic = reschedule(command, "clinic", start_at=tomorrow(10, 7), app_id=None, by=By.CLINIC)
+    of_patient = reschedule(command, "patient", start_at=tomorrow(10, 7))
+    await hold(appended(command, of_clinic, of_patient))
+    refused = "FROM appointment_events WHERE event = 'booking.reschedule_refused' ORDER BY seq"
+    told = await rows_of(database, f"SELECT record ->> 'by' AS whose {refused}")
+    kept = await rows_of(database, 'SELECT "by" AS whose FROM reschedules ORDER BY revision')
+    assert [row["whose"] for row in told] == [row["whose"] for row in kept] == ["clinic", "patient"]
 
 
 async def test_a_strangers_wish_and_one_for_no_booking_change_nothing(database: Database, hold: Hold) -> None:

@@ -20,9 +20,10 @@ from waiting_room.kafka import Producer
 from waiting_room.settings import Settings
 from waiting_room.store.notifications import Key
 from waiting_room.store.pool import Pool, create_pool
+from workers.event_intake import EventIntake
 from workers.notify.compose import Composer
 from workers.notify.gateways import gateways as open_gateways
-from workers.notify.intake import Intake
+from workers.notify.intake import Messages
 from workers.notify.sender import Sender
 
 
@@ -38,7 +39,8 @@ class Notify:
         """Plan for every event there is so far, as if they were read anew."""
         async with self.database.owner() as owner:
             events = await owner.fetch("SELECT clinic_id, record FROM appointment_events ORDER BY clinic_id, seq")
-        intake = Intake(self.settings, self.pool, Producer(self.settings), VAULT, on_new=lambda: None)
+        purpose = Messages(self.settings, self.pool, VAULT)
+        intake = EventIntake(self.settings, Producer(self.settings), purpose, on_new=lambda: None)
         await intake.take([record(row["record"].encode(), key=row["clinic_id"]) for row in events])
 
     @asynccontextmanager

@@ -36,8 +36,8 @@ async def plant(
 ) -> Booking:
     """The ``number``-th booking of this clinic after ``events``, its seat claimed as long as it keeps one.
 
-    ``since``: when it was held and, if it is, decided; ``reason``: why it was rejected; ``start_at``: instead of the
-    ``number``-th half hour of tomorrow.
+    ``since``: when it was held and, if it is, decided; ``reason``: why it was rejected, or not moved; ``start_at``:
+    instead of the ``number``-th half hour of tomorrow.
     """
     async with conn.transaction():
         journal = await Journal.open(conn, [spec.clinic_id])
@@ -49,8 +49,10 @@ async def plant(
             booking.patient_id, booking.patient = await sealed(conn, patient, app_id)
         for event in events:
             cancelled = event is EventType.CANCELLED
-            why = reason if event is EventType.REJECTED else Reason.PATIENT if cancelled else None
-            journal.record(booking, event, reason=why, by=By.PATIENT if cancelled else None)
+            refused = event in (EventType.REJECTED, EventType.RESCHEDULE_REFUSED)
+            why = reason if refused else Reason.PATIENT if cancelled else None
+            asked = cancelled or event is EventType.RESCHEDULE_REFUSED
+            journal.record(booking, event, reason=why, by=By.PATIENT if asked else None)
         if since is not None and booking.decided_at is not None:
             booking.decided_at = since
         await journal.write()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.patients import VAULT
-from waiting_room.domain.appointment import EventType, Stage, Status
+from waiting_room.domain.appointment import By, EventType, Stage, Status
 from waiting_room.domain.notifications import Channel, Reach, address_of, after, reach_of, still_true
 from waiting_room.domain.quiet_hours import quiet_hours_of
 from waiting_room.domain.reminders import leads_of
@@ -71,6 +71,15 @@ def test_reminders_that_would_be_past_are_not_planned() -> None:
 def test_what_did_not_come_about_is_told_and_not_reminded_of(kind: str, status: str) -> None:
     happened = event(EventType[kind], Status(status))
     assert told(happened, subject(status=status)) == [(status, "email", NOW)]
+
+
+@pytest.mark.parametrize("kind", [EventType.RESCHEDULE_FAILED, EventType.RESCHEDULE_REFUSED])
+def test_that_it_was_not_moved_is_told_each_time_to_who_asked(kind: EventType) -> None:
+    assert told(event(kind, by=By.PATIENT), subject()) == [("not_moved-3", "email", NOW)]
+    assert told(event(kind, by=By.PATIENT, seq=4), subject()) == [("not_moved-4", "email", NOW)]
+    assert told(event(kind, by=By.CLINIC), subject()) == [], "the clinic's wish is none of the patient's"
+    over = event(kind, Status.CANCELLED, by=By.PATIENT)
+    assert told(over, subject(status="cancelled")) == [], "nothing stands any more"
 
 
 def test_what_the_booking_has_moved_on_from_is_not_told() -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from waiting_room.domain.appointment import PUBLIC_EVENTS
 from waiting_room.onboarding import BadFile, read
+from waiting_room.webhook_events import CHOSEN
 
 HOURS = {"weekday": 1, "opens": "08:00", "closes": "17:00", "slot_minutes": 20}
 WEBHOOK = {"endpoint_id": "hook-1", "url": "https://clinic.example/hooks"}
@@ -50,7 +50,7 @@ def test_a_file_is_read_with_its_defaults() -> None:
     clinic = file.businesses[0].clinics[0]
     assert clinic.partition is None
     assert clinic.providers[0].capacity == 1
-    assert set(clinic.webhooks[0].events) == PUBLIC_EVENTS
+    assert clinic.webhooks[0].events == CHOSEN
 
 
 @pytest.mark.parametrize(

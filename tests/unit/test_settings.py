@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from waiting_room import settings
 from waiting_room.settings import PREFIX, BadSettings, Settings, described
@@ -92,3 +92,9 @@ def test_roles_that_open_what_is_sealed_do_not_start_without_their_keys() -> Non
         Role.NOTIFY: ["master_key"],
     }
     assert not missing(list(Role), Settings(master_key=SecretStr("m" * 32), patient_secret=SecretStr("p" * 32)))
+
+
+def test_a_pass_is_put_in_no_address_that_servers_see() -> None:
+    assert Settings(notify_booking_link="https://app.example/b#{pass}").notify_booking_link
+    with pytest.raises(ValidationError, match="behind a #"):
+        Settings(notify_booking_link="https://app.example/b?pass={pass}")

@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime, timedelta
 from functools import lru_cache
+from typing import Final
 
 from waiting_room.domain.appointment import Reason
 from waiting_room.domain.directory import Provider, ServiceType
 from waiting_room.domain.schedule import bookable_span, busy_for, clinic_days, provider_day_starts
 from waiting_room.domain.seats import Candidate
+
+SAME_CLINIC: Final = frozenset({Reason.SLOT_TAKEN, Reason.NO_FREE_SLOT, Reason.CLINIC_REFUSED, Reason.PROVIDER})
+"""Who was rejected for one of these may still book where they wanted to."""
+OTHER_CLINICS: Final = SAME_CLINIC | {Reason.CLINIC_UNAVAILABLE, Reason.CLINIC_CLOSED}
+"""Or, where that clinic has nothing left or is away, at another of its business."""
 
 Spans = Mapping[str, tuple[datetime, datetime | None]]
 """By provider_id, for those that bound it: half-open span of the starts that may be booked now."""

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from waiting_room.domain.appointment import Status
+from waiting_room.domain.appointment import CHANGEABLE, Status
 from waiting_room.domain.quiet_hours import QuietHours, quiet_hours_of
 
 
@@ -27,21 +27,25 @@ LOUD: Final = frozenset({Channel.SMS, Channel.PUSH})
 """What quiet hours hold back. An email makes no sound."""
 
 REMINDER: Final = "reminder"
+NOT_MOVED: Final = "not_moved"
 TOLD_OF: Final[Mapping[str, str]] = {
     "booking.confirmed": "confirmed",
     "booking.rejected": "rejected",
     "booking.cancelled": "cancelled",
     "booking.rescheduled": "rescheduled",
+    "booking.reschedule_failed": NOT_MOVED,
+    "booking.reschedule_refused": NOT_MOVED,
     "waitlist.offered": "offered",
 }
 """Event to the kind of message that tells of it; those that this version does not know yet come to nothing."""
-KINDS: Final = (*TOLD_OF.values(), REMINDER)
-_HOLDS_WHILE: Final[Mapping[str, Status]] = {
-    "confirmed": Status.CONFIRMED,
-    "rescheduled": Status.CONFIRMED,
-    REMINDER: Status.CONFIRMED,
-    "rejected": Status.REJECTED,
-    "cancelled": Status.CANCELLED,
+KINDS: Final = (*dict.fromkeys(TOLD_OF.values()), REMINDER)
+_HOLDS_WHILE: Final[Mapping[str, Collection[Status]]] = {
+    "confirmed": {Status.CONFIRMED},
+    "rescheduled": {Status.CONFIRMED},
+    NOT_MOVED: CHANGEABLE,
+    REMINDER: {Status.CONFIRMED},
+    "rejected": {Status.REJECTED},
+    "cancelled": {Status.CANCELLED},
 }
 
 
@@ -82,11 +86,11 @@ def after(channel: str, reach: Reach) -> Channel | None:
 
 
 def base_of(kind: str) -> str:
-    """``reminder`` of ``reminder-24h``, else the kind itself: the name of its template."""
-    return REMINDER if kind.startswith(f"{REMINDER}-") else kind
+    """``reminder`` of ``reminder-24h``, ``not_moved`` of ``not_moved-17``: the name of its template."""
+    return kind.partition("-")[0]
 
 
 def still_true(kind: str, revision: int, status: Status, revision_now: int) -> bool:
     """Whether a message made of an earlier state of the booking may still be sent."""
     expected = _HOLDS_WHILE.get(base_of(kind))
-    return revision == revision_now and (expected is None or expected is status)
+    return revision == revision_now and (expected is None or status in expected)

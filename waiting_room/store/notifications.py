@@ -83,6 +83,7 @@ class Begun(NamedTuple):
     timezone: str
     provider_name: str | None
     unsubscribed: Sequence[str] = ()
+    pass_generation: int = 0
 
 
 class Settled(NamedTuple):
@@ -125,6 +126,12 @@ async def subjects(conn: Connection, bookings: Iterable[tuple[str, str]]) -> dic
     pairs = list(bookings)
     rows = await conn.fetch(_SQL["subjects"], [clinic for clinic, _ in pairs], [ref for _, ref in pairs])
     return {(row["clinic_id"], row["booking_ref"]): Subject(*row) for row in rows}
+
+
+async def other_clinics(conn: Connection, clinic_id: str, service_type: str, limit: int) -> dict[str, str]:
+    """Names, by id, of open clinics of the same business that offer this; those with the shortest lines."""
+    rows = await conn.fetch(_SQL["other_clinics"], clinic_id, service_type, limit)
+    return {row["clinic_id"]: row["name"] for row in rows}
 
 
 async def enlist(conn: Connection, planned: Sequence[Planned]) -> int:
@@ -192,6 +199,7 @@ async def begin(conn: Connection, sender_id: str, keys: Sequence[Key], *, lease_
             timezone=row["timezone"],
             provider_name=row["provider_name"],
             unsubscribed=row["unsubscribed"],
+            pass_generation=row["pass_generation"],
         )
         for row in rows
     ]

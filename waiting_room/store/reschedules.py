@@ -50,10 +50,10 @@ class Row(NamedTuple):
         return cls(*asked, *where, now, wish.move_until, None, None, None, wish.by, wish.must_move)
 
     @classmethod
-    def refused(cls, booking: Booking, revision: int, key_hash: bytes, now: datetime, reason: Reason) -> Row:
+    def refused(cls, booking: Booking, revision: int, key_hash: bytes, now: datetime, reason: Reason, by: By) -> Row:
         """Nothing is held for it."""
         asked = (*booking.key, revision, key_hash)
-        return cls(*asked, None, None, None, None, now, None, now, "refused", reason, By.PATIENT, must_move=False)
+        return cls(*asked, None, None, None, None, now, None, now, "refused", reason, by, must_move=False)
 
 
 async def asked(conn: Connection, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], Asked]:

@@ -97,8 +97,8 @@ class Rescheduling:
             plan = self.patients.when_moved(booking, plan, self.rules[booking.clinic_id])
         seat = plan if isinstance(plan, Reason) else self._allot(booking, plan, taken)
         if isinstance(seat, Reason):
-            self._rows.append(Row.refused(booking, revision, command.key_hash, self.journal.now, seat))
-            self.journal.record(booking, _IF_REFUSED[command.by], reason=seat)
+            self._rows.append(Row.refused(booking, revision, command.key_hash, self.journal.now, seat, command.by))
+            self.journal.record(booking, _IF_REFUSED[command.by], reason=seat, by=command.by)
             return
         self._hold(booking, revision, command.key_hash, seat, by=command.by, must_move=False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -9,6 +10,7 @@ import structlog
 
 from waiting_room.domain.notifications import Channel, address_of, base_of
 from waiting_room.messages import Patient
+from waiting_room.passes import Pass, ends_at, link_to, sign
 from waiting_room.settings import Settings
 from waiting_room.store.faults import passes
 from waiting_room.store.notifications import Begun
@@ -17,7 +19,7 @@ from waiting_room.unsubscribe import PATH, token_of
 from workers.notify.alternatives import free_instead
 from workers.notify.calendar_file import calendar_file
 from workers.notify.letter import Attachment, Letter, idempotency_key
-from workers.notify.words import Free, Matter, Words, language_of, words
+from workers.notify.words import Free, Matter, language_of, words
 
 log = structlog.get_logger(__name__)
 
@@ -27,9 +29,12 @@ WITH_CALENDAR: Final = frozenset({"confirmed", "rescheduled", "cancelled"})
 class Composer:
     def __init__(self, settings: Settings, pool: Pool) -> None:
         self._language = settings.notify_language
-        self._link = settings.notify_booking_link
         self._public_url = settings.notify_public_url.rstrip("/")
-        self._secret = settings.notify_link_secret
+        self._secret = next(iter(settings.link_secrets), None)
+        own_page = link_to(self._public_url, "{pass}") if self._public_url and self._secret else ""
+        self._page_of_app = bool(settings.notify_booking_link)
+        self._link = settings.notify_booking_link or own_page
+        self._pass_days = settings.notify_pass_days
         self._pool = pool
 
     async def letter(self, begun: Begun, patient: Patient) -> Letter | None:
@@ -47,7 +52,7 @@ class Composer:
             timezone=begun.timezone,
             start_at=begun.start_at,
             reason=begun.reason,
-            link=self._link.replace("{booking_ref}", begun.key.booking_ref) or None,
+            link=self._link_to(begun, kind),
             now=now,
             alternatives=await self._alternatives(begun, now) if kind == "rejected" else (),
         )
@@ -60,14 +65,25 @@ class Composer:
             subject=written.subject,
             short=written.short,
             text=written.text,
-            calendar=_calendar(begun, kind, written, now),
+            calendar=_calendar(begun, kind, language, matter),
             unsubscribe=self._unsubscribe(begun),
         )
+
+    def _link_to(self, begun: Begun, kind: str) -> str | None:
+        """Where the patient sees and changes the booking, by a pass where it takes one."""
+        if kind == "offered" and not self._page_of_app:
+            return None  # ours takes no offers
+        link = self._link.replace("{booking_ref}", begun.key.booking_ref)
+        if "{pass}" in link and self._secret is not None:
+            until = ends_at(begun.end_at or begun.due_at, self._pass_days)
+            made = Pass(begun.key.booking_ref, until, begun.pass_generation)
+            link = link.replace("{pass}", sign(self._secret, made))
+        return link or None
 
     def _unsubscribe(self, begun: Begun) -> str | None:
         if not self._public_url or self._secret is None:
             return None
-        token = token_of(self._secret.get_secret_value(), begun.key.booking_ref, begun.key.channel)
+        token = token_of(self._secret, begun.key.booking_ref, begun.key.channel)
         return f"{self._public_url}{PATH}/{token}"
 
     async def _alternatives(self, begun: Begun, now: datetime) -> tuple[Free, ...]:
@@ -82,7 +98,7 @@ class Composer:
             return ()
 
 
-def _calendar(begun: Begun, kind: str, written: Words, now: datetime) -> Attachment | None:
+def _calendar(begun: Begun, kind: str, language: str, matter: Matter) -> Attachment | None:
     if kind not in WITH_CALENDAR or begun.key.channel != Channel.EMAIL or not (begun.start_at and begun.end_at):
         return None
     return calendar_file(
@@ -93,7 +109,8 @@ def _calendar(begun: Begun, kind: str, written: Words, now: datetime) -> Attachm
         timezone=begun.timezone,
         summary=begun.clinic_name,
         place=begun.clinic_name,
-        text=written.text,
+        # People share calendars, and whoever has the link is let in.
+        text=words(kind, language, replace(matter, link=None)).text,
         cancelled=kind == "cancelled",
-        made_at=now,
+        made_at=matter.now,
     )

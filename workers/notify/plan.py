@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
-from waiting_room.domain.appointment import Status
-from waiting_room.domain.notifications import LOUD, REMINDER, TOLD_OF, Channel, reach_of
+from waiting_room.domain.appointment import CHANGEABLE, By, Status
+from waiting_room.domain.notifications import LOUD, NOT_MOVED, REMINDER, TOLD_OF, Channel, reach_of
 from waiting_room.domain.quiet_hours import QuietHours, news_at, quiet_hours_of, reminder_at
 from waiting_room.domain.reminders import Lead, leads_of, remind_at
 from waiting_room.messages import BookingEvent, Patient
@@ -46,7 +46,7 @@ def plan(event: BookingEvent, subject: Subject, patient: Patient, rules: Rules, 
 
     Reminders are for bookings that were confirmed before they were due: who books an hour ahead is not reminded of it.
     """
-    kind = TOLD_OF.get(event.event)
+    kind = _kind_of(event)
     if kind is None or subject.status != event.status or subject.revision != event.revision:
         return []
     usable = rules.gateways.difference(subject.unsubscribed)
@@ -60,12 +60,22 @@ def plan(event: BookingEvent, subject: Subject, patient: Patient, rules: Rules, 
     if now - event.at <= STALE:
         quiet = quiet_hours.around(now, zone) if quiet_hours else None
         wanted.append((kind, news_at(event.at, event.start_at, quiet)))
-    if event.status is Status.CONFIRMED and event.start_at is not None:
+    if event.status is Status.CONFIRMED and event.start_at is not None and not kind.startswith(NOT_MOVED):
         leads = rules.leads if subject.leads is None else leads_of(subject.leads)
         wanted.extend(_reminders(event.at, event.start_at, leads, zone, quiet_hours))
     return [
         Planned(event.clinic_id, event.booking_ref, event.revision, each, channel, due_at) for each, due_at in wanted
     ]
+
+
+def _kind_of(event: BookingEvent) -> str | None:
+    """That it was not moved is told each time, though the revision stays, and only to who has asked for it: of what
+    their clinic wished for they never heard.
+    """
+    kind = TOLD_OF.get(event.event)
+    if kind != NOT_MOVED:
+        return kind
+    return f"{NOT_MOVED}-{event.seq}" if event.by is not By.CLINIC and event.status in CHANGEABLE else None
 
 
 def _reminders(

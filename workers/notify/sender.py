@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
-from waiting_room.domain.notifications import LOUD, Channel, Reach, after, base_of, reach_of
+from waiting_room.domain.notifications import LOUD, REMINDER, Channel, Reach, after, base_of, reach_of
 from waiting_room.domain.quiet_hours import news_at
 from waiting_room.envelope import CannotOpen
 from waiting_room.messages import Patient
@@ -228,7 +228,7 @@ class Sender:
         key = settled.key
         metrics.NOTIFICATIONS.labels(key.channel, outcome).inc()
         if settled.state == "sent" and late_seconds is not None:
-            delay = metrics.REMINDER_DELAY if base_of(key.kind) != key.kind else metrics.NOTIFICATION_DELAY
+            delay = metrics.REMINDER_DELAY if base_of(key.kind) == REMINDER else metrics.NOTIFICATION_DELAY
             delay.observe(max(late_seconds, 0.0))
         log.info(
             "notification",

@@ -85,7 +85,8 @@ def _shown(matter: Matter, language: str) -> dict[str, object]:
         "alternatives": [
             {
                 "when": _date(each.start_at, each.timezone, _LONG, language),
-                "when_short": _date(each.start_at, each.timezone, _SHORT, language),
+                "short": _date(each.start_at, each.timezone, _SHORT, language)
+                + ("" if each.clinic == matter.clinic else f" ({each.clinic})"),
                 "provider": each.provider,
                 "clinic": each.clinic,
             }

@@ -1,134 +1,34 @@
-"""Reads booking.events and makes the deliveries they ask for; only then are the offsets committed."""
+"""What webhooks read booking.events for: the deliveries that public events ask for."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Final
 
-import asyncpg
-import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
-
-from waiting_room.dead_letters import put_aside
-from waiting_room.kafka import Producer, group_consumer
-from waiting_room.messages import BookingEvent, Reader, Unreadable
-from waiting_room.settings import Settings
+from waiting_room.messages import BookingEvent
 from waiting_room.store import webhooks
-from waiting_room.store.faults import passes
 from waiting_room.store.pool import Pool
 from waiting_room.store.webhooks import Notice
-from waiting_room.supervise import pause
 from waiting_room.telemetry.health import say_ready
-from waiting_room.telemetry.lag import ConsumerLag
-from waiting_room.topics import BOOKING_EVENTS
 from workers.webhooks.message import notice_of
 
-log = structlog.get_logger(__name__)
-
-GROUP = "webhooks"
-BATCH_MAX = 1_000
-COMMIT_EVERY_SECONDS = 0.5
-AFTER_A_FAULT_SECONDS = 0.5
-
-_read: Reader[BookingEvent] = Reader(BookingEvent)
+GROUP: Final = "webhooks"
 
 
-class Intake:
-    """``on_new`` is called when there are new deliveries."""
+class Deliveries:
+    """A purpose of ``workers.event_intake``."""
 
-    def __init__(self, settings: Settings, pool: Pool, producer: Producer, on_new: Callable[[], None]) -> None:
-        self._settings = settings
+    group = GROUP
+
+    def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._producer = producer
-        self._on_new = on_new
-        self._done: dict[TopicPartition, int] = {}
-        self._committed_at = 0.0
-        self._lag = ConsumerLag(GROUP)
 
-    async def run(self, finish: asyncio.Event) -> None:
-        """Read until told to finish. Raises what no retry can mend."""
-        # A long absence of PostgreSQL is waited out between two polls; heartbeats go on beside it.
-        consumer = group_consumer(self._settings, GROUP, max_poll_interval_ms=3_600_000)
-        consumer.subscribe([BOOKING_EVENTS])
-        try:
-            await consumer.start()
-            say_ready("webhooks")
-            while not finish.is_set():
-                polled = await consumer.getmany(timeout_ms=200, max_records=BATCH_MAX)
-                self._lag.read(polled)
-                records = [record for of_partition in polled.values() for record in of_partition]
-                if not await self._take(records, finish):
-                    break
-                for where, of_partition in polled.items():
-                    self._done[where] = of_partition[-1].offset + 1
-                await self._commit(consumer)
-            await self._commit(consumer, now=True)
-        finally:
-            await consumer.stop()
+    def started(self) -> None:
+        say_ready("webhooks")
 
-    async def _take(self, records: Sequence[ConsumerRecord], finish: asyncio.Event) -> bool:
-        """Make these records' deliveries, however long it takes. False if told to finish before."""
-        while True:
-            try:
-                await self.take(records)
-                return True
-            except Exception as error:
-                if not (isinstance(error, KafkaError) or passes(error)):
-                    raise
-                log.warning("events_not_taken", error=type(error).__name__)
-            if finish.is_set():
-                return False
-            await pause(finish, AFTER_A_FAULT_SECONDS)
+    def wanted(self, event: BookingEvent) -> Notice | None:
+        return notice_of(event)
 
-    async def take(self, records: Sequence[ConsumerRecord]) -> None:
-        """Make these records' deliveries; put aside what cannot be read. Taking a record again changes nothing.
-
-        Raises KafkaError, and database errors that pass; then all of the records are to be taken again.
-        """
-        wanted: list[tuple[ConsumerRecord, Notice]] = []
-        for record in records:
-            try:
-                notice = notice_of(_read(record.value))
-            except Unreadable as error:
-                await put_aside(self._producer, record, str(error))
-                continue
-            if notice is not None:
-                wanted.append((record, notice))
-        if await self._enlist(wanted):
-            self._on_new()
-
-    async def _enlist(self, wanted: Sequence[tuple[ConsumerRecord, Notice]]) -> int:
-        """How many deliveries are new. What the database cannot store is found by halving and put aside."""
-        if not wanted:
-            return 0
-        try:
-            async with self._pool.acquire() as conn:
-                return await webhooks.enlist(conn, [notice for _, notice in wanted])
-        except asyncpg.PostgresError as error:
-            if passes(error):
-                raise
-            if len(wanted) == 1:
-                await put_aside(self._producer, wanted[0][0], f"cannot be stored: {type(error).__name__}")
-                return 0
-        half = len(wanted) // 2
-        return await self._enlist(wanted[:half]) + await self._enlist(wanted[half:])
-
-    async def _commit(self, consumer: AIOKafkaConsumer, *, now: bool = False) -> None:
-        """At most every COMMIT_EVERY_SECONDS: what is not committed is only read again."""
-        time = asyncio.get_running_loop().time()
-        self._lag.assigned(consumer.assignment())
-        if not self._done or (not now and time - self._committed_at < COMMIT_EVERY_SECONDS):
-            return
-        self._committed_at = time
-        ours = consumer.assignment()
-        offsets = {where: offset for where, offset in self._done.items() if where in ours}
-        self._done.clear()
-        try:
-            if offsets:
-                await consumer.commit(offsets)
-                self._lag.committed(offsets)
-        except (CommitFailedError, IllegalStateError) as error:
-            log.info("commit_left_to_the_next_owner", error=type(error).__name__)
-        except KafkaError as error:
-            log.warning("commit_failed", error=type(error).__name__)
+    async def store(self, wanted: Sequence[Notice]) -> int:
+        async with self._pool.acquire() as conn:
+            return await webhooks.enlist(conn, wanted)

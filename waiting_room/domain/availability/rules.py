@@ -47,6 +47,16 @@ class BreakKind(StrEnum):
     PERSONAL = "personal"
 
 
+class ClosureReason(StrEnum):
+    """Why a clinic closes for a while: HL7 appointment-cancellation-reason codes, nobody's diagnosis."""
+
+    PROVIDER = "prov"
+    PERSONAL = "prov-pers"
+    EDUCATION = "prov-edu"
+    WEATHER = "oth-weath"
+    OTHER = "other"
+
+
 class Break(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"from_": "from"}):
     """No appointment reaches into it. On one weekday, or on every day."""
 

@@ -22,6 +22,24 @@ LEFT JOIN patient_keys AS k ON a.app_id = k.app_id AND a.patient_id = k.patient_
 LEFT JOIN reminder_leads AS l ON c.business_id = l.business_id AND a.service_type = l.service_type
 WHERE a.patient IS NOT NULL;
 
+-- other_clinics --
+-- Open ones of the same business where this service is to be had, those with the shortest lines.
+SELECT
+    o.clinic_id,
+    o.name
+FROM clinics AS c
+INNER JOIN clinics AS o ON c.business_id = o.business_id AND c.clinic_id <> o.clinic_id AND o.status = 'open'
+INNER JOIN clinic_counters AS n ON o.clinic_id = n.clinic_id
+WHERE
+    c.clinic_id = $1
+    AND EXISTS (
+        SELECT
+        FROM providers AS p
+        WHERE p.clinic_id = o.clinic_id AND $2 = any(p.service_types)
+    )
+ORDER BY n.line, o.clinic_id
+LIMIT $3;
+
 -- enlist --
 -- Each message once, by whichever channel it was planned for first: an event read again adds nothing.
 INSERT INTO notifications (clinic_id, booking_ref, revision, kind, channel, due_at, next_attempt_at)
@@ -158,7 +176,6 @@ SELECT
     b.lease_until,
     a.status,
     a.revision AS revision_now,
-    a.reason,
     a."by",
     a.provider_id,
     a.service_type,
@@ -174,13 +191,24 @@ SELECT
         FROM unsubscribed AS u
         WHERE u.app_id = a.app_id AND u.patient_id = a.patient_id
     ) AS unsubscribed,
+    -- Why a booking was not moved its event says: it keeps the reason that it has.
+    CASE
+        WHEN NOT starts_with(b.kind, 'not_moved-') THEN a.reason
+        ELSE (
+            SELECT e.record ->> 'reason'
+            FROM appointment_events AS e
+            WHERE e.clinic_id = b.clinic_id AND e.seq = split_part(b.kind, '-', 2)::bigint
+        )
+    END AS reason,
+    coalesce(g.generation, 0) AS pass_generation,
     extract(EPOCH FROM clock_timestamp() - b.due_at)::double precision AS late_seconds,
     a.start_at IS NOT NULL AND a.start_at <= clock_timestamp() AS has_begun
 FROM begun AS b
 INNER JOIN appointments AS a ON b.clinic_id = a.clinic_id AND b.booking_ref = a.booking_ref
 INNER JOIN clinics AS c ON b.clinic_id = c.clinic_id
 LEFT JOIN patient_keys AS k ON a.app_id = k.app_id AND a.patient_id = k.patient_id
-LEFT JOIN providers AS p ON a.provider_id = p.provider_id;
+LEFT JOIN providers AS p ON a.provider_id = p.provider_id
+LEFT JOIN pass_generations AS g ON a.clinic_id = g.clinic_id AND a.booking_ref = g.booking_ref;
 
 -- record --
 -- A failure counts only for whoever holds the lease; that the gateway took it counts whoever heard it.

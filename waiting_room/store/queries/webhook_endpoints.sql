@@ -128,25 +128,44 @@ WHERE endpoint_id = $1 AND clinic_id = $2 AND seq = $3;
 
 -- replay_between --
 -- Also what it was never sent, because it was off or did not exist. Oldest first, up to a bound.
-WITH found AS (
+WITH asked_for AS (
     SELECT
         e.endpoint_id,
         a.clinic_id,
         a.seq,
         a.booking_ref,
         a.event,
-        a.at
+        a.at,
+        NULL::jsonb AS payload
     FROM webhook_endpoints AS e
     INNER JOIN appointment_events AS a ON a.at >= $2 AND a.at < $3 AND a.event = any(e.events)
     WHERE
         e.endpoint_id = $1
         AND CASE e.owner_kind WHEN 'clinic' THEN a.clinic_id ELSE a.record ->> 'app_id' END = e.owner_id
-        AND (
+    UNION ALL
+    SELECT
+        e.endpoint_id,
+        'closure' AS clinic_id,
+        c.number AS seq,
+        NULL AS booking_ref,
+        'clinic.closed' AS event,
+        c.at,
+        c.payload
+    FROM webhook_endpoints AS e
+    INNER JOIN clinic_closures AS c ON e.owner_kind = 'app' OR e.owner_id = c.clinic_id
+    WHERE e.endpoint_id = $1 AND c.at >= $2 AND c.at < $3 AND 'clinic.closed' = any(e.events)
+),
+
+found AS (
+    SELECT a.*
+    FROM asked_for AS a
+    WHERE
+        (
             NOT $5::boolean
             OR EXISTS (
                 SELECT 1
                 FROM webhook_deliveries AS f
-                WHERE f.endpoint_id = e.endpoint_id AND f.clinic_id = a.clinic_id AND f.seq = a.seq AND f.state = 'failed'
+                WHERE f.endpoint_id = a.endpoint_id AND f.clinic_id = a.clinic_id AND f.seq = a.seq AND f.state = 'failed'
             )
         )
     ORDER BY a.at, a.clinic_id, a.seq
@@ -154,14 +173,15 @@ WITH found AS (
 ),
 
 replayed AS (
-    INSERT INTO webhook_deliveries AS d (endpoint_id, clinic_id, seq, booking_ref, event, committed_at)
+    INSERT INTO webhook_deliveries AS d (endpoint_id, clinic_id, seq, booking_ref, event, committed_at, payload)
     SELECT
         f.endpoint_id,
         f.clinic_id,
         f.seq,
         f.booking_ref,
         f.event,
-        f.at
+        f.at,
+        f.payload
     FROM found AS f
     ON CONFLICT (endpoint_id, clinic_id, seq) DO UPDATE
         SET

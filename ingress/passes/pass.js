@@ -1,0 +1,191 @@
+// One booking, for whoever has its pass. The pass stands behind the # of the link: it is given in for a cookie and taken
+// out of the address at once. What is shown is what the API tells; text is set as text, never as markup.
+"use strict";
+
+const WORDS = {
+  en: {
+    title: "Your appointment", loading: "one moment", gone: "This link does not hold any more. Look in the app you booked with.",
+    away: "This cannot be reached right now. Try again in a moment.", lost: "connection lost, trying again",
+    pending: "Waiting for the clinic to confirm", confirmed: "Confirmed", rejected: "Not booked", cancelled: "Cancelled",
+    arrived: "You have arrived", completed: "It has taken place", no_show: "You did not come",
+    place: (place) => (place === 1 ? "You are next in line." : `You are number ${place} in line.`),
+    eta: (minutes) => `Usually decided within ${minutes} min.`,
+    moved: "The clinic has moved your appointment. If you cannot come then, decline it or choose another day.",
+    moving: "Your wish for another time is being looked at. Until then your appointment stays as it is.",
+    stays: "The other time was not to be had. Your appointment stays as it is.",
+    asked: "Your wish was sent.", cancelling: "It is being cancelled.",
+    day: "Another day:", find: "Ask for the first free time", cancel: "Cancel the appointment", decline: "Decline the new time",
+    sure: "Do you really want to give this appointment up?", yes: "Yes, give it up", no: "No, keep it", ref: "Reference",
+  },
+  de: {
+    title: "Ihr Termin", loading: "einen Moment", gone: "Dieser Link gilt nicht mehr. Sehen Sie in der App nach, in der Sie gebucht haben.",
+    away: "Das ist gerade nicht zu erreichen. Versuchen Sie es gleich noch einmal.", lost: "Verbindung verloren, neuer Versuch",
+    pending: "Die Praxis muss noch bestätigen", confirmed: "Bestätigt", rejected: "Nicht gebucht", cancelled: "Abgesagt",
+    arrived: "Sie sind angekommen", completed: "Hat stattgefunden", no_show: "Sie sind nicht gekommen",
+    place: (place) => (place === 1 ? "Sie sind als Nächstes an der Reihe." : `Sie sind Nummer ${place} in der Reihe.`),
+    eta: (minutes) => `Meist entschieden in ${minutes} Min.`,
+    moved: "Die Praxis hat Ihren Termin verlegt. Wenn Sie dann nicht können, lehnen Sie ab oder wählen einen anderen Tag.",
+    moving: "Ihr Wunsch wird geprüft. Bis dahin bleibt Ihr Termin, wie er ist.",
+    stays: "Die andere Zeit war nicht zu haben. Ihr Termin bleibt, wie er ist.",
+    asked: "Ihr Wunsch ist unterwegs.", cancelling: "Er wird abgesagt.",
+    day: "Ein anderer Tag:", find: "Nach der ersten freien Zeit fragen", cancel: "Termin absagen", decline: "Neue Zeit ablehnen",
+    sure: "Möchten Sie diesen Termin wirklich aufgeben?", yes: "Ja, aufgeben", no: "Nein, behalten", ref: "Buchung",
+  },
+};
+const LANGUAGE = (navigator.language || "en").startsWith("de") ? "de" : "en";
+const words = WORDS[LANGUAGE];
+const LOOK_EVERY_SECONDS = 30, LOOKS_FOR_A_WISH = 30;
+const $ = (id) => document.getElementById(id);
+let opened = null;  // {booking_ref, clinic, timezone}
+let booking = null;
+let asked = null;  // what was asked for and is not seen carried out yet: looked for every second, a while
+
+const address = () => `/v1/appointments/${opened.booking_ref}`;
+
+function say(text, lost) {
+  $("state").textContent = text;
+  $("state").className = lost ? "lost" : "";
+}
+
+function local(text) {
+  const form = {dateStyle: "full", timeStyle: "short", timeZone: booking.timezone ?? opened.timezone};
+  return new Intl.DateTimeFormat(navigator.language, form).format(new Date(text));
+}
+
+function note() {
+  const wish = booking.reschedule;
+  if (booking.status === "rejected" || booking.status === "cancelled") return booking.next_step ?? "";
+  if (asked !== null) return asked.text;
+  if (!wish) return "";
+  if (wish.status === "pending") return words.moving;
+  if (wish.status === "rescheduled") return wish.by === "clinic" ? words.moved : "";
+  return wish.by === "patient" ? `${words.stays} ${wish.next_step ?? ""}` : "";
+}
+
+function show(told) {
+  booking = told;
+  const over = !["pending", "confirmed"].includes(told.status);
+  const moved = told.reschedule?.status === "rescheduled" && told.reschedule.by === "clinic";
+  if (asked !== null && asked.done(told)) asked = null;
+  $("status").textContent = words[told.status] ?? told.status;
+  $("status").className = told.status === "confirmed" ? "good" : over ? "bad" : "";
+  $("clinic").textContent = opened.clinic;
+  $("when").textContent = told.start_at ? local(told.start_at) : "";
+  const place = told.place ? words.place(told.place) : "";
+  const eta = told.status === "pending" && told.eta ? words.eta(Math.max(1, Math.ceil(told.eta.p90 / 60))) : "";
+  $("line").textContent = `${place} ${eta}`.trim();
+  $("ref").textContent = `${words.ref}: ${told.booking_ref}`;
+  $("note").textContent = note();
+  $("cancel").textContent = moved ? words.decline : words.cancel;
+  $("change").hidden = over || asked !== null;
+  document.querySelector("main").hidden = false;
+}
+
+async function look() {
+  const answer = await fetch(address());
+  if (answer.status === 401 || answer.status === 404) return end();
+  if (answer.ok) show(await answer.json());
+}
+
+// Live until it is decided; the server then tells that there is no more. After that, and beside it, a look now and then.
+function follow() {
+  const events = new EventSource(`${address()}/events`);
+  events.addEventListener("booking", (event) => {
+    say("");
+    show({...booking, ...JSON.parse(event.data)});
+  });
+  events.addEventListener("error", () => say(booking.status === "pending" ? words.lost : "", true));
+}
+
+async function keepLooking() {
+  for (let second = 1; opened; second += 1) {
+    await new Promise((done) => setTimeout(done, 1000));
+    if (!opened || (asked === null && second % LOOK_EVERY_SECONDS)) continue;
+    if (asked !== null && (asked.looks -= 1) < 0) asked = null;
+    await look().catch(() => say(words.lost, true));
+  }
+}
+
+async function send(method, path, body, waiting) {
+  const headers = {"Idempotency-Key": crypto.randomUUID()};
+  if (body) headers["Content-Type"] = "application/json";
+  let answer = null;
+  try {
+    answer = await fetch(path, {method, headers, body: body && JSON.stringify(body)});
+  } catch {
+    return say(words.away, true);
+  }
+  if (answer.status === 401) return end();
+  if (answer.status === 202) {
+    say("");
+    asked = {...waiting, looks: LOOKS_FOR_A_WISH};
+    return show(booking);
+  }
+  const problem = await answer.json().catch(() => ({}));
+  say([problem.detail ?? words.away, problem.next_step].filter(Boolean).join(" "), true);
+}
+
+// The instant at which this day begins on the clinic's clock.
+function midnight(day, zone) {
+  const there = new Date(`${day}T00:00:00Z`);
+  const shown = new Date(`${there.toLocaleString("sv", {timeZone: zone}).replace(" ", "T")}Z`);
+  return new Date(2 * there - shown);
+}
+
+function end() {
+  opened = null;
+  document.querySelector("main").hidden = true;
+  say(words.gone, true);
+}
+
+async function open() {
+  const given = location.hash.slice(1);
+  if (!given.includes(".")) return JSON.parse(sessionStorage.getItem("opened") ?? "null");
+  history.replaceState(null, "", location.pathname);
+  const answer = await fetch("/v1/passes", {
+    method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify({pass: given}),
+  });
+  if (answer.status >= 500) throw new Error(answer.status);
+  if (!answer.ok) return null;
+  const told = await answer.json();
+  sessionStorage.setItem("opened", JSON.stringify(told));
+  return told;
+}
+
+$("cancel").addEventListener("click", () => { $("ask").hidden = false; $("yes").focus(); });
+$("no").addEventListener("click", () => { $("ask").hidden = true; });
+$("yes").addEventListener("click", () => {
+  $("ask").hidden = true;
+  send("DELETE", address(), null, {text: words.cancelling, done: (told) => told.status === "cancelled"});
+});
+$("move").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const from = midnight($("day").value, opened.timezone);
+  const range = {from: new Date(Math.max(from, Date.now() + 60000)), to: new Date(+from + 86400000)};
+  const before = booking.reschedule?.requested_at;
+  const done = (told) => told.reschedule !== undefined && told.reschedule.requested_at !== before;
+  send("PATCH", `${address()}/reschedule`, {range}, {text: words.asked, done});
+});
+document.addEventListener("visibilitychange", () => { if (opened && !document.hidden) look().catch(() => {}); });
+
+async function run() {
+  document.documentElement.lang = LANGUAGE;
+  document.title = words.title;
+  document.querySelector("label").textContent = words.day;
+  for (const id of ["find", "cancel", "sure", "yes", "no"]) $(id).textContent = words[id];
+  $("day").min = new Date().toISOString().slice(0, 10);
+  say(words.loading);
+  try {
+    opened = await open();
+    if (!opened) return end();
+    await look();
+    if (!opened) return;
+    say(booking ? "" : words.away, !booking);
+    follow();
+    keepLooking();
+  } catch {
+    say(words.away, true);
+  }
+}
+window.addEventListener("hashchange", () => location.reload());
+run();

@@ -1,0 +1,39 @@
+"""Pages that ingress serves: files that hold no data themselves, under a policy that lets nothing else in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ingress.operation import Handler
+from ingress.parts import Parts
+
+_HEADERS: Final = {
+    "Cache-Control": "no-cache",
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+    "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def page_file(path: Path, media_type: str) -> Handler:
+    """Gives this file to anybody."""
+    content = path.read_bytes()
+
+    async def answer(parts: Parts, request: Request) -> Response:
+        return Response(content, headers=_HEADERS, media_type=media_type)
+
+    return answer
+
+
+def page(path: str, folder: Path, name: str) -> dict[str, Handler]:
+    """A page at ``path``, with the script and the style that belong to it below."""
+    return {
+        path: page_file(folder / f"{name}.html", "text/html"),
+        f"{path}/{name}.css": page_file(folder / f"{name}.css", "text/css"),
+        f"{path}/{name}.js": page_file(folder / f"{name}.js", "text/javascript"),
+    }

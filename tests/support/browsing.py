@@ -1,0 +1,31 @@
+"""A real browser looking at our pages: Debian's Chromium, where there is one."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from playwright.async_api import Page, async_playwright
+
+CHROMIUM = shutil.which("chromium")
+PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
+
+needs_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="no chromium: .ci/run installs Debian's if it can")
+
+
+@asynccontextmanager
+async def browsing(size: Any, headers: Mapping[str, str] | None = None) -> AsyncIterator[tuple[Page, list[str]]]:
+    """A browser's page, and what it complains of."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = await browser.new_page(viewport=size, extra_http_headers=dict(headers or {}))
+        complaints: list[str] = []
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+        try:
+            yield page, complaints
+        finally:
+            await browser.close()
