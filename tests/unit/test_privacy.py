@@ -57,6 +57,17 @@ def test_who_is_read_from_the_log_and_from_the_database_is_sealed_there() -> Non
         assert not fields.keys() & (PERSONAL - {"patient"})
 
 
+def test_ingress_appends_no_patient_but_sealed() -> None:
+    made = [
+        {keyword.arg for keyword in node.keywords}
+        for path in sources("ingress")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Book"
+    ]
+    assert made
+    assert all({"sealed", "intake_key"} <= given and "patient" not in given for given in made)
+
+
 def test_no_log_line_is_given_patient_data() -> None:
     found = []
     lines = 0
