@@ -92,8 +92,10 @@ class Transport:
 
 
 @asynccontextmanager
-async def open_transport(*, calls_max: int, call_seconds: float) -> AsyncIterator[Transport]:
-    """A transport for ``calls_max`` calls at once, each ended after ``call_seconds`` from its first try to connect."""
+async def open_transport(*, calls_max: int, call_seconds: float, token: str | None = None) -> AsyncIterator[Transport]:
+    """A transport for ``calls_max`` calls at once, each ended after ``call_seconds`` from its first try to connect.
+    ``token`` goes out with each, as a bearer's.
+    """
     tracing = aiohttp.TraceConfig()
     tracing.on_request_headers_sent.append(_headers_ready)
     tracing.on_request_chunk_sent.append(_body_ready)
@@ -107,7 +109,7 @@ async def open_transport(*, calls_max: int, call_seconds: float) -> AsyncIterato
             ceil_threshold=_SECONDS_NEVER_ROUNDED_UP,
         ),
         cookie_jar=aiohttp.DummyCookieJar(),
-        headers={"User-Agent": "waiting-room"},
+        headers={"User-Agent": "waiting-room"} | ({"Authorization": f"Bearer {token}"} if token else {}),
         skip_auto_headers=("Accept-Encoding",),
         trace_configs=[tracing],
     )

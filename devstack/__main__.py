@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import typer
@@ -55,6 +55,10 @@ def up(
     builtin_clinics: Annotated[
         bool, typer.Option("--builtin-clinics", help="Clinics whose calendar the platform keeps.")
     ] = False,
+    eligibility: Annotated[
+        Literal["none", "fail_open", "fail_closed"],
+        typer.Option(help="What vaccinations ask for first, of a simulated system."),
+    ] = "none",
     detach: Annotated[bool, typer.Option("--detach", help="Run in the background.")] = False,
     keep: Keep = False,
 ) -> None:
@@ -70,6 +74,7 @@ def up(
         partitions=Shape.partitions_for(clinics),
         instant_clinics=instant_clinics,
         builtin_clinics=builtin_clinics,
+        eligibility=eligibility,
         slow=0,
         down=0,
         seed=seed,
@@ -102,6 +107,8 @@ async def _up(shape: Shape, keep: bool) -> int:
         write_stack_file(stack)
         for name in ("ingress_url", "clinics_url", "receiver_url", "kafka"):
             print(f"{name:<13} {stack.description[name]}")
+        if stack.eligibility_url is not None:
+            print(f"{'eligibility':<13} {stack.eligibility_url}")
         print(f"keys and more {STACK_FILE.relative_to(Path.cwd()) if _below_here() else STACK_FILE}")
         return await _watch(stack, stop)
     except ProcessFailed as error:

@@ -25,6 +25,7 @@ NICE = {
     "notify": 17,
     "sweep": 17,
     "receiver": 17,
+    "eligibility": 17,
     "gateways": 17,
 }
 """Where cores are shared the patient's answer goes first: ingress and Kafka at 0, what can wait behind them."""
@@ -159,6 +160,11 @@ def gateways_env(http_port: int, smtp_port: int) -> dict[str, str]:
         "WAITING_ROOM_NOTIFY_SMS_URL": f"{http}/sms",
         "WAITING_ROOM_NOTIFY_PUSH_URL": f"{http}/push",
     }
+
+
+def eligibility_env(port: int) -> dict[str, str]:
+    """Where confirm asks who may have what, for `common_env`."""
+    return {"WAITING_ROOM_ELIGIBILITY_URL": f"http://127.0.0.1:{port}"}
 
 
 def _program(

@@ -62,6 +62,7 @@ class Stack:
     _receiver_port: int = field(init=False)
     _gateways_port: int = field(default_factory=free_port)
     _smtp_port: int = field(default_factory=free_port)
+    _eligibility_port: int = field(default_factory=free_port)
     _ingress_url: str = field(init=False)
 
     async def start(self) -> None:
@@ -82,6 +83,7 @@ class Stack:
             "clinics_url": self.clinics_url,
             "receiver_url": self.receiver_url,
             "gateways_url": self.gateways_url,
+            "eligibility_url": self.eligibility_url,
             "pid": os.getpid(),
         }
 
@@ -125,8 +127,10 @@ class Stack:
 
     def env(self) -> dict[str, str]:
         """What every process of this stack is told, but for its own login."""
-        gateways = roles.gateways_env(self._gateways_port, self._smtp_port)
-        return roles.common_env(self.kafka_address, self.shape.partitions, {**gateways, **self.extra_env})
+        others = roles.gateways_env(self._gateways_port, self._smtp_port)
+        if self.eligibility_url is not None:
+            others |= roles.eligibility_env(self._eligibility_port)
+        return roles.common_env(self.kafka_address, self.shape.partitions, {**others, **self.extra_env})
 
     async def audit(self, ledger: Path) -> tuple[bool, str]:
         """Whether the independent audit of this stack, come to rest, found nothing; and what it printed."""
@@ -229,6 +233,15 @@ class Stack:
         return roles.simulator("gateways", self._gateways_port, arguments, self.logs)
 
     @property
+    def eligibility_url(self) -> str | None:
+        """Where the system that knows who may have what is, or will be; None where nothing of this world asks."""
+        return None if self.shape.eligibility == "none" else _url(self._eligibility_port)
+
+    def eligibility_simulator(self, *options: str) -> Process:
+        """That system, not started."""
+        return roles.simulator("eligibility", self._eligibility_port, list(options), self.logs)
+
+    @property
     def receiver_url(self) -> str:
         """Where the simulated webhook endpoints are, or will be."""
         return _url(self._receiver_port)
@@ -242,6 +255,8 @@ class Stack:
 
     async def _start_programs(self) -> dict[str, str]:
         simulated = [self.clinic_simulator(), self.webhook_receiver(), self.gateways_simulator()]
+        if self.eligibility_url is not None:
+            simulated.append(self.eligibility_simulator())
         env, port = self.env(), free_port()
         env["WAITING_ROOM_NOTIFY_PUBLIC_URL"] = _url(port)
         metrics_urls: dict[str, str] = {}

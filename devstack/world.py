@@ -53,6 +53,8 @@ class Shape:
     """Whether webhook endpoints ask for every event, so that a gap in a booking's numbers is seen."""
     stocked: bool = False
     """Vaccinations take a dose, of stock that somebody has to enter."""
+    eligibility: str = "none"
+    """What vaccinations ask for: ``none``, ``fail_open`` or ``fail_closed``; with a simulated system to ask."""
     wait_ceiling_seconds: int | None = None
     """Of every clinic; None is the product's own half hour."""
     seed: int = 1
@@ -146,7 +148,8 @@ def build(shape: Shape, clinics_url: str, receiver_url: str) -> World:
 
 def _service(name: str, shape: Shape) -> dict[str, Any]:
     takes = [{"product": VACCINE}] if shape.stocked and name == "vaccination" else []
-    return {"service_type": name, "duration_minutes": SERVICES[name], "consumes": takes}
+    asks = shape.eligibility if name == "vaccination" else "none"
+    return {"service_type": name, "duration_minutes": SERVICES[name], "consumes": takes, "eligibility": asks}
 
 
 def _kind(number: int, shape: Shape) -> str:

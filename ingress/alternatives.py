@@ -8,28 +8,46 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from heapq import nsmallest
-from typing import Final
+from typing import Final, Protocol
 from zlib import crc32
+from zoneinfo import ZoneInfo
 
 from ingress.directory import Directory, Site
+from ingress.in_stock import InStock
 from ingress.line import Lines
 from ingress.reads import Reads
 from ingress.refusal import Alternative, Refused
+from waiting_room.domain.appointment import Reason
 from waiting_room.domain.candidates import OTHER_CLINICS, SAME_CLINIC, candidates, spans_of
 from waiting_room.domain.directory import ServiceType
 from waiting_room.domain.schedule import busy_for
-from waiting_room.domain.seats import Candidate
+from waiting_room.domain.seats import Candidate, Taken
 from waiting_room.store import holds
-from waiting_room.store.bookings import BookingRow
 from waiting_room.store.holds import Window
+from waiting_room.store.pool import Connection
 
 OFFERED: Final = 3
 _CLINICS: Final = 3
 _NEAREST: Final = 24
 _SEARCHED: Final = timedelta(days=7)
 _FRESH_SECONDS: Final = 1.0
+
+
+class Lost(Protocol):
+    """What was wanted and is not to be had, and why."""
+
+    @property
+    def clinic_id(self) -> str: ...
+    @property
+    def booking_ref(self) -> str: ...
+    @property
+    def service_type(self) -> str | None: ...
+    @property
+    def start_at(self) -> datetime | None: ...
+    @property
+    def reason(self) -> Reason | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +65,7 @@ class Alternatives:
         self._lines = lines
         self._found: dict[tuple[tuple[str, ...], str, datetime | None], _Found] = {}
 
-    async def near(self, row: BookingRow) -> tuple[Alternative, ...]:
+    async def near(self, row: Lost) -> tuple[Alternative, ...]:
         """At most OFFERED for a booking that was rejected and may be had otherwise; none where nobody can tell."""
         site = self._directory.clinic(row.clinic_id)
         if row.reason not in OTHER_CLINICS or row.service_type is None or site is None:
@@ -95,15 +113,25 @@ class Alternatives:
             for site in sites
             for each in site.offering.get(service_type, ())
         ]
-        taken = await self._reads.run(lambda connection: holds.taken(connection, windows))
+        offers = [(site, service) for site in sites if (service := site.services.get(service_type)) is not None]
+
+        async def read(connection: Connection) -> tuple[Taken, InStock]:
+            wanted = [(site.clinic.clinic_id, service) for site, service in offers]
+            return await holds.taken(connection, windows), await InStock.read(connection, wanted)
+
+        taken, stock = await self._reads.run(read)
         free = [
             Alternative(site.clinic.clinic_id, each.provider_id, each.start_at)
-            for site in sites
-            if (service := site.services.get(service_type)) is not None
+            for site, service in offers
             for each in _possible(site, service, from_at, until, now)
             if next(taken.free_seats(each), None) is not None
+            and stock.has(site.clinic.clinic_id, service, _day(each.start_at, site))
         ]
         return sorted(free, key=lambda each: abs(each.start_at - near))[:_NEAREST]
+
+
+def _day(start_at: datetime, site: Site) -> date:
+    return start_at.astimezone(ZoneInfo(site.clinic.timezone)).date()
 
 
 def _possible(

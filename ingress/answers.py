@@ -11,13 +11,14 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from starlette.responses import Response
 
-from ingress.links import BookingLinks, booking_links
+from ingress.links import JOIN_WAITLIST, BookingLinks, Link, OfferLinks, booking_links, offer_links
 from ingress.refusal import MEDIA_TYPE, Alternative, Refused
 from ingress.remembered import Accepted
 from waiting_room.domain.appointment import By, EventType, Reason, Stage, Status
 from waiting_room.domain.eta import Eta
 from waiting_room.domain.notifications import Channel
-from waiting_room.store.bookings import BookingRow, WishRow
+from waiting_room.domain.waitlist import Ended
+from waiting_room.store.bookings import BookingRow, WaitRow, WishRow
 from waiting_room.store.notifications import Told
 
 encode: Final = msgspec.json.Encoder().encode
@@ -53,11 +54,32 @@ class RescheduleState(msgspec.Struct, frozen=True, kw_only=True):
     next_step: str | UnsetType = UNSET
 
 
+class OfferAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A seat that is held until ``expires_at``: for this booking, or for the first of several (``to_all``)."""
+
+    offer_id: str
+    expires_at: datetime
+    to_all: bool
+    links: OfferLinks
+
+
+class WaitlistState(msgspec.Struct, frozen=True, kw_only=True):
+    """What it waits for, or did: a start in [from, to). ``offer``: what it was offered, until it answers."""
+
+    from_at: datetime = msgspec.field(name="from")
+    to_at: datetime = msgspec.field(name="to")
+    provider_id: str | None
+    offer: OfferAnswer | UnsetType = UNSET
+    last_offer: Ended | UnsetType = UNSET
+    """What came of the last one."""
+
+
 class BookingAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """A booking as its app may see it. Times are UTC; ``timezone`` is the clinic's.
 
-    ``place`` and ``eta`` (seconds) are there while it is pending and somebody can tell them; ``accepted_at`` is null
-    while only its reference is known.
+    ``place`` and ``eta`` (seconds) are there while it is pending and somebody can tell them; of one that is waitlisted
+    ``place`` is that among those who wait at its clinic for the same service. ``accepted_at`` is null while only its
+    reference is known.
     """
 
     booking_ref: str
@@ -86,6 +108,10 @@ class BookingAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """
     reschedule: RescheduleState | UnsetType = UNSET
     """The last wish for another time."""
+    waitlist: WaitlistState | UnsetType = UNSET
+    """Of a booking that waits for a seat, or did."""
+    join_waitlist: Link | UnsetType = UNSET
+    """Where nothing was free: how to wait for what comes free."""
     patient_erased_at: datetime | UnsetType = UNSET
     """Since then nothing is known of its patient, nobody is told anything about it, and no list of a patient has it."""
 
@@ -155,10 +181,16 @@ NEXT_STEP: Final[Mapping[Reason, str]] = {
     Reason.CLINIC_REFUSED: "The clinic did not take this appointment. Choose another time, or call the clinic.",
     Reason.ALREADY_MOVING: "An earlier wish for another time is not decided yet. Wait for it, then ask again.",
     Reason.NOT_ACTIVE: "This booking is over or was given up. Book anew.",
+    Reason.NOT_ELIGIBLE: "This patient is not entitled to this service. Ask whoever pays for it, or choose another.",
+    Reason.ELIGIBILITY_UNKNOWN: "We could not find out in time whether this patient may have it. Book again later.",
     Reason.CLINIC_UNAVAILABLE: "The clinic's system could not be reached in time. Book again later, or elsewhere.",
     Reason.UNPROCESSABLE: "We could not process this booking. Check what was sent and book anew; if it stays, tell us.",
 }
 """What a person can do about each reason."""
+
+
+COMES_FREE: Final = frozenset({Reason.SLOT_TAKEN, Reason.NO_FREE_SLOT, Reason.OUT_OF_STOCK})
+"""What was not to be had may be had yet, by who waits."""
 
 
 def accepted_answer(accepted: Accepted) -> BookingAnswer:
@@ -181,7 +213,7 @@ def row_answer(row: BookingRow, eta: Eta | None, alternatives: tuple[Alternative
         status=row.status,
         stage=row.stage,
         place=row.place,
-        eta=eta,
+        eta=eta if row.status is Status.PENDING else None,
         accepted_at=row.accepted_at,
         links=booking_links(row.booking_ref),
         clinic_id=row.clinic_id,
@@ -196,7 +228,29 @@ def row_answer(row: BookingRow, eta: Eta | None, alternatives: tuple[Alternative
         next_step=NEXT_STEP[row.reason] if row.reason else UNSET,
         alternatives=alternatives or UNSET,
         reschedule=_reschedule(row.wish) if row.wish else UNSET,
+        waitlist=_waitlist(row, row.wait) if row.wait else UNSET,
+        join_waitlist=JOIN_WAITLIST if row.reason in COMES_FREE else UNSET,
         patient_erased_at=row.patient_erased_at or UNSET,
+    )
+
+
+def _waitlist(row: BookingRow, wait: WaitRow) -> WaitlistState:
+    offer: OfferAnswer | UnsetType = UNSET
+    last: Ended | UnsetType = UNSET
+    if wait.offer_id is not None and wait.expires_at is not None:
+        if wait.outcome is None:
+            links = offer_links(wait.offer_id)
+            offer = OfferAnswer(
+                offer_id=wait.offer_id, expires_at=wait.expires_at, to_all=bool(wait.to_all), links=links
+            )
+        else:
+            last = wait.outcome
+    return WaitlistState(
+        from_at=wait.from_at,
+        to_at=wait.to_at,
+        provider_id=wait.provider_id,
+        offer=offer,
+        last_offer=last,
     )
 
 

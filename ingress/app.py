@@ -29,6 +29,7 @@ from ingress.feed import MAKE_FEED, READ_FEED, WITHDRAW_FEED
 from ingress.get import GET
 from ingress.history import HISTORY
 from ingress.lists import LIST
+from ingress.offers import ACCEPT, DECLINE
 from ingress.openapi import document
 from ingress.operation import answering
 from ingress.ops.page import OPS
@@ -43,6 +44,7 @@ from ingress.slots import BUSINESS_SLOTS, CLINIC_SLOTS, PROVIDER_SLOTS
 from ingress.stock import COUNT_STOCK, GET_STOCK, MOVE_STOCK, STOCK_REPORT
 from ingress.unsubscribe import ASK_UNSUBSCRIBE, UNSUBSCRIBE
 from ingress.visits import ARRIVAL, COMPLETION, NO_SHOW
+from ingress.waitlist import JOIN, LEAVE
 from ingress.webhook_changes import ENDPOINT_CHANGES
 from ingress.webhook_deliveries import DELIVERIES
 from ingress.webhook_endpoints import ENDPOINTS
@@ -59,6 +61,10 @@ OPERATIONS: Final = (
     GET,
     CANCEL,
     RESCHEDULE,
+    JOIN,
+    LEAVE,
+    ACCEPT,
+    DECLINE,
     EVENTS,
     HISTORY,
     ARRIVAL,

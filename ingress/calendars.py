@@ -3,32 +3,34 @@
 Every question first asks PostgreSQL, in one look-up by key, which bookings of the clinic something has happened to
 since, and what they claim now; the days in which they had or have a claim are read again. So a slot whose booking is
 decided is never told free, whoever decided it and whether or not Kafka has told us; the copy saves the reading and the
-reckoning. No day is used for longer than KEPT_SECONDS, in case somebody changed the tables by hand.
+reckoning. What another ingress has read is used on the same terms. No day is used for longer than KEPT_SECONDS, in case
+somebody changed the tables by hand. Stock is looked up each time: any booking may have taken the last dose.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
+from ingress.in_stock import InStock
 from ingress.reads import Reads
+from ingress.shared_days import KEPT_SECONDS, DayKey, Lent, LentDay, SharedDays, since_of
 from waiting_room.domain.availability.wall import instant
 from waiting_room.domain.candidates import day_candidates
 from waiting_room.domain.directory import ClinicStatus, Provider, ServiceType
 from waiting_room.domain.seats import Candidate
-from waiting_room.domain.slots import DayTaken, Slot
+from waiting_room.domain.slots import DayTaken, Slot, out_of_stock
 from waiting_room.store import holds, slots
 from waiting_room.store.holds import Rules, Window
 from waiting_room.store.pool import Connection
 from waiting_room.store.slots import NEVER, News, TakenRow, Touched
 from waiting_room.telemetry import metrics
 
-KEPT_SECONDS: Final = 30.0
 _DAY_MINUTES: Final = 1_440
 
 
@@ -97,12 +99,20 @@ class _Copy:
         for key in gone:
             del self.days[key]
 
+    def take(self, ask: Ask, day: _Day, heard: News) -> None:
+        """Keep it, right as of what was ``heard``, unless another question has heard of more meanwhile: that may have
+        touched it.
+        """
+        if self.seq <= heard.seq and self.busy_version <= heard.busy_version:
+            self.days[ask.provider_id, ask.day] = day
+
 
 class Calendars:
     """Copies of at most ``days_max`` days; of clinics not asked for lately none are kept."""
 
-    def __init__(self, reads: Reads, days_max: int) -> None:
+    def __init__(self, reads: Reads, days_max: int, shared: SharedDays) -> None:
         self._reads = reads
+        self._shared = shared
         self._days_max = days_max
         self._copies: OrderedDict[str, _Copy] = OrderedDict()
         self._read_since = 0
@@ -113,17 +123,30 @@ class Calendars:
 
     async def ask(self, clinic_ids: Sequence[str], asks: Sequence[Ask]) -> Told:
         """All ``asks`` are of these clinics. Clinics that are closed, or gone, have no slots. Raises Refused (503)."""
-        told = await self._reads.run(lambda connection: self._ask(connection, clinic_ids, asks))
+        lent = await self._shared.borrow(self._lacking(asks))  # before PostgreSQL is asked, so that it judges them
+        told = await self._reads.run(lambda connection: self._ask(connection, clinic_ids, asks, lent))
         if self._read_since >= self._days_max // 16:
             self._make_room()
         return told
 
-    async def _ask(self, connection: Connection, clinic_ids: Sequence[str], asks: Sequence[Ask]) -> Told:
-        known = [(each, self._copies[each].seq if each in self._copies else NEVER) for each in clinic_ids]
-        news = {each.clinic_id: each for each in await slots.news(connection, known)}
+    def _lacking(self, asks: Sequence[Ask]) -> list[DayKey]:
+        """Days of which there is no copy here that could do."""
+        now = asyncio.get_running_loop().time()
+        lacking = []
+        for ask in asks:
+            copy = self._copies.get(ask.clinic_id)
+            day = copy.days.get((ask.provider_id, ask.day)) if copy is not None else None
+            if day is None or now - day.read_at > KEPT_SECONDS:
+                lacking.append(DayKey(ask.clinic_id, ask.provider_id, ask.day))
+        return lacking
+
+    async def _ask(self, connection: Connection, clinic_ids: Sequence[str], asks: Sequence[Ask], lent: Lent) -> Told:
+        known = {each: self._since(each, lent) for each in clinic_ids}
+        news = {each.clinic_id: each for each in await slots.news(connection, list(known.items()))}
         copies = await self._copies_of(connection, news)
         days: list[_Day | None] = []
         missing: list[tuple[int, Provider, Window]] = []
+        shared = 0
         now = asyncio.get_running_loop().time()
         for ask in asks:
             copy = copies.get(ask.clinic_id)
@@ -133,19 +156,31 @@ class Calendars:
                 window = _window(ask, provider, copy.rules.timezone)
                 day = copy.days.get((ask.provider_id, ask.day))
                 if day is None or day.until < window.to_at or now - day.read_at > KEPT_SECONDS:
-                    missing.append((len(days), provider, window))
-                    day = None
+                    heard = news[ask.clinic_id]
+                    borrowed = lent.get(DayKey(ask.clinic_id, ask.provider_id, ask.day))
+                    day = _judged(borrowed, provider, window, known[ask.clinic_id], heard)
+                    if day is None:
+                        missing.append((len(days), provider, window))
+                    else:
+                        shared += 1
+                        copy.take(ask, day, heard)
             days.append(day)
         if missing:
             await self._fill(connection, asks, days, missing, copies, news)
-        self._read_since += len(missing)
+        self._read_since += len(missing) + shared
         metrics.SLOT_DAYS.labels("read").inc(len(missing))
-        metrics.SLOT_DAYS.labels("kept").inc(len(asks) - len(missing))
+        metrics.SLOT_DAYS.labels("shared").inc(shared)
+        metrics.SLOT_DAYS.labels("kept").inc(len(asks) - len(missing) - shared)
         return Told(
             as_of=max((each.now for each in news.values()), default=datetime.min),  # noqa: DTZ901 - no clinic, no time
-            days=[_slots(ask, day, copies) for ask, day in zip(asks, days, strict=True)],
+            days=await _shown(connection, asks, days, copies),
             rules={clinic_id: copy.rules for clinic_id, copy in copies.items()},
         )
+
+    def _since(self, clinic_id: str, lent: Lent) -> int:
+        copy = self._copies.get(clinic_id)
+        own = copy.seq if copy is not None else NEVER
+        return since_of(own, [day for key, day in lent.items() if key.clinic_id == clinic_id]) if lent else own
 
     async def _copies_of(self, connection: Connection, news: dict[str, News]) -> dict[str, _Copy]:
         """Each as new as the news; rules are read again where they were replaced."""
@@ -180,17 +215,11 @@ class Calendars:
         read_at = asyncio.get_running_loop().time()
         rows = await slots.taken(connection, [window for _, _, window in missing])
         for (at, provider, window), taken in zip(missing, rows, strict=True):
-            day = days[at] = _Day(
-                window.from_at,
-                window.to_at,
-                _taken(provider, taken),
-                frozenset(row.booking_ref for row in taken),
-                read_at,
-            )
-            copy, heard = copies[window.clinic_id], news[window.clinic_id]
-            # Another question may have heard of more meanwhile, which may have touched what was read just now.
-            if copy.seq <= heard.seq and copy.busy_version <= heard.busy_version:
-                copy.days[provider.provider_id, asks[at].day] = day
+            day = days[at] = _day(provider, window.from_at, window.to_at, taken, read_at)
+            heard = news[window.clinic_id]
+            copies[window.clinic_id].take(asks[at], day, heard)
+            lent = LentDay(heard.seq, heard.busy_version, heard.now, window.from_at, window.to_at, tuple(taken))
+            self._shared.lend(DayKey(window.clinic_id, provider.provider_id, asks[at].day), lent)
 
     def _make_room(self) -> None:
         """Forget the clinics that were asked for least lately."""
@@ -199,6 +228,25 @@ class Calendars:
         while kept > self._days_max and len(self._copies) > 1:
             _, copy = self._copies.popitem(last=False)
             kept -= len(copy.days) + 1
+
+
+async def _shown(
+    connection: Connection, asks: Sequence[Ask], days: Sequence[_Day | None], copies: Mapping[str, _Copy]
+) -> list[tuple[Slot, ...]]:
+    """The slots of these days; none is free where a booking would not get what its service consumes."""
+    wanted = [(ask.clinic_id, _as_ruled(ask, copies)) for ask in asks]
+    stock = await InStock.read(connection, wanted)
+    shown = []
+    for ask, day, (clinic_id, service) in zip(asks, days, wanted, strict=True):
+        found = _slots(ask, day, copies)
+        shown.append(found if stock.has(clinic_id, service, ask.day) else out_of_stock(found))
+    return shown
+
+
+def _as_ruled(ask: Ask, copies: Mapping[str, _Copy]) -> ServiceType:
+    """The service asked for, as the clinic's rules have it now: what it consumes may have been changed."""
+    copy = copies.get(ask.clinic_id)
+    return ask.service if copy is None else copy.rules.service_types.get(ask.service.service_type, ask.service)
 
 
 def _window(ask: Ask, provider: Provider, timezone: str) -> Window:
@@ -213,6 +261,25 @@ def _candidates(ask: Ask, provider: Provider, timezone: str) -> tuple[Candidate,
     return day_candidates((provider,), ask.service, timezone, ask.day)
 
 
+def _judged(lent: LentDay | None, provider: Provider, window: Window, since: int, news: News) -> _Day | None:
+    """The day that was lent, if it is right as of the news."""
+    if lent is None or not lent.may_be_right(since, news):
+        return None
+    if window.from_at < lent.from_at or lent.until < window.to_at:
+        return None
+    read_at = asyncio.get_running_loop().time() - lent.age_seconds(news)
+    day = _day(provider, lent.from_at, lent.until, lent.rows, read_at)
+    touched = news.touched or ()
+    if any(day.touched_by(each, same_provider=each.provider_id == provider.provider_id) for each in touched):
+        return None
+    return day
+
+
+def _day(provider: Provider, from_at: datetime, until: datetime, rows: Sequence[TakenRow], read_at: float) -> _Day:
+    refs = frozenset(row.booking_ref for row in rows)
+    return _Day(from_at, until, _taken(provider, rows), refs, read_at)
+
+
 def _taken(provider: Provider, rows: Sequence[TakenRow]) -> DayTaken:
     taken = DayTaken(provider.provider_id)
     for row in rows:
@@ -223,7 +290,7 @@ def _taken(provider: Provider, rows: Sequence[TakenRow]) -> DayTaken:
     return taken
 
 
-def _slots(ask: Ask, day: _Day | None, copies: dict[str, _Copy]) -> tuple[Slot, ...]:
+def _slots(ask: Ask, day: _Day | None, copies: Mapping[str, _Copy]) -> tuple[Slot, ...]:
     if day is None:
         return ()
     key = ask.service.duration_minutes, ask.service.buffer_minutes

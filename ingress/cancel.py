@@ -29,7 +29,7 @@ from ingress.refusal import Refused
 from ingress.remembered import Cancelling
 from ingress.requests import idempotency_key
 from waiting_room.access import OwnerKind, Scope
-from waiting_room.domain.appointment import CHANGEABLE, By, Reason, Status
+from waiting_room.domain.appointment import CANCELLABLE, By, Reason, Status
 from waiting_room.domain.booking_ref import clinic_of
 from waiting_room.domain.visits import too_late_to_cancel
 from waiting_room.messages import Cancel
@@ -37,7 +37,8 @@ from waiting_room.messages import Cancel
 _LOOK_SECONDS: Final = 0.25
 
 
-async def cancel(parts: Parts, request: Request) -> Response:
+async def cancel(parts: Parts, request: Request, *, only_waiting: bool = False) -> Response:
+    """``only_waiting``: a booking that does not wait for a seat is left as it is."""
     if (busy := overloaded(parts)) is not None:
         return busy
     headers = dict(request.scope["headers"])
@@ -51,7 +52,7 @@ async def cancel(parts: Parts, request: Request) -> Response:
         raise unknown()
     rate = require_rate(parts, key.owner_id, ref if key.owner_kind == OwnerKind.PASS else None)
     if key.owner_kind in (OwnerKind.APP, OwnerKind.PASS):
-        await _require_notice(parts, site, ref)
+        await _require_cancellable(parts, site, ref, only_waiting)
         app_id = key.owner_id if key.owner_kind == OwnerKind.APP else await _app_of(parts, ref)
         whose = _Whose(app_id, By.PATIENT, Reason.PATIENT)
     else:
@@ -72,12 +73,14 @@ async def cancel(parts: Parts, request: Request) -> Response:
             accept_by=accept_by,
             by=whose.by,
             reason=whose.reason,
+            only_waiting=only_waiting,
         )
         await hand_over(parts, partition, command, accept_by_ms)
         return Cancelling(ref, accepted_at)
 
     ref_of_key = parts.refs.derive(clinic_id, key.owner_id, idempotency)
-    told = await parts.remembered.once(ref_of_key, sha256(b"cancel " + ref.encode()).digest(), produce)
+    what = b"leave " if only_waiting else b"cancel "
+    told = await parts.remembered.once(ref_of_key, sha256(what + ref.encode()).digest(), produce)
     answer = CancelAnswer(booking_ref=ref, requested_at=told.requested_at, links=booking_links(ref))
     return json_answer(answer, 202, {"Location": answer.links.self_, "Retry-After": str(POLL_SECONDS), **rate})
 
@@ -98,18 +101,25 @@ async def _app_of(parts: Parts, ref: str) -> str:
     row = await read(parts, ref)
     if row is None or row.booking_ref != ref:
         raise unknown()
-    if row.status not in (*CHANGEABLE, Status.CANCELLED):
+    if row.status not in (*CANCELLABLE, Status.CANCELLED):
         raise Refused(problems.WRONG_STATUS, f"The booking is {row.status}.")
     return row.app_id
 
 
-async def _require_notice(parts: Parts, site: Site, ref: str) -> None:
-    """Raises Refused (409) where it is too late, if that can be seen at once. Hold sees it in any case."""
+async def _require_cancellable(parts: Parts, site: Site, ref: str, only_waiting: bool) -> None:
+    """Raises Refused (409) where it is too late, or waits no more, if that can be seen at once. Hold sees it in any
+    case.
+    """
     try:
         row = await asyncio.wait_for(read(parts, ref), _LOOK_SECONDS)
     except (Refused, TimeoutError):
         return
-    if row is None or row.start_at is None:
+    if row is None:
+        return
+    if only_waiting and row.status not in (Status.PENDING, Status.WAITLISTED, Status.CANCELLED):
+        more = {"outcome": "none", "booking_ref": ref, "booking_status": row.status, "links": booking_links(ref)}
+        raise Refused(problems.NOT_WAITING, f"The booking is {row.status}.", more=more)
+    if row.start_at is None:
         return
     notice = site.cancel_notice(row.service_type)
     if too_late_to_cancel(

@@ -1,8 +1,8 @@
 """GET /v1/appointments/{ref}/events: place, ETA and status of one booking, live, until it is decided.
 
 Server-sent events (WHATWG HTML, 9.2). Each is the whole state, so a client that missed some has missed nothing;
-``id`` is the clinic's event number it was true at. The last one is the decided booking. A client that reconnects
-with the id of that one is told 204, upon which an EventSource stops.
+``id`` is the clinic's event number it was true at. The last one is the decided booking; who waits for a seat is told
+until that is over. A client that reconnects with the id of the last one is told 204, upon which an EventSource stops.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from starlette.responses import Response, StreamingResponse
 
 from ingress import problems
 from ingress.answers import BookingAnswer, encode
-from ingress.follow import decided, follow
+from ingress.follow import at_rest, follow
 from ingress.found import State, find, own_ref
 from ingress.get import answer, reader
 from ingress.operation import REF, STRING, Answer, Operation, Parameter, Schema, answering
@@ -45,7 +45,7 @@ async def events(parts: Parts, request: Request) -> Response:
 
 
 def _has_seen_the_end(state: State, last_event_id: str | None) -> bool:
-    if isinstance(state, Accepted) or not decided(state) or last_event_id is None:
+    if isinstance(state, Accepted) or not at_rest(state) or last_event_id is None:
         return False
     return last_event_id.isascii() and last_event_id.isdigit() and int(last_event_id) >= state.own_seq
 
@@ -70,11 +70,12 @@ async def _stream(parts: Parts, ref: str, state: State) -> AsyncIterator[bytes]:
 def _differs(now: BookingAnswer, before: BookingAnswer, *, but_for_eta: bool) -> bool:
     if not but_for_eta and now.eta != before.eta:
         return True
-    return (now.status, now.stage, now.place, now.start_at) != (
+    return (now.status, now.stage, now.place, now.start_at, now.waitlist) != (
         before.status,
         before.stage,
         before.place,
         before.start_at,
+        before.waitlist,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Final
@@ -12,7 +12,7 @@ from ingress.found import State, read
 from ingress.parts import Parts
 from ingress.refusal import Refused
 from ingress.remembered import Accepted
-from waiting_room.domain.appointment import DECIDED
+from waiting_room.domain.appointment import DECIDED, Status
 from waiting_room.domain.booking_ref import clinic_of
 from waiting_room.messages import BookingEvent
 from waiting_room.store.bookings import BookingRow
@@ -29,10 +29,16 @@ def decided(state: State) -> bool:
     return isinstance(state, BookingRow) and state.status in DECIDED
 
 
+def at_rest(state: State) -> bool:
+    """Decided, and not waiting for a seat: nothing more is to come."""
+    return decided(state) and isinstance(state, BookingRow) and state.status is not Status.WAITLISTED
+
+
 def after(row: BookingRow, event: BookingEvent) -> BookingRow | None:
     """The row after the clinic's next event; None if the row is too old to tell. Pure.
 
-    An event of another booking moves this one up if it has shortened the line before it.
+    An event of another booking moves this one up if it has shortened the line before it, and down where one that had
+    waited for a seat has joined the line before it.
     """
     if event.seq <= row.seq:
         return row
@@ -40,10 +46,14 @@ def after(row: BookingRow, event: BookingEvent) -> BookingRow | None:
         return None
     seen = replace(row, seq=event.seq, line=event.line)
     if event.booking_ref != row.booking_ref:
+        if row.status is Status.WAITLISTED:
+            return seen  # its place is read now and then
         before_it = event.ticket is not None and row.ticket is not None and event.ticket < row.ticket
-        if before_it and event.line < row.line and row.place is not None:
-            return replace(seen, place=row.place - 1)
+        if before_it and event.line != row.line and row.place is not None:
+            return replace(seen, place=row.place + (1 if event.line > row.line else -1))
         return seen
+    if Status.WAITLISTED in (row.status, event.status):
+        return None  # what it is offered is in no event of the line
     is_decided = event.status in DECIDED
     return replace(
         seen,
@@ -63,8 +73,10 @@ def after(row: BookingRow, event: BookingEvent) -> BookingRow | None:
     )
 
 
-async def follow(parts: Parts, ref: str, state: State) -> AsyncGenerator[State, None]:
-    """States of the booking from ``state`` on, at least one every TICK_SECONDS; ends after the decided one.
+async def follow(
+    parts: Parts, ref: str, state: State, ends: Callable[[State], bool] = at_rest
+) -> AsyncGenerator[State, None]:
+    """States of the booking from ``state`` on, at least one every TICK_SECONDS, up to one that ``ends`` it.
 
     Also ends when the process is told to stop. While PostgreSQL is away the last known state is repeated.
     """
@@ -77,7 +89,7 @@ async def follow(parts: Parts, ref: str, state: State) -> AsyncGenerator[State, 
             if stale:
                 state, read_at = await _read(parts, ref, state), clock()
             yield state
-            if decided(state):
+            if ends(state):
                 return
             events, gap = await watcher.news(TICK_SECONDS)
             state, stale = _fold(ref, state, events)
@@ -89,7 +101,7 @@ async def follow(parts: Parts, ref: str, state: State) -> AsyncGenerator[State, 
 async def decided_within(parts: Parts, ref: str, state: State, seconds: float) -> BookingRow | None:
     """The booking, if it is decided in time."""
     try:
-        async with asyncio.timeout(seconds), aclosing(follow(parts, ref, state)) as states:
+        async with asyncio.timeout(seconds), aclosing(follow(parts, ref, state, decided)) as states:
             async for state in states:
                 if isinstance(state, BookingRow) and decided(state):
                     return state

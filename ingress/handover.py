@@ -20,10 +20,10 @@ from ingress.in_flight import InFlightLimit
 from ingress.producing import LATE_SECONDS, Producing, Sent
 from waiting_room.announcements import PARTITION
 from waiting_room.kafka import Headers, Producer
-from waiting_room.messages import Probe, encode
+from waiting_room.messages import Confirmation, Probe, encode
 from waiting_room.settings import Settings
 from waiting_room.telemetry import metrics
-from waiting_room.topics import BOOKING_REQUESTS
+from waiting_room.topics import BOOKING_REQUESTS, CLINIC_CONFIRMATIONS_PRIORITY
 
 log = structlog.get_logger(__name__)
 
@@ -100,6 +100,12 @@ class Handover:
     async def tell(self, topic: str, key: str, value: bytes) -> None:
         """Append to a topic of one partition. Raises KafkaError; cancelled, it may be appended yet."""
         await asyncio.shield(await self._producer.send(topic, PARTITION, key, value))
+
+    async def ring(self, partition: int, doorbell: Confirmation) -> None:
+        """Tell confirm of a booking that has work at its clinic. Raises KafkaError, and TimeoutError soon."""
+        async with asyncio.timeout(LATE_SECONDS):
+            topic, clinic_id = CLINIC_CONFIRMATIONS_PRIORITY, doorbell.clinic_id
+            await asyncio.shield(await self._producer.send(topic, partition, clinic_id, encode(doorbell)))
 
     async def run(self, finish: asyncio.Event) -> None:
         """Keep the producer going and know whether it works, until ``finish`` is set; then flush it."""

@@ -14,6 +14,7 @@ from ingress import problems
 from ingress.access import Keys
 from ingress.alternatives import Alternatives
 from ingress.calendars import Calendars
+from ingress.contested import Contested
 from ingress.directory import Directory
 from ingress.handover import Handover
 from ingress.line import Lines
@@ -27,12 +28,14 @@ from ingress.refusal import Refused
 from ingress.remembered import Remembered
 from ingress.requests import Headers
 from ingress.sealing import Sealing
+from ingress.shared_days import SharedDays
 from ingress.tail import Tail
 from ingress.writes import Writes
 from waiting_room import collector
 from waiting_room.domain.booking_ref import RefSecrets
 from waiting_room.domain.map_reports import lease_seconds
 from waiting_room.envelope import Envelope, envelope_of
+from waiting_room.hot_tier import HotTier, hot_tier_of
 from waiting_room.kafka import Follower, OnRecord
 from waiting_room.messages import AccessKey, MapReport, PulseRecord, Reader, Unreadable
 from waiting_room.patient_keys import PatientTags, tags_of
@@ -65,6 +68,8 @@ class Parts:
     writes: Writes
     alternatives: Alternatives
     calendars: Calendars
+    hot_tier: HotTier | None
+    contested: Contested
     tail: Tail
     rate_limits: Limits
     loop_lag: LoopLag
@@ -92,6 +97,7 @@ class Parts:
             "sealing": self.sealing.run,
             "tail": self.tail.run,
             "loop lag": self.loop_lag.run,
+            **({"hot tier": self.hot_tier.run} if self.hot_tier else {}),
             **self._metrics_server,
         }
 
@@ -142,6 +148,9 @@ async def wired(settings: Settings, refs: RefSecrets, stopping: asyncio.Event) -
     )
     follower = Follower(settings, tables, begins=lambda: lease.lapse(boot_seconds()))
     handover, envelope = Handover(settings), envelope_of(settings)
+    hot_tier = hot_tier_of(settings)
+    calendars = Calendars(reads, settings.slots_days_max, SharedDays(hot_tier))
+    alternatives = Alternatives(reads, directory, lines)
     metrics.UNHELD.set_function(lambda: lines.unheld_most)
     metrics.READY.labels("ingress").set_function(lambda: follower.caught_up.is_set() and not handover.failing)
     try:
@@ -159,8 +168,12 @@ async def wired(settings: Settings, refs: RefSecrets, stopping: asyncio.Event) -
             remembered=Remembered(settings.ingress_remember_keys),
             reads=reads,
             writes=writes,
-            alternatives=Alternatives(reads, directory, lines),
-            calendars=Calendars(reads, settings.slots_days_max),
+            alternatives=alternatives,
+            calendars=calendars,
+            hot_tier=hot_tier,
+            contested=Contested(
+                hot_tier, follower, reads, calendars, alternatives, settings.contested_within_ms / 1000
+            ),
             tail=Tail(settings),
             rate_limits=Limits(settings.rate_app_per_second, settings.rate_patient_per_minute),
             loop_lag=LoopLag(),

@@ -140,7 +140,7 @@ NOTHING_FREE: Final = ProblemType(
     "nothing-free",
     429,
     "The clinic has no free time left",
-    "Try another clinic; times come free when others cancel, so ask again later.",
+    "Try another clinic, or send the same body to `waitlist` to be offered what comes free when others cancel.",
 )
 RATE_LIMITED: Final = ProblemType("rate-limited", 429, "Too many requests of one caller", _AGAIN)
 BACKLOG: Final = ProblemType("backlog", 429, "More was accepted than could be processed yet", _AGAIN)
@@ -152,8 +152,49 @@ OUTCOME_UNKNOWN: Final = ProblemType(
     "It is not known yet whether this was accepted",
     "Send the same request with the same key again, which never books twice; or read `links.self`, or cancel it.",
 )
+SLOT_TAKEN: Final = ProblemType(
+    "slot-taken",
+    409,
+    "That time is taken",
+    "Nothing was booked. Choose one of `alternatives`, or another time or provider, with a new key.",
+)
 NOT_BOOKED: Final = ProblemType(
     "not-booked", 409, "The booking was not made", "Book another time, provider or clinic, with a new key."
+)
+
+# Waiting for a seat
+UNKNOWN_OFFER: Final = ProblemType(
+    "unknown-offer", 404, "There is no such offer", "Read the booking: its `waitlist.offer` names the offer it has."
+)
+OFFER_EXPIRED: Final = ProblemType(
+    "offer-expired",
+    410,
+    "The time to answer this offer is over",
+    "The seat went to the next one. You wait on, with your place: the next that fits is offered to you in turn.",
+)
+OFFER_TAKEN: Final = ProblemType(
+    "offer-taken",
+    409,
+    "This seat is not there any more",
+    "Somebody was faster, or the clinic needs it. You wait on, with your place: the next that fits is offered to you.",
+)
+OFFER_ENDED: Final = ProblemType(
+    "offer-ended",
+    409,
+    "This offer was declined",
+    "Read the booking to see how it stands. While it is waitlisted the next seat that fits is offered to you in turn.",
+)
+OFFER_ACCEPTED: Final = ProblemType(
+    "offer-accepted",
+    409,
+    "This offer was accepted",
+    "It cannot be declined any more. To give the appointment up, cancel it: DELETE `links.cancel`.",
+)
+NOT_WAITING: Final = ProblemType(
+    "not-waiting",
+    409,
+    "This booking does not wait for a seat",
+    "Read it to see how it stands. An appointment is cancelled by DELETE `links.cancel`.",
 )
 
 # Webhooks

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from ingress.links import BookingLinks
+from ingress.links import BookingLinks, Link
 from ingress.problems import ProblemType
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -64,6 +64,8 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     alternatives: tuple[Alternative, ...] = ()
     bookings: tuple[str, ...] = ()
     """Refs of bookings that stand in the way."""
+    waitlist: Link | msgspec.UnsetType = msgspec.UNSET
+    """Where the same body may be sent to wait for what comes free."""
     error_id: str | msgspec.UnsetType = msgspec.UNSET
     links: BookingLinks | msgspec.UnsetType = msgspec.UNSET
 

@@ -59,6 +59,8 @@ class _Try(msgspec.Struct, eq=False, gc=False):
     request_hash: bytes
     outcome: asyncio.Future[Told | Refused] | None = None
     told: Told | None = None
+    again: bool = False
+    """An earlier try may have been accepted, nobody here knows."""
 
 
 class Remembered:
@@ -89,6 +91,11 @@ class Remembered:
                 return cast(T, _told(outcome.result()))
         return await self._run(key, request_hash, run)
 
+    def is_second(self, ref_of_key: str) -> bool:
+        """Whether the try that is under way follows one of unknown outcome."""
+        known = self._tries.get(ref_of_key[_KEY_PART])
+        return known is not None and known.again
+
     def accepted(self, booking_ref: str) -> Accepted | None:
         """What was told about exactly this booking, if it was accepted here."""
         known = self._tries.get(booking_ref[_KEY_PART])
@@ -98,7 +105,7 @@ class Remembered:
 
     async def _run(self, key: str, request_hash: bytes, run: Callable[[], Awaitable[T]]) -> T:
         outcome: asyncio.Future[Told | Refused] = asyncio.get_running_loop().create_future()
-        current = self._tries[key] = _Try(request_hash, outcome)
+        current = self._tries[key] = _Try(request_hash, outcome, again=key in self._tries)
         self._tries.move_to_end(key)
         if len(self._tries) > self._limit:
             self._tries.popitem(last=False)

@@ -12,6 +12,7 @@ import typer
 COMMANDS = {
     "bench": "loadtest.bench.command:bench",
     "clinics": "loadtest.clinics.command:clinics",
+    "eligibility": "loadtest.eligibility.command:eligibility",
     "gateways": "loadtest.gateways.command:gateways",
     "kill-loop": "loadtest.chaos:kill_loop",
     "observe": "loadtest.observe.command:observe",

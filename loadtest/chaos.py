@@ -21,7 +21,7 @@ from devstack.world import Shape
 from loadtest.persistent import PersistentCallers
 from waiting_room.telemetry import logs
 
-VICTIMS = ("ingress", "hold", "confirm", "relay", "webhooks", "notify", "sweep", "kafka", "postgres")
+VICTIMS = ("ingress", "hold", "confirm", "relay", "webhooks", "notify", "sweep", "eligibility", "kafka", "postgres")
 FAST = {
     "WAITING_ROOM_CLINIC_CALL_SECONDS": "2",
     "WAITING_ROOM_CLINIC_LEASE_SECONDS": "4",
@@ -47,7 +47,16 @@ class Verdict:
 async def chaos(rounds: int, seed: int, folder: Path, say: Callable[[str], None] = print) -> Verdict:
     """In each round every part is killed once with SIGKILL, in random order, while callers go on posting."""
     chance = random.Random(seed)
-    shape = Shape(clinics=8, slow=0, down=0, call_seconds=0.25, faulty=True, all_events=True, seed=seed)
+    shape = Shape(
+        clinics=8,
+        slow=0,
+        down=0,
+        call_seconds=0.25,
+        faulty=True,
+        all_events=True,
+        eligibility="fail_closed",
+        seed=seed,
+    )
     stack = Stack(shape, folder, extra_env=FAST, progress=say)
     verdict = Verdict()
     keeper: asyncio.Task[None] | None = None

@@ -50,6 +50,8 @@ class Book(msgspec.Struct, frozen=True, kw_only=True, tag="book"):
     eta_p50: float | None = None
     eta_p90: float | None = None
     """What the caller was told: seconds until it is decided, in half and in nine tenths of all cases."""
+    or_wait: bool = False
+    """Where nothing that fits is free it waits for something to come free, instead of being rejected."""
     patient: Patient | None = None
     sealed: bytes | None = None
     intake_key: str | None = None
@@ -66,6 +68,8 @@ class Cancel(msgspec.Struct, frozen=True, kw_only=True, tag="cancel"):
     accept_by: Moment
     by: By = By.PATIENT
     reason: Reason = Reason.PATIENT
+    only_waiting: bool = False
+    """Nothing is to happen to a booking that does not wait for a seat any more."""
     v: int = 1
 
 
@@ -102,6 +106,16 @@ class Closure(msgspec.Struct, frozen=True, kw_only=True, tag="closure"):
     v: int = 1
 
 
+class Shortage(msgspec.Struct, frozen=True, kw_only=True, tag="shortage"):
+    """Command: rebook who is short of this product to where there are doses of it, the last to book first."""
+
+    clinic_id: str
+    product: str
+    requested_at: Moment
+    accept_by: Moment
+    v: int = 1
+
+
 class Probe(msgspec.Struct, frozen=True, kw_only=True, tag="probe"):
     """Written by ingress to find out whether the broker takes records again; read and ignored."""
 
@@ -120,4 +134,4 @@ class Moved(msgspec.Struct, frozen=True, kw_only=True, tag="moved"):
     v: int = 1
 
 
-Command = Book | Cancel | Reschedule | Closure | Probe | Moved
+Command = Book | Cancel | Reschedule | Closure | Shortage | Probe | Moved

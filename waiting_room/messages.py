@@ -21,6 +21,7 @@ from waiting_room.commands import Moved as Moved
 from waiting_room.commands import Patient as Patient
 from waiting_room.commands import Probe as Probe
 from waiting_room.commands import Reschedule as Reschedule
+from waiting_room.commands import Shortage as Shortage
 from waiting_room.commands import TimeRange as TimeRange
 from waiting_room.domain.appointment import By, ClinicState, EventType, Reason, Stage, Status
 from waiting_room.domain.booking_ref import number_of_clinic
@@ -40,6 +41,14 @@ class Confirmation(msgspec.Struct, frozen=True, kw_only=True, tag="confirmation"
     ticket: int
     held_at: Moment
     v: int = 1
+
+
+class OfferTold(msgspec.Struct, frozen=True, kw_only=True):
+    """A seat that is held until ``expires_at``; ``to_all``: for the first of several to accept."""
+
+    offer_id: str
+    expires_at: Moment
+    to_all: bool = False
 
 
 class BookingEvent(msgspec.Struct, frozen=True, kw_only=True, tag="event"):
@@ -67,6 +76,8 @@ class BookingEvent(msgspec.Struct, frozen=True, kw_only=True, tag="event"):
     """Undecided bookings of the clinic after this event."""
     moving_to: int | None = None
     """See ``appointment.State``."""
+    offer: OfferTold | None = None
+    """With the events that make one."""
     v: int = 1
 
 
@@ -110,13 +121,14 @@ class Pulse(msgspec.Struct, frozen=True, kw_only=True, tag="pulse"):
     """What one worker last saw of some clinics (``pulse_key``); replaced on change, at most once a second.
 
     ``held_offsets``: by partition of booking.requests, the next offset this hold worker will read: everything
-    before it is in PostgreSQL.
+    before it is in PostgreSQL. ``eligibility_away``: to this confirm worker the eligibility system does not answer.
     """
 
     worker_id: str
     at: Moment
     clinics: dict[str, ClinicPulse] = {}
     held_offsets: dict[int, int] = {}
+    eligibility_away: bool = False
     v: int = 1
 
 
@@ -173,8 +185,7 @@ M = TypeVar("M")
 
 _AT_FIRST = (
     "book", "cancel", "reschedule", "closure", "probe", "moved", "confirmation",
-    "event", "pulse", "map_report", "clinic", "access_key",
-    "intake_key",
+    "event", "pulse", "map_report", "clinic", "access_key", "shortage", "intake_key",
 )  # fmt: skip
 VERSIONS: Final[Mapping[str, int]] = {**dict.fromkeys(_AT_FIRST, 1), "book": 2}
 

@@ -50,6 +50,11 @@ class NotifySettings(BaseSettings):
         description="An app's page where a patient sees and cancels a booking, linked in messages, with {booking_ref} "
         "or, behind a #, {pass} in it. Empty: ingress's own, where the two below are set.",
     )
+    notify_offer_link: str = Field(
+        "",
+        description="Page where a patient answers the offer of a seat, with {offer_id} and {answer} (accept, decline) "
+        "in it, and {booking_ref} if need be: linked in messages.",
+    )
     notify_public_url: str = Field(
         "", description="Where patients reach ingress, for the links in messages: https://HOST. Empty: no such links."
     )

@@ -17,7 +17,7 @@ from zoneinfo import available_timezones
 import msgspec
 from msgspec import Meta
 
-from waiting_room.domain.directory import GENERAL_POOL, AdapterKind, ClinicStatus
+from waiting_room.domain.directory import GENERAL_POOL, AdapterKind, ClinicStatus, Eligibility
 from waiting_room.domain.reminders import leads_of
 from waiting_room.webhook_events import CHOSEN, PayloadKind
 
@@ -71,6 +71,12 @@ class ServiceTypeEntry(_Entry, frozen=True, kw_only=True):
     one_active: bool = False
     interval_days: Annotated[int, Meta(ge=1, le=730)] | None = None
     interval_after: Id | None = None
+    offer_minutes: Minutes = 30
+    """How long who waits for it may think about a seat that is offered."""
+    offer_to_all: bool = False
+    """Tell all whom a free seat fits, and the first to accept has it; else they are asked one by one."""
+    eligibility: Eligibility = Eligibility.NONE
+    """Whether a patient's right to it is asked for, and what happens while nobody can say."""
 
 
 class DayOffEntry(_Entry, frozen=True, kw_only=True):

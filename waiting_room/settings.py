@@ -14,6 +14,8 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from waiting_room.domain.limits import PENDING_MAX
+from waiting_room.eligibility_settings import EligibilitySettings
+from waiting_room.hot_tier_settings import HotTierSettings
 from waiting_room.notify_settings import NotifySettings
 from waiting_room.privacy_settings import PrivacySettings
 from waiting_room.webhook_settings import WebhookSettings
@@ -250,7 +252,7 @@ class _Core(BaseSettings):
         return self
 
 
-class Settings(PrivacySettings, NotifySettings, WebhookSettings, _Core):
+class Settings(HotTierSettings, PrivacySettings, NotifySettings, WebhookSettings, EligibilitySettings, _Core):
     """All of them."""
 
 

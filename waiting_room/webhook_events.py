@@ -14,10 +14,10 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from waiting_room.domain.appointment import PUBLIC_EVENTS, By, Reason, Stage, Status
+from waiting_room.domain.appointment import PUBLIC_EVENTS, By, EventType, Reason, Stage, Status
 from waiting_room.domain.availability.rules import ClosureReason
 from waiting_room.domain.delivery import DisabledReason
-from waiting_room.messages import BookingEvent, Patient, Reader
+from waiting_room.messages import BookingEvent, OfferTold, Patient, Reader
 
 
 class PayloadKind(StrEnum):
@@ -66,6 +66,30 @@ class FullBookingPayload(msgspec.Struct, frozen=True, kw_only=True):
     type: str
     timestamp: datetime
     data: FullBookingData
+
+
+class OfferedData(BookingData, frozen=True, kw_only=True):
+    """With the seat that is held: whoever accepts the offer in time has it."""
+
+    offer: OfferTold | None
+
+
+class FullOfferedData(FullBookingData, frozen=True, kw_only=True):
+    """The same with the patient."""
+
+    offer: OfferTold | None
+
+
+class OfferedPayload(BookingPayload, frozen=True, kw_only=True):
+    """``timestamp``: when it happened."""
+
+    data: OfferedData
+
+
+class FullOfferedPayload(FullBookingPayload, frozen=True, kw_only=True):
+    """``timestamp``: when it happened."""
+
+    data: FullOfferedData
 
 
 class Closed(NamedTuple):
@@ -154,14 +178,28 @@ _BOOKINGS: Final[Mapping[str, str]] = {
     "booking.arrived": "The patient has arrived.",
     "booking.completed": "The appointment has taken place.",
     "booking.no_show": "The patient did not come.",
+    "waitlist.joined": "Nothing was free; the booking waits for something to come free.",
+    "waitlist.offered": "A seat has come free and is held for it until `offer.expires_at`: accept or decline it.",
+    "waitlist.invited": "A seat has come free and is held for the first of several to accept it.",
+    "waitlist.accepted": "The seat that was offered was accepted; the booking goes on as held.",
+    "waitlist.declined": "The seat that was offered was declined; the booking waits on.",
+    "waitlist.expired": "The offer was not answered in time; the booking waits on.",
+    "waitlist.lost": "The seat is not there any more: another of those invited was faster; the booking waits on.",
 }
 """Of every type that has words of its own; a type is in the catalogue from the day that some code emits it."""
 
 
+WITH_OFFER: Final = frozenset({EventType.OFFERED, EventType.INVITED})
+_PAYLOADS: Final[Mapping[bool, tuple[type[msgspec.Struct], type[msgspec.Struct]]]] = {
+    False: (BookingPayload, FullBookingPayload),
+    True: (OfferedPayload, FullOfferedPayload),
+}
+
+
 def _kinds() -> dict[str, EventKind]:
     kinds = [
-        EventKind(event, _BOOKINGS.get(event, "See the booking."), True, BookingPayload, FullBookingPayload)
-        for event in sorted(map(str, PUBLIC_EVENTS))
+        EventKind(event, _BOOKINGS.get(event, "See the booking."), True, *_PAYLOADS[event in WITH_OFFER])
+        for event in sorted(PUBLIC_EVENTS)
     ]
     kinds.append(
         EventKind(
@@ -224,10 +262,20 @@ def render(record: str, sequence: int, payload: PayloadKind, patient: Patient | 
         "end_at": event.end_at,
         "revision": event.revision,
     }
+    full: dict[str, Any] = {"by": event.by, "ticket": event.ticket, "patient": patient}
+    if event.event in WITH_OFFER:
+        return _encode(_offered(event, values, full if payload is PayloadKind.FULL else None)).decode()
     if payload is PayloadKind.FULL:
-        full = FullBookingData(**values, by=event.by, ticket=event.ticket, patient=patient)
-        return _encode(FullBookingPayload(type=event.event, timestamp=event.at, data=full)).decode()
+        data = FullBookingData(**values, **full)
+        return _encode(FullBookingPayload(type=event.event, timestamp=event.at, data=data)).decode()
     return _encode(BookingPayload(type=event.event, timestamp=event.at, data=BookingData(**values))).decode()
+
+
+def _offered(event: BookingEvent, values: dict[str, Any], full: dict[str, Any] | None) -> msgspec.Struct:
+    when: dict[str, Any] = {"type": event.event, "timestamp": event.at}
+    if full is not None:
+        return FullOfferedPayload(**when, data=FullOfferedData(**values, **full, offer=event.offer))
+    return OfferedPayload(**when, data=OfferedData(**values, offer=event.offer))
 
 
 def payload_of_closure(closed: Closed, sequence: int, at: datetime) -> str:

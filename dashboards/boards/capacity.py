@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboards.board import Board, Panel, Query, Row, quantiles
+from dashboards.board import Board, Panel, Query, Row, quantiles, rate_by
 
 BOARD = Board(
     uid="waiting-room-capacity",
@@ -72,6 +72,36 @@ BOARD = Board(
                     unit="short",
                     queries=(Query("sum by (state) (waiting_room_pool_connections)", "{{state}}"),),
                     alert="DatabasePoolExhausted",
+                ),
+            ),
+        ),
+        Row(
+            "Hot tier",
+            (
+                Panel(
+                    title="Hot tier: what was looked up",
+                    says="Keys a second: hits save reading; faults and what is not asked while it is away cost time, "
+                    "nothing else.",
+                    unit="reqps",
+                    queries=(rate_by("outcome", "waiting_room_hot_tier_keys_total"),),
+                    kind="stack",
+                ),
+                Panel(
+                    title="Hot tier: written, and processes that do without",
+                    says="Values a second, and how many processes are set to use it and do not: it does not answer.",
+                    unit="short",
+                    queries=(
+                        rate_by("outcome", "waiting_room_hot_tier_writes_total"),
+                        Query("sum(waiting_room_hot_tier_away)", "processes without"),
+                    ),
+                ),
+                Panel(
+                    title="Bookings of a time that was marked as taken",
+                    says="A second: refused at once, or accepted since a seat was free, the key has a booking, or "
+                    "nobody could be sure.",
+                    unit="reqps",
+                    queries=(rate_by("outcome", "waiting_room_contested_total"),),
+                    kind="stack",
                 ),
             ),
         ),

@@ -48,7 +48,14 @@ BOARD = Board(
                     unit="reqps",
                     queries=(rate_by("outcome", "waiting_room_slot_days_total"),),
                     kind="stack",
-                    width=24,
+                    width=16,
+                ),
+                Panel(
+                    title="The waitlist",
+                    says="Bookings that wait for a seat to come free, and those that were offered one and have not "
+                    "answered.",
+                    unit="short",
+                    queries=(Query("max by (state) (waiting_room_waitlisted)", "{{state}}"),),
                 ),
             ),
         ),
@@ -134,8 +141,8 @@ BOARD = Board(
                 ),
                 Panel(
                     title="Moved on by sweep",
-                    says="Holds that expired or got more time, bookings that were rung for again because nobody "
-                    "had them.",
+                    says="Holds that expired or got more time, offers that ran out, bookings that were rung for again "
+                    "because nobody had them.",
                     unit="reqps",
                     queries=(rate_by("kind", "waiting_room_swept_total", "5m"),),
                 ),
@@ -147,6 +154,38 @@ BOARD = Board(
                         Query("sum(waiting_room_lane_waiting)", "bookings"),
                         Query("sum(waiting_room_partitions_paused)", "paused partitions"),
                     ),
+                ),
+            ),
+        ),
+        Row(
+            "Eligibility",
+            (
+                Panel(
+                    title="Bookings verified",
+                    says="By outcome. `assumed` went on because nobody could say, `waits` is asked for again.",
+                    unit="reqps",
+                    queries=(rate_by("outcome", "waiting_room_verified_total"),),
+                    kind="stack",
+                    alert="EligibilityAway",
+                ),
+                Panel(
+                    title="Questions to the eligibility system",
+                    says="By outcome, and those answered from memory. Its breaker is open while `away` is 1.",
+                    unit="short",
+                    queries=(
+                        rate_by("outcome", "waiting_room_eligibility_call_seconds_count"),
+                        Query('sum(rate(waiting_room_eligibility_cache_total{outcome="hit"}[1m]))', "from memory"),
+                        Query("max(waiting_room_eligibility_away)", "away"),
+                    ),
+                    alert="EligibilityAway",
+                ),
+                Panel(
+                    title="What a question takes",
+                    says="Answered or not; the deadline is 3 s.",
+                    unit="s",
+                    queries=quantiles("waiting_room_eligibility_call_seconds", "0.5", "0.99"),
+                    promise=3.0,
+                    alert="EligibilityAway",
                 ),
             ),
         ),

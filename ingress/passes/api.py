@@ -5,7 +5,7 @@ A pass comes in a body and goes out in a cookie that no script can read: it stan
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Final
 
 import msgspec
@@ -22,12 +22,12 @@ from ingress.links import APPOINTMENTS
 from ingress.operation import REF, STRING, Answer, Operation, answering
 from ingress.parts import Parts
 from ingress.passes.cookie import cookie_name, held_pass, require_same_site
-from ingress.refusal import Refused
+from ingress.refusal import Refused, wrong_field
 from ingress.remembered import Accepted
 from ingress.requests import body, require_json
 from waiting_room.access import Scope
 from waiting_room.domain.booking_ref import clinic_of
-from waiting_room.passes import Pass, ends_at, link_to, sign
+from waiting_room.passes import NotAPass, Pass, ends_at, link_to, sign
 from waiting_room.store import passes
 from waiting_room.store.bookings import BookingRow
 
@@ -65,22 +65,19 @@ async def open_pass(parts: Parts, request: Request) -> Response:
     require_same_site(headers)
     require_json(headers)
     wanted = read_as(await body(headers, request.receive, parts.settings.ingress_body_max_bytes), _decode)
-    held = await held_pass(parts, wanted.text)
+    try:
+        held = await held_pass(parts, wanted.text)
+    except NotAPass as error:
+        fix = "Open the link of the newest message, or look in the app."
+        raise wrong_field("/pass", f"The pass opens nothing: {error}.", fix, problems.WRONG_VALUE) from error
     site = parts.directory.clinic(clinic_of(held.booking_ref))
     if site is None:
         raise unknown()
     clinic = site.clinic
     told = OpenedPass(booking_ref=held.booking_ref, clinic=clinic.name, timezone=clinic.timezone, ends_at=held.ends_at)
     answer = json_answer(told)
-    answer.set_cookie(
-        cookie_name(held.booking_ref),
-        wanted.text,
-        max_age=max(int((held.ends_at - datetime.now(UTC)).total_seconds()), 1),
-        path="/",
-        secure=True,
-        httponly=True,
-        samesite="strict",
-    )
+    # Until the browser is closed: it may be somebody else's, and the link is still in the message.
+    answer.set_cookie(cookie_name(held.booking_ref), wanted.text, secure=True, httponly=True, samesite="strict")
     return answer
 
 
@@ -136,7 +133,6 @@ PASSES: Final = (
             problems.UNKNOWN_FIELD,
             problems.MISSING_FIELD,
             problems.WRONG_VALUE,
-            problems.UNAUTHENTICATED,
             problems.FORBIDDEN,
             problems.UNKNOWN_BOOKING,
             problems.NOT_READY,

@@ -58,14 +58,14 @@ class Run:
     wait: float
     most_workers: int
     rebalances: int
-    accepted: float = 1.0
+    accepted: float | None = None
     """The share of callers told in time that they are in, or (429) when to come back."""
-    decided: float = 1.0
+    decided: float | None = None
     """The share of bookings at clinics that are not down that are decided, and within what their callers were told."""
 
     @property
     def in_budget(self) -> bool:
-        return self.accepted >= ACCEPT_SHARE and self.decided >= DECIDE_SHARE
+        return (self.accepted or 0.0) >= ACCEPT_SHARE and (self.decided or 0.0) >= DECIDE_SHARE
 
 
 async def measure(seed: int) -> Result:
@@ -111,10 +111,14 @@ async def measure(seed: int) -> Result:
 
 
 def _told(each: Run) -> str:
+    budgets = (
+        ""
+        if each.accepted is None or each.decided is None
+        else f", {each.accepted:.2%} told and {each.decided:.2%} decided in time"
+    )
     return (
         f"{each.worker_hours:.2f} worker-hours, p99 wait {each.wait:.1f} s, "
-        f"{each.most_workers} workers at most, {each.rebalances} rebalances, "
-        f"{each.accepted:.2%} told and {each.decided:.2%} decided in time"
+        f"{each.most_workers} workers at most, {each.rebalances} rebalances{budgets}"
     )
 
 

@@ -25,6 +25,8 @@ BENCHMARKS = {
     "hammer": "50 clients at 20 hot providers for two minutes, hold killed again and again: seats, stock and audit",
     "footprint": "what each process costs: CPU a booking, CPU idle, memory; what deploy/ asks for",
     "hold": "bookings one hold process drains from a full topic",
+    "hot-tier": "what a shared cache of slots saves, and how soon a lost race is known, with a hot tier and without",
+    "instant": "accepted to decided at 100 bookings/s where the platform keeps the calendar",
     "metrics": "what measuring costs on the accept path, at a scrape of ingress, in bytes of a whole deployment",
     "outage": "all clinics away for ten minutes: nothing dead-lettered, nothing rejected in time, no herd afterwards",
     "reminders": "20,000 reminders due in one minute, one of four senders killed: in time, once, none when cancelled",

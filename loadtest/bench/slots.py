@@ -19,6 +19,7 @@ import aiohttp
 import asyncpg
 
 from devstack import roles
+from devstack.processes import Process
 from devstack.stack import RUN, Stack
 from devstack.world import APP, Shape
 from loadtest.bench.report import Result
@@ -59,16 +60,16 @@ async def measure(seed: int) -> Result:
         providers = [each for clinic in stack.world.clinics for each in clinic["provider_ids"]]
         chance.shuffle(providers)
         unseen = iter(providers)
-        async with _ingress(stack) as base, _session(base, keys[OwnerKind.APP, APP]) as session:
+        async with ingress_of(stack) as (_, base), session_of(base, keys[OwnerKind.APP, APP]) as session:
             loaded = 0
             for days in DAYS:
-                seconds = await _load(stack.owner_dsn, loaded, days)
+                seconds = await load(stack.owner_dsn, loaded, days)
                 rows[f"{days * A_DAY:,} appointments: loaded in, s"] = seconds
                 loaded = days
-                cold = await _ask(session, lambda: next(unseen))
+                cold = await ask(session, lambda: next(unseen))
                 known = [next(unseen) for _ in range(WARM_PROVIDERS)]
-                await _ask(session, iter(known).__next__, len(known))
-                warm = await _ask(session, partial(chance.choice, known))
+                await ask(session, iter(known).__next__, len(known))
+                warm = await ask(session, partial(chance.choice, known))
                 for name, (figures, failed) in (("cold", cold), ("warm", warm)):
                     rows[f"{days * A_DAY:,} appointments: {name} p50 / p99 / max, ms"] = (
                         f"{figures.p50:.1f} / {figures.p99:.1f} / {figures.max:.1f}"
@@ -98,7 +99,7 @@ async def measure(seed: int) -> Result:
     )
 
 
-async def _ask(
+async def ask(
     session: aiohttp.ClientSession, choose: Callable[[], str], count: int = RATE * SECONDS
 ) -> tuple[Percentiles, int]:
     """``count`` requests, open loop: latency counts from when each was due; and how many were not answered 200."""
@@ -163,7 +164,7 @@ async def _book_and_look(stack: Stack, session: aiohttp.ClientSession, providers
     return shown_free, told
 
 
-async def _load(dsn: str, loaded: int, days: int) -> float:
+async def load(dsn: str, loaded: int, days: int) -> float:
     """Appointments for the days from ``loaded`` on: five a provider and day. The seconds it took."""
     began = time.monotonic()
     connection = await asyncpg.connect(dsn)
@@ -194,17 +195,19 @@ async def _size(dsn: str) -> int:
 
 
 @asynccontextmanager
-async def _ingress(stack: Stack) -> AsyncIterator[str]:
-    process, base = roles.ingress(stack.env(), stack.owner_dsn, stack.secrets, stack.logs)
+async def ingress_of(stack: Stack, **settings: str) -> AsyncIterator[tuple[Process, str]]:
+    """One beside the stack's, with its address. ``settings``: of the environment, beyond the stack's own."""
+    process, base = roles.ingress({**stack.env(), **settings}, stack.owner_dsn, stack.secrets, stack.logs)
     await process.start()
     try:
-        yield base
+        yield process, base
     finally:
         await process.stop()
 
 
 @asynccontextmanager
-async def _session(base: str, key: str) -> AsyncIterator[aiohttp.ClientSession]:
+async def session_of(base: str, key: str) -> AsyncIterator[aiohttp.ClientSession]:
+    """A caller with this key."""
     headers = {"Authorization": f"Bearer {key}"}
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(base, headers=headers, connector=connector) as session:

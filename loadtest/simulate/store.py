@@ -12,7 +12,7 @@ from heapq import heappop, heappush
 
 from waiting_room.domain import appointment
 from waiting_room.domain.appointment import ClinicState, EventType, Reason, State, Status
-from waiting_room.domain.call_plan import Wait, plan
+from waiting_room.domain.call_plan import Verify, Wait, plan
 from waiting_room.domain.call_resolution import resolve
 from waiting_room.domain.clinic_call import Answer, Attempt, CallKind, Case, Change, ClinicSystem
 
@@ -111,8 +111,10 @@ class Store:
                 return None
             case Wait(until=until, elsewhere=elsewhere):
                 return Later(max((until - at).total_seconds(), 0.0), elsewhere)
-            case kind:
+            case CallKind() as kind:
                 return self._begin(booking, kind, claimant, lease_seconds, at)
+            case Verify():
+                raise ValueError(f"{key} is to be verified, and no service asks for that here")
 
     def record(
         self,

@@ -12,11 +12,10 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from tests.stack import Kafka
-from tests.support import topics
+from tests.support import planted, planted_waitlist, topics
 from tests.support.audited import World, Worlds, worlds
 from tests.support.cli import waiting_room
 from tests.support.database import Database
-from tests.support.planted import PLANTS
 from tests.support.planting import Plant
 from tests.support.world import settings_for
 from waiting_room.audit.log import HOLD_GROUP
@@ -26,6 +25,8 @@ from waiting_room.audit.verdict import Verdict
 from waiting_room.store import sql
 from waiting_room.topics import BOOKING_REQUESTS
 from workers.hold import worker
+
+PLANTS = (*planted.PLANTS, *planted_waitlist.PLANTS)
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +50,8 @@ async def judge(world: World, folder: Path, *, settled: bool) -> Verdict:
 async def test_a_world_at_rest_is_clean(made: Worlds, tmp_path: Path) -> None:
     verdict = await judge(made.resting, tmp_path, settled=True)
     assert verdict.clean, "\n".join(verdict.lines())
-    assert verdict.looked_at["bookings"] == 18
-    assert verdict.looked_at["records of booking.requests"] == 21
+    assert verdict.looked_at["bookings"] == 22
+    assert verdict.looked_at["records of booking.requests"] == 25
     assert verdict.looked_at["of them appended too late to count"] == 1
 
 
@@ -111,7 +112,7 @@ async def test_the_command_prints_a_verdict_and_writes_it(made: Worlds, tmp_path
     assert f"  {world.refs['builtin']}  is confirmed and claims no seat" in said.out
     written = msgspec.json.decode((tmp_path / "verdict.json").read_bytes())
     assert written["clean"] is False
-    assert written["wrong"] == {kind: 10 * (kind is Kind.SEAT_MISSING) for kind in Kind}
+    assert written["wrong"] == {kind: 12 * (kind is Kind.SEAT_MISSING) for kind in Kind}
 
 
 async def test_what_cannot_be_found_out_is_neither_clean_nor_not(made: Worlds, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from itertools import count
 from typing import Any
 
 import asyncpg
+import msgspec
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
@@ -24,8 +25,9 @@ from tests.support.commands import reschedule as move
 from tests.support.database import Database
 from tests.support.holding import REST, Hold, clinic_of
 from tests.support.stocked import FLU, consuming, counted, lot
+from tests.support.waiting import OPEN, RUN_OUT, Answers
 from tests.support.world import ClinicSpec, clinics, seed, tomorrow
-from waiting_room.audit import counters, history, patients, seats, stock
+from waiting_room.audit import counters, history, patients, seats, stock, waitlist
 from waiting_room.audit.facts import ClinicFacts, Log
 from waiting_room.audit.offences import Kind
 from waiting_room.domain.appointment import By, ClinicState, EventType, IllegalTransition, Reason
@@ -37,9 +39,10 @@ from waiting_room.store.journal import Journal
 from waiting_room.store.pool import Pool
 from workers.sweep.expire import expire
 from workers.sweep.fill import fill
+from workers.sweep.waitlist import Looking, lapse
 from workers.work_off import work_off
 
-_CHECKS = (history.check, seats.check, stock.check, patients.check, counters.check)
+_CHECKS = (history.check, seats.check, stock.check, patients.check, counters.check, waitlist.check)
 _AT_CLINIC = (
     EventType.CALLING,
     EventType.CONFIRMED,
@@ -69,7 +72,12 @@ class Act:
 
 acts = st.builds(
     Act,
-    what=st.sampled_from(["book"] * 5 + ["cancel", "move", "clinic", "clinic", "clinic", "recount", "expire", "fill"]),
+    what=st.sampled_from(
+        ["book"] * 5
+        + ["wait"] * 4
+        + ["cancel", "cancel", "move", "clinic", "clinic", "clinic", "recount", "expire", "fill"]
+        + ["answer", "answer", "lapse", "look"]
+    ),
     clinic=st.integers(0, 1),
     number=st.integers(0, _KEYS - 1),
     amount=st.integers(0, 1_000),
@@ -101,8 +109,8 @@ class Clinics:
         key = f"{spec.clinic_id} {act.number}"
         wish = TimeRange(tomorrow(8), tomorrow(8) + timedelta(hours=1 + act.number % 3, days=act.number % 2))
         booking = book(spec, key, range=wish, patient=Patient(id=f"patient {act.number % _PATIENTS}"))
-        if act.what == "book":
-            return [booking]
+        if act.what in ("book", "wait"):
+            return [msgspec.structs.replace(booking, or_wait=act.what == "wait")]
         if act.what == "cancel":
             return [cancel(booking)]
         to = TimeRange(tomorrow(8), tomorrow(9 + act.amount % 3) + timedelta(days=act.amount % 2))
@@ -110,7 +118,7 @@ class Clinics:
 
     async def do(self, act: Act) -> None:
         match act.what:
-            case "book" | "cancel" | "move":
+            case "book" | "wait" | "cancel" | "move":
                 items = appended(*self.commands(act), first_offset=next(_offsets))
                 _, refused = await work_off(self.hold, items, clinic_of)
                 assert not refused
@@ -123,6 +131,38 @@ class Clinics:
                 await expire(self.pool)
             case "fill":
                 await fill(self.pool)
+            case "answer":
+                await self._answer(act)
+            case "lapse":
+                await self._lapse(act)
+            case "look":
+                await Looking(self.pool).look()
+
+    async def _offers(self, act: Act) -> list[str]:
+        async with self.pool.acquire() as conn:
+            rows = await conn.fetch(OPEN)
+        ours = self.specs[act.clinic].clinic_id
+        return [row["offer_id"] for row in rows if row["clinic_id"] == ours]
+
+    async def _answer(self, act: Act) -> None:
+        """Two say what they think of an offer, perhaps not the same."""
+        offers = await self._offers(act)
+        if not offers:
+            return
+        offer, another = offers[act.number % len(offers)], offers[act.amount % len(offers)]
+        answers = Answers(self.pool)
+        first, second = (answers.accept, answers.decline) if act.amount % 3 else (answers.accept, answers.accept)
+        await asyncio.gather(_patiently(lambda: first(offer)), _patiently(lambda: second(another)))
+
+    async def _lapse(self, act: Act) -> None:
+        offers = await self._offers(act)
+        connection = await asyncpg.connect(self.owner_dsn)
+        try:
+            if offers:
+                await connection.execute(RUN_OUT, offers[act.number % len(offers)])
+        finally:
+            await connection.close()
+        await lapse(self.pool)
 
     async def _happen(self, act: Act) -> None:
         """Something lawful at the clinic, if any of it is; what is not is refused before anything is written."""

@@ -12,7 +12,7 @@ from aiokafka import ConsumerRecord
 
 from tests.stack import Kafka
 from tests.support.calendars import put_override
-from tests.support.commands import appended, book, record
+from tests.support.commands import appended, book, record, reschedule
 from tests.support.confirming import Site, confirming, sites, until
 from tests.support.database import Database
 from tests.support.holding import REST, Hold, check_counters, rows_of, seeded
@@ -83,6 +83,18 @@ async def test_who_is_booked_goes_to_the_next_slots_in_the_order_of_booking(data
     again = {row["booking_ref"]: row for row in await rows_of(database, "SELECT * FROM appointments")}
     assert again == rows, "a closure that is read again finds nothing left"
     await check_counters(database)
+
+
+async def test_a_wish_that_was_refused_before_does_not_hold_up_a_closure(database: Database, hold: Hold) -> None:
+    """Its revision is used up, though nothing came of it."""
+    (clinic,) = clinics(1)
+    await seeded(database, [clinic])
+    command = book(clinic, "key", start_at=tomorrow(10))
+    await hold(appended(command, reschedule(command, "no such time", start_at=tomorrow(10, 7))))
+    await blocked(database, clinic, 9, 12)
+    await hold(item(closure(clinic, 9, 12), 2))
+    (row,) = await rows_of(database, "SELECT * FROM appointments")
+    assert (row["start_at"], row["revision"]) == (tomorrow(12), 3)
 
 
 async def test_where_nothing_fits_it_is_cancelled_by_the_clinic(database: Database, hold: Hold) -> None:

@@ -14,9 +14,10 @@ import pytest
 from tests.support.database import Database
 from tests.support.endpoint import ENVELOPE
 from tests.support.onboarding import SERVICE, clinic, file_of, provider
+from waiting_room.domain.directory import Eligibility
 from waiting_room.messages import DirectoryEntry, Reader
 from waiting_room.onboarding import Onboarding
-from waiting_room.store import directory, webhook_secrets
+from waiting_room.store import calls, directory, webhook_secrets
 from waiting_room.store.directory import Imported, Refused
 from waiting_room.store.pool import Connection
 from waiting_room.webhook_signing import opened
@@ -57,6 +58,20 @@ async def test_an_import_is_complete(owner: Connection) -> None:
     assert await announced(owner) == {each.clinic_id: DirectoryEntry(clinic=each) for each in loaded}
     for table in ("clinic_counters", "relay_cursors"):
         assert await owner.fetchval(f"SELECT count(*) FROM {table}") == 2
+
+
+async def test_a_service_that_begins_to_ask_who_may_have_it_is_announced_and_known_to_confirm(
+    owner: Connection,
+) -> None:
+    await import_(owner, file_of([clinic(1)]))
+    await announced(owner)
+    asking = file_of([clinic(1)], services=({**SERVICE, "eligibility": "fail_closed"},))
+    assert (await import_(owner, asking)).clinics == ("0001",)
+    [entry] = (await announced(owner)).values()
+    assert [each.eligibility for each in entry.clinic.service_types] == [Eligibility.FAIL_CLOSED]
+    [system] = (await calls.load_systems(owner, ["0001"])).values()
+    assert (system.business_id, system.asks_for("checkup")) == ("vets", Eligibility.FAIL_CLOSED)
+    assert system.asks_for("another") is Eligibility.NONE
 
 
 async def test_importing_again_changes_and_announces_nothing(owner: Connection) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,12 +16,13 @@ from tests.support.holding import DEADLINES
 from tests.support.ingress import Answer, Caller, Newcomer, Stage, ingress, staged
 from tests.support.patients import WHOM
 from tests.support.stocked import LATER, consuming
-from tests.support.world import ClinicSpec, clinics, tomorrow
+from tests.support.world import SERVICE, ClinicSpec, clinics, tomorrow
 from waiting_room.access import OwnerKind, Scope
 from workers.hold.batch import Batch
 
-SPECS = clinics(4)
+SPECS = clinics(5)
 EXPIRES = LATER.isoformat()
+A_DAY = timedelta(days=1)
 
 
 @pytest.fixture(scope="module")
@@ -160,3 +162,36 @@ async def test_the_command_reports_every_clinic_and_says_when_it_does_not_balanc
     said = await waiting_room("stock", "--clinic", "0004", database=stage.database)
     assert said.status == 1
     assert "DOES NOT BALANCE" in said.out
+
+
+async def test_what_has_run_out_makes_no_slot_free(stage: Stage, base: str, operator: Caller) -> None:
+    """As hold would decide: by the day, since lots expire, and no longer than stock is short."""
+    spec, tomorrows = SPECS[4], tomorrow().date()
+
+    async def statuses(app: Caller) -> dict[datetime, str]:
+        query = {"service": SERVICE, "from": tomorrow(8).isoformat(), "to": (tomorrow(11) + A_DAY).isoformat()}
+        answer = await app.get(f"/v1/providers/{spec.provider_id}/slots", params=query)
+        assert answer.status == 200, answer.body
+        return {datetime.fromisoformat(each["start_at"]): each["status"] for each in answer.body["slots"]}
+
+    async def earliest(app: Caller) -> list[str]:
+        answer = await app.get(f"/v1/clinics/{spec.clinic_id}/slots", params={"service": SERVICE})
+        return [each["start_at"] for each in answer.body["slots"]]
+
+    async with Caller(base, stage.token) as app:
+        assert set((await statuses(app)).values()) == {"busy-unavailable"}
+        assert await earliest(app) == []
+        await put(operator, spec, 0, lots(("a", 2), expires_on=tomorrows.isoformat()))
+        found = await statuses(app)
+        assert {at.date() for at, status in found.items() if status == "free"} == {tomorrows}
+        assert {at.date() for at, status in found.items() if status == "busy-unavailable"} == {tomorrows + A_DAY}
+        await hold(stage, spec, 9)
+        found = await statuses(app)
+        assert (found[tomorrow(9)], found[tomorrow(10)]) == ("busy", "free")
+        await hold(stage, spec, 10)
+        found = await statuses(app)
+        assert (found[tomorrow(10)], found[tomorrow(8)]) == ("busy", "busy-unavailable")
+        assert await earliest(app) == []
+        await put(operator, spec, 1, lots(("a", 3)))
+        assert (await statuses(app))[tomorrow(8)] == "free"
+        assert len(await earliest(app)) == 1

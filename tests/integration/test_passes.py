@@ -105,7 +105,7 @@ async def test_a_pass_opens_its_booking_and_nothing_else(app: Caller, anybody: C
 @pytest.mark.parametrize("text", ["", "no pass", "0001-AAAA-BBBB-CCCC-DDDD.1900000000.0.aaaaaaaaaaaaaaaaaaaaaaaaaa"])
 async def test_what_is_no_pass_opens_nothing(anybody: Caller, text: str) -> None:
     answer, _ = await opened(anybody, text)
-    assert (answer.status, answer.problem) == (401, "unauthenticated")
+    assert (answer.status, answer.body["errors"][0]["pointer"]) == (422, "/pass")
     assert "Set-Cookie" not in answer.headers
 
 
@@ -113,9 +113,9 @@ async def test_a_pass_is_over_when_it_ends_is_revoked_or_of_no_booking(app: Call
     ref, now = await booked(app, hour=11), datetime.now(UTC)
     later = now + timedelta(days=1)
     for made in (Pass(ref, now - timedelta(seconds=1), 0), Pass(ref, later, 1), Pass("0001" + "-AAAA" * 4, later, 0)):
-        assert (await opened(anybody, sign(SECRET, made)))[0].status == 401
+        assert (await opened(anybody, sign(SECRET, made)))[0].status == 422
     assert (await opened(anybody, sign(BEFORE, Pass(ref, later, 0))))[0].status == 200, "signed before the change"
-    assert (await opened(anybody, sign("x" * 32, Pass(ref, later, 0))))[0].status == 401
+    assert (await opened(anybody, sign("x" * 32, Pass(ref, later, 0))))[0].status == 422
 
     first = await pass_of(app, ref)
     assert await pass_of(app, ref) == first, "nothing is written when one is made"
@@ -124,7 +124,7 @@ async def test_a_pass_is_over_when_it_ends_is_revoked_or_of_no_booking(app: Call
     assert (await anybody.call("DELETE", f"{address}/passes", headers=cookie)).status == 401
     assert (await app.call("DELETE", f"{address}/passes")).status == 204
     assert (await anybody.get(address, headers=cookie)).status == 401
-    assert (await opened(anybody, first))[0].status == 401
+    assert (await opened(anybody, first))[0].status == 422
     _, cookie = await opened(anybody, await pass_of(app, ref))
     assert (await anybody.get(address, headers=cookie)).status == 200
 
@@ -212,6 +212,54 @@ async def test_a_browser_opens_the_link_moves_and_cancels(app: Caller, served: t
         assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "it fits the screen"
         assert complaints == []
     assert text.rpartition(".")[2] not in Path(log_file).read_text()
+
+
+async def waiting(app: Caller, hour: int) -> tuple[str, str]:
+    """A booking, and another of the same time that waits for it."""
+    wanted = wish(ONE.provider_id, start_at=tomorrow(hour) + timedelta(days=2))
+    headers = [{"Idempotency-Key": str(uuid4()), "Prefer": "wait=20"} for _ in range(2)]
+    first, second = [(await app.call("POST", "/v1/waitlist", json=wanted, headers=each)).body for each in headers]
+    assert (first["status"], second["status"]) == ("confirmed", "waitlisted")
+    return str(first["booking_ref"]), str(second["booking_ref"])
+
+
+async def test_an_offer_is_answered_by_its_bookings_pass_only(app: Caller, anybody: Caller) -> None:
+    first, second = await waiting(app, 18)
+    _, cookie = await opened(anybody, await pass_of(app, second))
+    _, of_another = await opened(anybody, await pass_of(app, first))
+    await app.cancel(first, str(uuid4()))
+    found: list[str] = []
+
+    async def offered() -> bool:
+        read = (await anybody.get(f"/v1/appointments/{second}", headers=cookie)).body
+        found[:] = [str(read["waitlist"].get("offer", {}).get("links", {}).get("accept"))]
+        return str(read["stage"]) == "offered"
+
+    await until(offered)
+    [link] = found
+    key = {"Idempotency-Key": "answer"}
+    assert (await anybody.call("POST", link, headers=key)).status == 401
+    assert (await anybody.call("POST", link, headers={**of_another, **key})).status == 401
+    assert (await anybody.call("POST", link, headers=cookie)).status == 400, "a form has no such header"
+    accepted = await anybody.call("POST", link, headers={**cookie, **key})
+    assert (accepted.status, accepted.body["status"]) == (200, "confirmed")
+
+
+@needs_a_browser
+async def test_a_browser_takes_a_place_that_comes_free(app: Caller, served: tuple[str, str]) -> None:
+    base, _ = served
+    first, second = await waiting(app, 19)
+    async with browsing(PHONE) as (page, complaints):
+        await page.goto(f"{base}/pass#{await pass_of(app, second)}")
+        await expect(page.locator("#status")).to_have_text("On the waiting list")
+        await expect(page.locator("#offer")).to_be_hidden()
+        await app.cancel(first, str(uuid4()))
+        await expect(page.locator("#status")).to_have_text("A place has come free for you", timeout=15_000)
+        await expect(page.locator("#held")).to_contain_text("It is held for you until")
+        await page.click("#accept")
+        await expect(page.locator("#status")).to_have_text("Confirmed")
+        await expect(page.locator("#offer")).to_be_hidden()
+        assert complaints == []
 
 
 @needs_a_browser

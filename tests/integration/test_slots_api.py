@@ -17,6 +17,7 @@ from tests.support.calendars import MORNING, put_busy, put_override, put_rules, 
 from tests.support.database import Database
 from tests.support.ingress import Answer, Caller, Stage, ingress, staged, wish
 from tests.support.running import running
+from tests.support.valkey import valkey_for_tests
 from tests.support.world import BUSINESS, SERVICE, clinics, settings_for, tomorrow
 from tests.support.written import HELD, plant
 from waiting_room.domain.availability.rules import Override, OverrideKind
@@ -26,21 +27,31 @@ SPECS = [*clinics(5), *(clinics(6, capacity=2)[5:])]
 SECONDS_OF_RACE = 4.0
 
 
+@pytest.fixture(scope="module", params=["without a hot tier", "with one"])
+async def tier(request: pytest.FixtureRequest) -> AsyncIterator[dict[str, Any]]:
+    """What processes are told of it: all that is promised here holds with it and without."""
+    if request.param == "with one":
+        async with valkey_for_tests() as valkey:
+            yield {"valkey_url": valkey.url}
+    else:
+        yield {}
+
+
 @pytest.fixture(scope="module")
-async def stage(kafka: Kafka, template: Database) -> AsyncIterator[Stage]:
+async def stage(kafka: Kafka, template: Database, tier: dict[str, Any]) -> AsyncIterator[Stage]:
     async with (
         staged(kafka, template, SPECS) as stage,
-        running(Role.HOLD, settings_for(stage.database, kafka)),
+        running(Role.HOLD, settings_for(stage.database, kafka, **tier)),
         running(Role.RELAY, settings_for(stage.database, kafka, "relay")),
     ):
         yield stage
 
 
 @pytest.fixture(scope="module")
-async def bases(stage: Stage) -> AsyncIterator[list[str]]:
+async def bases(stage: Stage, tier: dict[str, Any]) -> AsyncIterator[list[str]]:
     """Two ingresses, each with copies of its own."""
     async with AsyncExitStack() as open_:
-        yield [await open_.enter_async_context(ingress(stage.kafka, stage.database)) for _ in range(2)]
+        yield [await open_.enter_async_context(ingress(stage.kafka, stage.database, **tier)) for _ in range(2)]
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from tests.support.database import Database
 from tests.support.log import everything_in, until
 from tests.support.running import running
 from tests.support.world import clinics, seed, settings_for
-from tests.support.written import CALLING, CONFIRMED, HELD, UNKNOWN, WITHDRAWING, plant
+from tests.support.written import CALLING, CONFIRMED, HELD, UNKNOWN, VERIFYING, WITHDRAWING, plant
 from waiting_room import topics
 from waiting_room.messages import Confirmation, Reader
 from waiting_room.settings import Settings
@@ -133,19 +133,22 @@ async def test_bookings_in_nobodys_lane_are_rung_for_once(database: Database, fr
         withdrawing = await plant(owner, spec, 8, WITHDRAWING, since=long_ago)
         await plant(owner, spec, 9, WITHDRAWING)  # rung for by whoever cancelled it
         await plant(owner, builtin, 1, HELD, since=long_ago)  # no clinic to call
+        to_verify = await plant(owner, builtin, 2, VERIFYING, since=long_ago)
         async with running(Role.SWEEP, sweep_settings(database, fresh_kafka)):
 
             async def all_rung() -> bool:
-                return len(await rung(fresh_kafka)) >= 3 and bool(
+                return len(await rung(fresh_kafka)) >= 4 and bool(
                     await rung(fresh_kafka, topics.CLINIC_CONFIRMATIONS_PRIORITY)
                 )
 
             await until(all_rung)
             await asyncio.sleep(0.5)  # rounds in which nothing may be rung twice
-        assert sorted(await rung(fresh_kafka)) == sorted(each.booking_ref for each in (lost, caller_died, to_look_up))
+        heard = (lost, caller_died, to_look_up, to_verify)
+        assert sorted(await rung(fresh_kafka)) == sorted(each.booking_ref for each in heard)
         assert await rung(fresh_kafka, topics.CLINIC_CONFIRMATIONS_PRIORITY) == [withdrawing.booking_ref]
-        [record, *_] = await everything_in(fresh_kafka, topics.CLINIC_CONFIRMATIONS)
-        assert (record.key.decode(), record.partition) == (spec.clinic_id, spec.partition)
+        records = await everything_in(fresh_kafka, topics.CLINIC_CONFIRMATIONS)
+        where = {(record.key.decode(), record.partition) for record in records}
+        assert where == {(each.clinic_id, each.partition) for each in (spec, builtin)}
 
 
 async def test_it_rings_again_after_a_while_and_whenever_an_attempt_comes_due(

@@ -36,11 +36,12 @@ from waiting_room.topics import BOOKING_REQUESTS
 from workers.hold.batch import Batch
 from workers.hold.read import Appended, command_of
 
-REST, OTHER, BUILTIN, STOCKED = (
+REST, OTHER, BUILTIN, STOCKED, WAITED = (
     ClinicSpec("0001", endpoint="http://clinic.example/1", partition=1, capacity=2),
     ClinicSpec("0002", endpoint="http://clinic.example/2", partition=2),
     ClinicSpec("0003", partition=3),
     ClinicSpec("0004", partition=3),
+    ClinicSpec("0005", partition=3),
 )
 VACCINATION = "vaccination"
 """What takes a dose, at STOCKED only: as many are there as are booked, but for one that is missed afterwards."""
@@ -58,8 +59,11 @@ COURSES: dict[str, tuple[EventType, ...]] = {
     "vaccinated": (EventType.ARRIVED, EventType.COMPLETED),
     "freed": (EventType.CANCELLED,),
     "absent": (EventType.NO_SHOW,),
+    "given up": (EventType.CANCELLED,),
 }
 """What has happened after hold in the busy world, by name; the resting one goes on from there."""
+WAITING = ("kept", "given up", "wants another", "asked")
+"""At WAITED: two who have a time, and two who wait for it; one of them was offered what was given up."""
 DOSED = ("dosed", "vaccinated", "freed", "absent", "short")
 ENDINGS: dict[str, tuple[EventType, ...]] = {
     "withdrawing": (EventType.WITHDRAWN,),
@@ -84,7 +88,7 @@ def _commands() -> dict[str, Book | Cancel]:
     confirmed = wish(REST, "confirmed")
     return {
         "confirmed": confirmed,
-        **{name: wish(REST, name) for name in COURSES if name not in ("confirmed", "elsewhere", *DOSED)},
+        **{name: wish(REST, name) for name in COURSES if name not in ("confirmed", "elsewhere", *DOSED, *WAITING)},
         "beside": wish(REST, "beside", confirmed.start_at),
         "refused": wish(REST, "refused", confirmed.start_at),
         "elsewhere": wish(OTHER, "elsewhere"),
@@ -94,6 +98,10 @@ def _commands() -> dict[str, Book | Cancel]:
         **{
             name: wish(STOCKED, name, tomorrow(9 + number), service_type=VACCINATION)
             for number, name in enumerate(DOSED)
+        },
+        **{
+            name: wish(WAITED, name, tomorrow(9 + number % 2), or_wait=number > 1)
+            for number, name in enumerate(WAITING)
         },
         "repeated": confirmed,
         "never": cancel(wish(OTHER, "never"), accept_by=in_time),
@@ -175,7 +183,7 @@ async def worlds(template: Database, kafka: Kafka) -> AsyncIterator[Worlds]:
 async def _append(kafka: Kafka, commands: list[Book | Cancel]) -> None:
     producer = Producer(settings_for(None, kafka))
     await producer.start()
-    partitions = {spec.clinic_id: spec.partition for spec in (REST, OTHER, BUILTIN, STOCKED)}
+    partitions = {spec.clinic_id: spec.partition for spec in (REST, OTHER, BUILTIN, STOCKED, WAITED)}
     for command in commands:
         where = BOOKING_REQUESTS, partitions[command.clinic_id]
         await (await producer.send(*where, command.clinic_id, encode(command)))
@@ -203,7 +211,7 @@ async def _read(kafka: Kafka) -> list[Appended]:
 
 
 async def _hold(owner: asyncpg.Connection[asyncpg.Record], items: list[Appended]) -> None:
-    await seed(owner, [REST, OTHER, BUILTIN, STOCKED])
+    await seed(owner, [REST, OTHER, BUILTIN, STOCKED, WAITED])
     await consuming(owner, service=VACCINATION)
     await owner.execute(
         "UPDATE providers SET service_types = $1 WHERE clinic_id = $2", [VACCINATION], STOCKED.clinic_id

@@ -23,15 +23,17 @@ ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((ROOT / "tests/schemas/compose-spec.json").read_text())
 HARDENED = {"read_only": True, "cap_drop": ["ALL"], "security_opt": ["no-new-privileges:true"], "user": "10001:10001"}
 ADDRESSES = {"KAFKA_BOOTSTRAP", "POSTGRES_DSN", "INGRESS_HOST", "INGRESS_PORT", "METRICS_HOST", "METRICS_PORT"}
+ADDRESSES |= {"OPS_METRICS_URLS", "WEBHOOK_ALLOW_NETWORKS", "REF_SECRET", "NOTIFY_LINK_SECRET"}
 ADDRESSES |= {
-    "OPS_METRICS_URLS",
-    "WEBHOOK_ALLOW_NETWORKS",
-    "REF_SECRET",
     "MASTER_KEY",
     "PATIENT_SECRET",
-    "NOTIFY_LINK_SECRET",
+    "VALKEY_URL",
+    "ELIGIBILITY_URL",
+    "NOTIFY_SMTP_URL",
+    "NOTIFY_SMS_URL",
+    "NOTIFY_PUSH_URL",
+    "NOTIFY_PUBLIC_URL",
 }
-ADDRESSES |= {"NOTIFY_SMTP_URL", "NOTIFY_SMS_URL", "NOTIFY_PUSH_URL", "NOTIFY_PUBLIC_URL"}
 """What cannot be the same in a container; the rest must be."""
 _VARIABLE = re.compile(r"\$\{([A-Z_]+)(:\?[^}]*)?\}")
 _FIXED = re.compile(r"[\w./-]+:v?\d+(\.\d+)*(-[\w.]+)?")

@@ -48,6 +48,7 @@ class Composed:
             "${WAITING_ROOM_PATIENT_SECRET:?make secrets}": "only-for-tests-" * 3,
             "@postgres/waiting_room": f"@{owner.hostname}:{owner.port}/{database}",
             "kafka:9092": kafka.bootstrap_servers,
+            "//valkey:6379": "//127.0.0.1:9",  # away, as it may be
             **{f"//{name}:8090": f"//127.0.0.1:{self._ports[name]}" for name in self._simulators},
             "0.0.0.0": "127.0.0.1",
             pool["subnet"]: "127.0.0.0/8",

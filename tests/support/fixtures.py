@@ -10,8 +10,9 @@ from tests.stack import Kafka, Postgres
 from tests.support import topics
 from tests.support.database import Database, clone, template_for_tests
 from tests.support.holding import Hold
+from tests.support.waiting import Answers
 from tests.support.world import settings_for
-from waiting_room.store.pool import create_pool
+from waiting_room.store.pool import Pool, create_pool
 
 
 @pytest.fixture(scope="session")
@@ -40,4 +41,20 @@ async def hold(database: Database) -> AsyncIterator[Hold]:
     """Hold, with its own login."""
     pool = await create_pool(settings_for(database, None, "hold"), "hold")
     yield Hold(pool)
+    await pool.close()
+
+
+@pytest.fixture
+async def answers(database: Database) -> AsyncIterator[Answers]:
+    """Whoever answers offers, with ingress's login."""
+    pool = await create_pool(settings_for(database, None, "ingress"), "ingress")
+    yield Answers(pool)
+    await pool.close()
+
+
+@pytest.fixture
+async def sweeping(database: Database) -> AsyncIterator[Pool]:
+    """With sweep's own login."""
+    pool = await create_pool(settings_for(database, None, "sweep"), "sweep")
+    yield pool
     await pool.close()

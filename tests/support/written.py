@@ -14,6 +14,7 @@ from waiting_room.store.journal import Booking, Journal
 from waiting_room.store.pool import Connection
 
 HELD = (EventType.ACCEPTED, EventType.HELD)
+VERIFYING = (*HELD, EventType.VERIFYING)
 CALLING = (*HELD, EventType.CALLING)
 UNKNOWN = (*CALLING, EventType.OUTCOME_UNKNOWN)
 CONFIRMED = (*CALLING, EventType.CONFIRMED)

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from waiting_room.domain.appointment import (
+    ASKED,
     DECIDED,
     WANTS_SEAT,
     By,
@@ -30,6 +31,7 @@ happenings = st.lists(
     max_size=40,
 )
 BOOK = [EventType.ACCEPTED, EventType.HELD]
+WAIT = [EventType.ACCEPTED, EventType.WAITLISTED]
 BOOKED = [*BOOK, EventType.CALLING, EventType.CONFIRMED]
 VISITED = (Status.ARRIVED, Status.COMPLETED, Status.NO_SHOW)
 
@@ -42,11 +44,17 @@ def replay(*events: EventType, reason: Reason | None = Reason.PATIENT) -> State:
     return state
 
 
+waits = happenings.map(lambda sequence: [(event, None, None) for event in WAIT] + sequence)
+
+
 def may_be_stored(state: State) -> bool:
     """The CHECKs of the table appointments, as far as events decide them."""
     pending = state.status is Status.PENDING
+    waits = state.status is Status.WAITLISTED
     return (
-        pending == (state.stage is not None)
+        (pending or waits) == (state.stage is not None)
+        and waits == (state.stage in (Stage.WAITING, *ASKED))
+        and (not waits or (state.clinic_state, state.moving_to) == (ClinicState.NONE, None))
         and (state.status in DECIDED) == state.decided != pending
         and (state.status in (Status.REJECTED, Status.CANCELLED)) == (state.reason is not None)
         and (not pending or state.clinic_state in (ClinicState.NONE, ClinicState.CALLING, ClinicState.UNKNOWN))
@@ -57,7 +65,7 @@ def may_be_stored(state: State) -> bool:
     )
 
 
-@given(happenings)
+@given(st.one_of(happenings, waits))
 def test_any_sequence_is_refused_or_leaves_a_state_that_may_be_stored(sequence: list[Happening]) -> None:
     state: State | None = None
     for event, reason, by in sequence:
@@ -75,6 +83,9 @@ def _check_step(before: State | None, event: EventType, after: State) -> None:
     """What holds between two states, whatever they are."""
     if before is None:
         return
+    if before.status is Status.WAITLISTED:
+        _check_wait(before, event, after)
+        return
     if before.decided:
         assert after.decided, "a decision is not taken back"
         if before.status not in (Status.CONFIRMED, Status.ARRIVED):
@@ -88,6 +99,21 @@ def _check_step(before: State | None, event: EventType, after: State) -> None:
     if not before.keeps_doses:
         assert not after.keeps_doses, "a dose that was given or freed does not come back"
     assert after.keeps_seat or not after.keeps_doses
+
+
+def _check_wait(before: State, event: EventType, after: State) -> None:
+    """Who waits has a seat only by an offer, and the time it is for only by a new revision."""
+    if not before.keeps_seat:
+        given = (EventType.OFFERED, EventType.OFFER_ACCEPTED)
+        assert not after.keeps_seat or event in given, "nobody else's may be taken"
+    if after.status is Status.PENDING:
+        assert (before.stage in ASKED, after.revision) == (True, before.revision)
+    elif after.status is Status.WAITLISTED:
+        told = before.stage in ASKED, after.stage in ASKED
+        assert (after.revision > before.revision) == (told[0] != told[1]), "each time that is told is told once"
+    else:
+        assert after.status in (Status.CANCELLED, Status.REJECTED)
+        assert not after.keeps_seat
 
 
 @pytest.mark.parametrize(
@@ -138,6 +164,28 @@ def _check_step(before: State | None, event: EventType, after: State) -> None:
             ClinicState.WITHDRAWING,
             True,
         ),
+        (WAIT, Status.WAITLISTED, Stage.WAITING, ClinicState.NONE, False),
+        ([*WAIT, EventType.OFFERED], Status.WAITLISTED, Stage.OFFERED, ClinicState.NONE, True),
+        ([*WAIT, EventType.INVITED], Status.WAITLISTED, Stage.INVITED, ClinicState.NONE, False),
+        ([*WAIT, EventType.INVITED, EventType.OFFERED], Status.WAITLISTED, Stage.OFFERED, ClinicState.NONE, True),
+        (
+            [*WAIT, EventType.OFFERED, EventType.OFFER_DECLINED],
+            Status.WAITLISTED,
+            Stage.WAITING,
+            ClinicState.NONE,
+            False,
+        ),
+        ([*WAIT, EventType.INVITED, EventType.OFFER_LOST], Status.WAITLISTED, Stage.WAITING, ClinicState.NONE, False),
+        ([*WAIT, EventType.OFFERED, EventType.OFFER_ACCEPTED], Status.PENDING, Stage.HELD, ClinicState.NONE, True),
+        (
+            [*WAIT, EventType.INVITED, EventType.OFFER_ACCEPTED, EventType.CONFIRMED],
+            Status.CONFIRMED,
+            None,
+            ClinicState.NONE,
+            True,
+        ),
+        ([*WAIT, EventType.OFFERED, EventType.CANCELLED], Status.CANCELLED, None, ClinicState.NONE, False),
+        ([*WAIT, EventType.REJECTED], Status.REJECTED, None, ClinicState.NONE, False),
         (
             [*BOOK, EventType.CALLING, EventType.CONFIRMED, EventType.CANCELLED, EventType.WITHDRAWN],
             Status.CANCELLED,
@@ -170,6 +218,14 @@ def test_the_ways_a_booking_goes(
         ([*BOOK, EventType.REJECTED], EventType.CANCELLED),
         ([*BOOK, EventType.CANCELLED], EventType.HELD),
         ([*BOOK, EventType.CALLING, EventType.CANCELLED], EventType.CONFIRMED),
+        (BOOK, EventType.WAITLISTED),
+        (BOOK, EventType.OFFERED),
+        (WAIT, EventType.HELD),
+        (WAIT, EventType.OFFER_ACCEPTED),
+        ([*WAIT, EventType.OFFERED], EventType.OFFERED),
+        ([*WAIT, EventType.OFFERED], EventType.CONFIRMED),
+        ([*WAIT, EventType.OFFERED], EventType.REJECTED),
+        ([*WAIT, EventType.OFFERED, EventType.OFFER_EXPIRED], EventType.OFFER_ACCEPTED),
     ],
 )
 def test_what_does_not_fit_is_refused(events: list[EventType], event: EventType) -> None:

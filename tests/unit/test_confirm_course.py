@@ -103,6 +103,7 @@ class World:
             lambda: None,
             self._never_next,
             VAULT,
+            cast(Any, None),
             lease_seconds=15.0,
             call_seconds=10.0,
         )

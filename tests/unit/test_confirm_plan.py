@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace as replace_state
 
 from waiting_room.domain.appointment import By, ClinicState, EventType, Reason, Stage, State, Status
-from waiting_room.domain.call_plan import Plan, Wait, plan
+from waiting_room.domain.call_plan import Plan, Verify, Wait, plan
 from waiting_room.domain.call_resolution import Resolution, resolve
 from waiting_room.domain.clinic_call import (
     Answer,
@@ -35,6 +35,7 @@ NEITHER = replace(ABLE, has_lookup=False, honours_idempotency=False)
 BUILTIN = replace(ABLE, adapter=AdapterKind.BUILTIN, endpoint=None)
 
 HELD = State(Status.PENDING, Stage.HELD)
+VERIFYING = State(Status.PENDING, Stage.VERIFYING)
 CALLING = State(Status.PENDING, Stage.CONFIRMING, ClinicState.CALLING)
 UNKNOWN = State(Status.PENDING, Stage.CONFIRMING, ClinicState.UNKNOWN)
 CONFIRMED = State(Status.CONFIRMED, None, ClinicState.BOOKED)
@@ -96,6 +97,14 @@ class TestPlan:
     def test_a_parked_booking_waits_for_its_time(self) -> None:
         assert planned(case(HELD, next_in=timedelta(seconds=9))).step == Wait(NOW + timedelta(seconds=9))
         assert planned(case(HELD, next_in=timedelta(seconds=-1))).step is CallKind.CONFIRM
+
+    @pytest.mark.parametrize("system", [ABLE, BUILTIN], ids=["at a clinic", "at ours"])
+    def test_what_is_to_be_verified_is_not_called(self, system: ClinicSystem) -> None:
+        assert planned(case(VERIFYING), system) == Plan(step=Verify())
+        waits = planned(case(VERIFYING, next_in=timedelta(seconds=9)), system)
+        assert waits == Plan(step=Wait(NOW + timedelta(seconds=9), parked=True))
+        over = planned(case(VERIFYING, hold_in=timedelta(0), next_in=timedelta(seconds=9)), system)
+        assert over == Plan((Change(EventType.REJECTED, Reason.ELIGIBILITY_UNKNOWN),))
 
     def test_anothers_live_lease_is_waited_for_whatever_else(self) -> None:
         theirs = attempt()

@@ -7,6 +7,7 @@ from typing import Any
 from prometheus_client import REGISTRY
 
 from workers.confirm.report import Report
+from workers.pacing.disposition import Action, Disposition
 from workers.pacing.lanes import Lanes
 from workers.pacing.limit import FixedLimit
 from workers.pacing.offsets import Partition
@@ -51,3 +52,23 @@ def test_what_is_rung_for_again_although_it_is_done_asks_for_no_calls() -> None:
         report.saw_lines({"A": (seq, line)})
         report.look(lanes, 0.0, paused=0, settled=True)
         assert needed() == calls, line
+
+
+def test_what_waits_for_the_eligibility_system_asks_for_no_calls_while_that_is_away() -> None:
+    """It has left its lane, and stands in its clinic's line all the same."""
+    lanes = Lanes(calls_max=9, lane_max=100, gap_max=100, make_limit=lambda _: FixedLimit(9))
+    no_producer: Any = None
+    report = Report(PulseWriter("worker", no_producer), calls_max=9, wait_target_seconds=10.0)
+    lanes.assigned([HERE])
+    lanes.offer(Ring("A", "A-0", Rank.NORMAL, HERE, 0), 0.0)
+    [work] = lanes.next(0.0)
+    lanes.finished(work, 0.0, Disposition(Action.PARK, 60.0))
+    report.saw_lines({"A": (1, 40)})
+    report.look(lanes, 0.0, paused=0, settled=True, unverifiable=True)
+    assert needed() == 0
+    assert REGISTRY.get_sample_value("waiting_room_eligibility_away") == 1
+    report.look(lanes, 0.0, paused=0, settled=True)
+    assert needed() == 8, "it is back"
+    lanes.offer(Ring("A", "A-1", Rank.NORMAL, HERE, 1), 0.0)
+    report.look(lanes, 0.0, paused=0, settled=True, unverifiable=True)
+    assert needed() == 8, "there is something to call for"

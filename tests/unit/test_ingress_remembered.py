@@ -78,6 +78,22 @@ async def test_after_an_unknown_outcome_only_the_same_request_is_tried_again() -
     assert await memory.once(REF, b"body", runs) is ACCEPTED
 
 
+async def test_a_try_knows_whether_it_may_be_the_second() -> None:
+    memory, seen = Remembered(10), list[bool]()
+
+    async def run() -> Accepted:
+        seen.append(memory.is_second(REF))
+        if len(seen) < 3:
+            raise refusal("none" if len(seen) == 1 else "unknown")
+        return ACCEPTED
+
+    for _ in range(2):
+        with pytest.raises(Refused):
+            await memory.once(REF, b"body", run)
+    assert await memory.once(REF, b"body", run) is ACCEPTED
+    assert seen == [False, False, True]  # what came to nothing is forgotten, what may not have is not
+
+
 async def test_a_try_that_is_cut_off_is_taken_over() -> None:
     memory, runs = Remembered(10), Runs(ACCEPTED)
 

@@ -35,6 +35,7 @@ KINDS: Mapping[str, Any] = {
     "cancel": Command,
     "reschedule": Command,
     "closure": Command,
+    "shortage": Command,
     "probe": Command,
     "moved": Command,
     "confirmation": Confirmation,

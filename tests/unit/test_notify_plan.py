@@ -154,4 +154,6 @@ def test_messages_hold_as_long_as_what_they_say_is_so() -> None:
     assert not still_true("reminder-1h", 1, Status.CANCELLED, 1)
     assert not still_true("confirmed", 1, Status.CANCELLED, 1)
     assert still_true("cancelled", 1, Status.CANCELLED, 1)
-    assert still_true("offered", 1, Status.PENDING, 1)
+    assert still_true("offered", 2, Status.WAITLISTED, 2)
+    assert not still_true("offered", 2, Status.WAITLISTED, 3), "it was declined, or ran out"
+    assert not still_true("offered", 2, Status.CONFIRMED, 2)

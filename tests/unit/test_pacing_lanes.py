@@ -64,6 +64,47 @@ def test_a_call_leased_elsewhere_takes_a_slot_until_it_ends() -> None:
     assert world.start_refs() == ["1"]
 
 
+def test_finding_something_out_first_takes_no_slot_and_gives_the_place_back() -> None:
+    world = World(limit=1, calls_max=1)
+    world.ring("1", "2", "3")
+    (first,) = world.start()
+    world.lanes.verifying(first, world.now)
+    assert world.lanes.started == 0
+    (second,) = world.start()
+    assert second.booking_ref == "2", "its clinic is called meanwhile"
+    world.lanes.finished(first, world.now, Disposition(Action.RETRY))
+    assert world.start() == []
+    world.end(second)
+    assert world.start_refs() == ["1"]
+
+
+def test_what_is_found_out_first_counts_against_its_lanes_bound() -> None:
+    world = World(limit=4, lane_max=3)
+    world.ring("1", "2", "3")
+    assert world.lanes.pauses == {NORMAL}
+    for work in world.start():
+        world.lanes.verifying(work, world.now)
+    assert world.lanes.pauses == {NORMAL}
+    for work in list(world.lanes._roster.works.values()):
+        world.lanes.finished(work, world.now, Disposition(Action.PARK, 60.0))
+    assert world.lanes.pauses == frozenset()
+    assert world.lanes.offsets.committable() == {NORMAL: 3}
+
+
+def test_a_probe_that_finds_something_out_first_leaves_its_clinic_to_be_tried() -> None:
+    world = World(limit=1)
+    world.ring("1", "2")
+    breaker = world.lanes._roster.lanes["A"].breaker
+    for _ in range(5):
+        breaker.failed(world.now, probe=False)
+    world.now = 1.0
+    (probe,) = world.start()
+    assert probe.probe
+    world.lanes.verifying(probe, world.now)
+    (second,) = world.start()
+    assert second.probe
+
+
 def test_a_booking_rung_for_twice_waits_once() -> None:
     world = World(limit=1)
     world.ring("1", "2", "2")

@@ -116,6 +116,16 @@ class Pacing(RuleBasedStateMachine):
         self.recording.append(work)
         self.pump()
 
+    @precondition(lambda self: self.running)
+    @rule(data=st.data())
+    def verify(self, data: st.DataObject) -> None:
+        """Its claim said that something is to be found out first."""
+        work = data.draw(st.sampled_from(self.running))
+        self.running.remove(work)
+        self.lanes.verifying(work, self.now)
+        self.recording.append(work)
+        self.pump()
+
     @precondition(lambda self: self.running or self.recording)
     @rule(data=st.data(), action=st.sampled_from(Action), after=st.sampled_from([0.0, 0.5, 3.0]))
     def finish(self, data: st.DataObject, action: Action, after: float) -> None:

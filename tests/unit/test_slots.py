@@ -12,7 +12,7 @@ from waiting_room.domain.availability.fit import Booked, Busy, Why, unfit
 from waiting_room.domain.availability.rules import Availability, Weekly
 from waiting_room.domain.directory import Provider
 from waiting_room.domain.seats import Candidate, Taken, allot
-from waiting_room.domain.slots import DayTaken, SlotStatus
+from waiting_room.domain.slots import DayTaken, SlotStatus, out_of_stock
 
 MONDAY = datetime(2026, 11, 30, tzinfo=UTC)
 CAPACITY = 3
@@ -91,6 +91,20 @@ def test_a_slot_says_what_is_left_of_it(claims: list[Claim], blocks: list[Block]
     assert slot.status is (
         SlotStatus.FREE if expected else SlotStatus.BUSY_TENTATIVE if without_tentative else SlotStatus.BUSY
     )
+
+
+def test_without_what_the_service_consumes_nothing_is_free_and_the_rest_is_as_it_was() -> None:
+    taken = DayTaken("dr")
+    taken.claim(0, at(10), at(20), tentative=True)
+    taken.claim(0, at(20), at(30), tentative=False)
+    candidates = [Candidate("dr", 1, at(start), at(start + 10), at(start + 10)) for start in (0, 10, 20)]
+    found = out_of_stock(taken.slots(candidates))
+    assert [slot.status for slot in found] == [
+        SlotStatus.BUSY_UNAVAILABLE,
+        SlotStatus.BUSY_TENTATIVE,
+        SlotStatus.BUSY,
+    ]
+    assert [slot.free_seats for slot in found] == [0, 0, 0]
 
 
 @given(claims, blocks, st.integers(0, 60), st.integers(1, 30))

@@ -38,6 +38,19 @@ def test_the_first_to_expire_goes_first_but_none_that_expires_before_the_day() -
     assert [lot_of(stock.take([FLU], day(5))) for _ in range(4)] == ["soon", "soon", "late", None]
 
 
+def test_to_look_whether_it_is_there_takes_nothing() -> None:
+    stock = shelf((GENERAL_POOL, "soon", 5, 1), (GENERAL_POOL, "late", 30, 1))
+    twice = [FLU, Consumes(product="flu")]
+    for _ in range(3):
+        assert stock.has([FLU], day(5))
+        assert stock.has(twice, day(5))
+        assert not stock.has(twice, day(6))
+        assert not stock.has([Consumes(product="flu", doses=2)], day(5))
+        assert not stock.has([FLU], day(31))
+    assert stock.take(twice, day(5)) is not None
+    assert not stock.has([FLU], day(5))
+
+
 def test_a_pool_is_for_those_who_name_it_and_then_they_take_from_the_general_one() -> None:
     second = Consumes(product="flu", pool="second")
     stock = shelf((GENERAL_POOL, "a", 9, 1), ("second", "b", 9, 1), ("third", "c", 9, 1))

@@ -66,8 +66,8 @@ def _acknowledged(
         return
     happened = {event.event for event in events_of.get(ref, [])}
     statuses = {answer.status for answer in answers}
-    if 201 in statuses and EventType.CONFIRMED not in happened:
-        yield _offence(facts, Kind.NOT_TOLD, ref, "its caller was told 201, and it was never confirmed")
+    if 201 in statuses and not happened & {EventType.CONFIRMED, EventType.WAITLISTED}:
+        yield _offence(facts, Kind.NOT_TOLD, ref, "its caller was told 201, and it was never confirmed or waitlisted")
     if 409 in statuses and not happened & {EventType.REJECTED, EventType.CANCELLED}:
         yield _offence(facts, Kind.NOT_TOLD, ref, "its caller was told 409, and it was neither rejected nor cancelled")
 

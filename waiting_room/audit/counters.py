@@ -32,6 +32,9 @@ def check(facts: ClinicFacts) -> Iterator[Offence]:
     line = sum(row.state.status is Status.PENDING for row in facts.rows.values())
     if counters.line != line:
         yield offence(f"line is {counters.line}, and {line} bookings are undecided")
+    waiting = sum(row.state.status is Status.WAITLISTED for row in facts.rows.values())
+    if counters.waiting != waiting:
+        yield offence(f"{counters.waiting} are counted as waiting for a seat, and {waiting} do")
     if counters.published_seq > counters.last_seq:
         yield offence(f"published up to {counters.published_seq}, and last_seq is {counters.last_seq}")
     elif facts.settled and counters.published_seq < counters.last_seq:

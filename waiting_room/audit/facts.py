@@ -168,6 +168,31 @@ class Counters(NamedTuple):
     last_seq: int
     line: int
     published_seq: int
+    waiting: int = 0
+
+
+class Wish(NamedTuple):
+    """A row of ``waitlist``: a start in [from_at, to_at) is waited for."""
+
+    service_type: str
+    provider_id: str | None
+    from_at: datetime
+    to_at: datetime
+
+
+class Offered(NamedTuple):
+    """A row of ``offers``."""
+
+    offer_id: str
+    booking_ref: str
+    revision: int
+    group_id: str
+    to_all: bool
+    provider_id: str
+    start_at: datetime
+    expires_at: datetime
+    ended_at: datetime | None
+    outcome: str | None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -196,6 +221,9 @@ class ClinicFacts:
     """Bookings that count among their patients', to whether as pending ones."""
     dosed: dict[str, tuple[int, int]] = field(default_factory=dict)
     """By booking, what its movements say it has reserved and was given."""
+    wishes: dict[str, Wish] = field(default_factory=dict)
+    """Of those who wait for a seat, or have."""
+    offers: list[Offered] = field(default_factory=list)
     aliases: dict[str, str] = field(default_factory=dict)
     """Refs of this clinic whose key had booked before, to the booking it made."""
     dangling: set[str] = field(default_factory=set)

@@ -11,7 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from waiting_room.audit.facts import Appended, Asked, Log
 from waiting_room.dead_letters import APPENDED_AT, append_time_of
 from waiting_room.kafka import connection
-from waiting_room.messages import Book, Cancel, Closure, Command, Moved, Probe, Reader, Unreadable
+from waiting_room.messages import Book, Cancel, Closure, Command, Moved, Probe, Reader, Shortage, Unreadable
 from waiting_room.settings import Settings
 from waiting_room.topics import BOOKING_REQUESTS
 from waiting_room.whole_topics import read_whole
@@ -86,7 +86,7 @@ def _note(found: Read, record: ConsumerRecord, held_until: int) -> None:
         left = found.by_clinic.setdefault(command.clinic_id, Log()).left
         left[record.partition] = max(left.get(record.partition, 0), command.map_version)
         return
-    if isinstance(command, Closure):
+    if isinstance(command, Closure | Shortage):
         found.by_clinic.setdefault(command.clinic_id, Log()).closed = True
         return
     ref = command.booking_ref

@@ -31,6 +31,8 @@ class Kind(StrEnum):
     DOSE_MISSING = "dose_missing"
     DOSE_KEPT = "dose_kept"
     PATIENT_CLAIM = "patient_claim"
+    OFFER_LOST = "offer_lost"
+    WAITER_SKIPPED = "waiter_skipped"
     CLINIC_MISSES = "clinic_misses"
     CLINIC_TWICE = "clinic_twice"
     CLINIC_UNWANTED = "clinic_unwanted"
@@ -59,6 +61,8 @@ MEANING: Final[Mapping[Kind, str]] = {
     Kind.DOSE_MISSING: "needs a dose, has none and is not known to be short",
     Kind.DOSE_KEPT: "needs no dose and has a claim on one",
     Kind.PATIENT_CLAIM: "counts otherwise among its patient's than it should",
+    Kind.OFFER_LOST: "offered a seat without an open offer, or has one and is not",
+    Kind.WAITER_SKIPPED: "a seat went to who asked later, though it fitted",
     Kind.CLINIC_MISSES: "confirmed, and not in the clinic's own record",
     Kind.CLINIC_TWICE: "booked more than once by the clinic",
     Kind.CLINIC_UNWANTED: "booked by the clinic, not confirmed or not wanted",

@@ -8,6 +8,7 @@ from waiting_room.audit.facts import ClinicFacts
 from waiting_room.audit.offences import Kind, Offence
 from waiting_room.domain.appointment import Status
 
+_PENDING = (Status.PENDING, Status.WAITLISTED)
 _OFF = (Status.REJECTED, Status.CANCELLED, Status.NO_SHOW)
 
 
@@ -15,9 +16,9 @@ def check(facts: ClinicFacts) -> Iterator[Offence]:
     for ref, row in facts.rows.items():
         pending = facts.places.get(ref)
         status = row.state.status
-        if status is Status.PENDING and not pending:
-            yield Offence(Kind.PATIENT_CLAIM, facts.clinic_id, ref, "is pending and not counted as such")
-        elif status is not Status.PENDING and pending:
+        if status in _PENDING and not pending:
+            yield Offence(Kind.PATIENT_CLAIM, facts.clinic_id, ref, f"is {status} and not counted as pending")
+        elif status not in _PENDING and pending:
             yield Offence(Kind.PATIENT_CLAIM, facts.clinic_id, ref, f"is {status} and counted as pending")
         elif status in _OFF and pending is not None:
             yield Offence(Kind.PATIENT_CLAIM, facts.clinic_id, ref, f"is {status} and counted as its patient's")

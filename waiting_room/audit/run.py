@@ -20,6 +20,7 @@ from waiting_room.audit import (
     patients,
     seats,
     stock,
+    waitlist,
     webhooks,
 )
 from waiting_room.audit.evidence import Ledger
@@ -40,6 +41,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     seats.check,
     stock.check,
     patients.check,
+    waitlist.check,
     clinic_record.check,
     counters.check,
     webhooks.check,
@@ -139,6 +141,7 @@ def _check_clinic(verdict: Verdict, facts: ClinicFacts) -> None:
     verdict.looked_at["seat claims"] += len(facts.claims)
     verdict.looked_at["doses claimed"] += sum(each.doses for each in facts.doses if each.lot is not None)
     verdict.looked_at["lots"] += len(facts.lots)
+    verdict.looked_at["offers to who waits"] += len(facts.offers)
     verdict.looked_at["webhook deliveries"] += len(facts.deliveries)
 
 

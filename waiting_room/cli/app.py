@@ -12,6 +12,7 @@ from waiting_room.cli.keys import app as keys
 from waiting_room.cli.migrate import migrate
 from waiting_room.cli.notifications import app as notifications
 from waiting_room.cli.patients import app as patients
+from waiting_room.cli.saga import saga
 from waiting_room.cli.secrets import secrets
 from waiting_room.cli.stock import stock
 from waiting_room.cli.topics import topics
@@ -24,6 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(config)
+app.command()(saga)
 app.command()(secrets)
 app.command()(migrate)
 app.command()(topics)

@@ -18,7 +18,7 @@ def stock(
     clinic: Annotated[str | None, typer.Option(help="Of this clinic only.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the report to this file too.")] = None,
 ) -> None:
-    """Report every lot, reconciled with its movements and claims, and the bookings to be moved.
+    """Report every lot, reconciled with its movements and claims, who goes short, and who was rebooked for that.
 
     Ends with 0 if all of it balances, 1 if not. Needs the role audit.
     """
@@ -31,8 +31,10 @@ async def _stock(settings: Settings, clinic: str | None, json: Path | None) -> N
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
         lots, short = await store.report(connection, clinic), await store.short(connection, clinic)
+        rebooked = await store.rebooked(connection, clinic)
     if json is not None:
         rows = {"lots": [each._asdict() for each in lots], "short": [each._asdict() for each in short]}
+        rows["rebooked"] = [each._asdict() for each in rebooked]
         write_file(json, msgspec.json.encode(rows))
     table.show(
         ("clinic", "product", "pool", "lot", "expires", "on hand", "reserved", "free", "administered", "wasted", ""),
@@ -55,6 +57,11 @@ async def _stock(settings: Settings, clinic: str | None, json: Path | None) -> N
     )
     for each in short:
         typer.echo(f"short of {each.doses} {each.product}: {each.booking_ref}, {each.start_at:%Y-%m-%d %H:%M} UTC")
+    for moved in rebooked:
+        became = moved.outcome or "asked of its clinic"
+        typer.echo(
+            f"rebooked for want of {moved.product}: {moved.booking_ref}, {moved.start_at:%Y-%m-%d %H:%M} UTC, {became}"
+        )
     if unbalanced := sum(not each.balanced for each in lots):
         typer.echo(f"NOT BALANCED: {unbalanced} lots")
         raise typer.Exit(1)

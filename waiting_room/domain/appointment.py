@@ -14,98 +14,26 @@ last one also time's. They undo nothing there: ``clinic_state`` stays as it is.
 A booking that is to be moved keeps what it has until the clinic has accepted the new time: ``moving_to`` is the
 revision it then gets. A confirmed one is called for again, from booked, and goes back there whatever is answered:
 rescheduled, not_moved (asked again) or reschedule_failed (given up).
+
+Where no seat is free a booking may wait for one. It is offered a seat, which is held for it, or invited to one that
+is held for the first of several; it accepts and goes on as held, or goes on waiting. Each time that a time is offered,
+and that it is no longer, makes a new revision.
+
+    accepted ──waitlisted──▶ waiting ──offered, invited──▶ offered, invited ──accepted──▶ held
+                                ▲──────── declined, expired, lost ──────┘
 """
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 import msgspec
 from msgspec.structs import replace
 
-
-class Status(StrEnum):
-    PENDING = "pending"
-    CONFIRMED = "confirmed"
-    REJECTED = "rejected"
-    CANCELLED = "cancelled"
-    ARRIVED = "arrived"
-    COMPLETED = "completed"
-    NO_SHOW = "no_show"
-
-
-class Stage(StrEnum):
-    """Where a pending booking stands. ``verifying`` waits for eligibility."""
-
-    ACCEPTED = "accepted"
-    HELD = "held"
-    CONFIRMING = "confirming"
-
-
-class ClinicState(StrEnum):
-    NONE = "none"
-    CALLING = "calling"
-    UNKNOWN = "unknown"
-    BOOKED = "booked"
-    WITHDRAWING = "withdrawing"
-
-
-class Reason(StrEnum):
-    """Why a booking was rejected or cancelled: HL7 appointment-cancellation-reason codes, then our own."""
-
-    PATIENT = "pat"
-    PROVIDER = "prov"
-    SLOT_TAKEN = "slot_taken"
-    NO_FREE_SLOT = "no_free_slot"
-    OUT_OF_STOCK = "out_of_stock"
-    TOO_MANY_PENDING = "too_many_pending"
-    ALREADY_BOOKED = "already_booked"
-    TOO_SOON = "too_soon"
-    NOT_BOOKABLE = "not_bookable"
-    OUTSIDE_HOURS = "outside_hours"
-    TOO_SHORT_NOTICE = "too_short_notice"
-    TOO_FAR_AHEAD = "too_far_ahead"
-    CLINIC_CLOSED = "clinic_closed"
-    CLINIC_REFUSED = "clinic_refused"
-    ALREADY_MOVING = "already_moving"
-    NOTICE_PASSED = "notice_passed"
-    NOT_ACTIVE = "not_active"
-    CLINIC_UNAVAILABLE = "clinic_unavailable"
-    UNPROCESSABLE = "unprocessable"
-
-
-class By(StrEnum):
-    PATIENT = "patient"
-    CLINIC = "clinic"
-    SERVICE = "service"
-
-
-class EventType(StrEnum):
-    """Past tense; the types with a public meaning are in PUBLIC_EVENTS."""
-
-    ACCEPTED = "booking.accepted"
-    HELD = "booking.held"
-    CALLING = "booking.calling"
-    NOT_BOOKED = "booking.not_booked"
-    OUTCOME_UNKNOWN = "booking.outcome_unknown"
-    CONFIRMED = "booking.confirmed"
-    REJECTED = "booking.rejected"
-    CANCELLED = "booking.cancelled"
-    CANCEL_REFUSED = "booking.cancel_refused"
-    ARRIVED = "booking.arrived"
-    COMPLETED = "booking.completed"
-    NO_SHOW = "booking.no_show"
-    WITHDRAWAL_DUE = "booking.withdrawal_due"
-    WITHDRAWN = "booking.withdrawn"
-    RESCHEDULE_HELD = "booking.reschedule_held"
-    RESCHEDULED = "booking.rescheduled"
-    NOT_MOVED = "booking.not_moved"
-    RESCHEDULE_FAILED = "booking.reschedule_failed"
-    """The clinic would not, or not in time: the appointment stays where it was."""
-    RESCHEDULE_REFUSED = "booking.reschedule_refused"
-    """Nothing was held for it and nothing changed."""
-    REPEATED = "booking.repeated"
-
+from waiting_room.domain.vocabulary import By as By
+from waiting_room.domain.vocabulary import ClinicState as ClinicState
+from waiting_room.domain.vocabulary import EventType as EventType
+from waiting_room.domain.vocabulary import Reason as Reason
+from waiting_room.domain.vocabulary import Stage as Stage
+from waiting_room.domain.vocabulary import Status as Status
 
 PUBLIC_EVENTS = frozenset(
     {
@@ -121,6 +49,13 @@ PUBLIC_EVENTS = frozenset(
         EventType.RESCHEDULED,
         EventType.RESCHEDULE_FAILED,
         EventType.RESCHEDULE_REFUSED,
+        EventType.WAITLISTED,
+        EventType.OFFERED,
+        EventType.INVITED,
+        EventType.OFFER_ACCEPTED,
+        EventType.OFFER_DECLINED,
+        EventType.OFFER_EXPIRED,
+        EventType.OFFER_LOST,
     }
 )
 OF_THE_WISH = frozenset({EventType.RESCHEDULED, EventType.RESCHEDULE_FAILED, EventType.RESCHEDULE_REFUSED})
@@ -129,6 +64,9 @@ OF_THE_WISH = frozenset({EventType.RESCHEDULED, EventType.RESCHEDULE_FAILED, Eve
 DECIDED = frozenset(Status) - {Status.PENDING}
 CHANGEABLE = frozenset({Status.PENDING, Status.CONFIRMED})
 """These may be cancelled or moved."""
+CANCELLABLE = CHANGEABLE | {Status.WAITLISTED}
+ASKED = frozenset({Stage.OFFERED, Stage.INVITED})
+"""Who waits and has been asked whether a seat will do."""
 HONOURED = frozenset({Status.CONFIRMED, Status.ARRIVED, Status.COMPLETED, Status.NO_SHOW})
 """What the clinic's own record holds, whoever came of it."""
 WANTS_SEAT = frozenset({Status.PENDING, Status.CONFIRMED, Status.ARRIVED, Status.COMPLETED})
@@ -161,6 +99,8 @@ class State(msgspec.Struct, frozen=True, gc=False):
         """
         if self.status is Status.NO_SHOW:
             return False
+        if self.status is Status.WAITLISTED:
+            return self.stage is Stage.OFFERED
         return self.status in WANTS_SEAT or self.clinic_state is not ClinicState.NONE
 
     @property
@@ -191,6 +131,8 @@ def apply(
         return _first(event, reason, by)
     after = _next(state, event, reason, by)
     if after is None:
+        after = _waited(state, event)
+    if after is None:
         after = _moved(state, event, reason, revision)
     if after is None:
         raise IllegalTransition(
@@ -202,9 +144,7 @@ def apply(
 def _first(event: EventType, reason: Reason | None, by: By | None) -> State:
     if event is EventType.ACCEPTED:
         return State(Status.PENDING, Stage.ACCEPTED)
-    if (
-        event is EventType.CANCELLED and reason is not None
-    ):  # the cancel overtook the booking, or the booking never came
+    if event is EventType.CANCELLED and reason is not None:  # the cancel overtook the booking, or that never came
         return State(Status.CANCELLED, None, reason=reason, by=by)
     raise IllegalTransition(f"{event} cannot be a booking's first event")
 
@@ -216,6 +156,10 @@ def _next(state: State, event: EventType, reason: Reason | None, by: By | None) 
             return state
         case EventType.HELD if pending and state.stage is Stage.ACCEPTED:
             return replace(state, stage=Stage.HELD)
+        case EventType.VERIFYING if state.stage is Stage.HELD:
+            return replace(state, stage=Stage.VERIFYING)
+        case EventType.VERIFIED | EventType.NOT_VERIFIED if state.stage is Stage.VERIFYING:
+            return replace(state, stage=Stage.HELD)
         case EventType.CALLING if _waits_for_clinic(state):
             return replace(state, stage=Stage.CONFIRMING, clinic_state=ClinicState.CALLING)
         case EventType.NOT_BOOKED if _is_called(state) and state.status is not Status.CONFIRMED:
@@ -225,9 +169,9 @@ def _next(state: State, event: EventType, reason: Reason | None, by: By | None) 
             return replace(state, clinic_state=ClinicState.UNKNOWN)
         case EventType.CONFIRMED if pending:
             return _confirmed(state)
-        case EventType.REJECTED if pending and reason is not None:
+        case EventType.REJECTED if (pending or state.stage is Stage.WAITING) and reason is not None:
             return replace(state, status=Status.REJECTED, stage=None, reason=reason, moving_to=None)
-        case EventType.CANCELLED if state.status in CHANGEABLE and reason is not None:
+        case EventType.CANCELLED if state.status in CANCELLABLE and reason is not None:
             to_undo = state.clinic_state is ClinicState.BOOKED
             return replace(
                 state,
@@ -269,6 +213,24 @@ def _confirmed(state: State) -> State | None:
         return replace(state, status=Status.CONFIRMED, stage=None, clinic_state=ClinicState.BOOKED)
     if state.stage is Stage.HELD and state.clinic_state is ClinicState.NONE:
         return replace(state, status=Status.CONFIRMED, stage=None)
+    return None
+
+
+def _waited(state: State, event: EventType) -> State | None:
+    """What has to do with waiting for a seat."""
+    match event:
+        case EventType.WAITLISTED if state.stage is Stage.ACCEPTED:
+            return replace(state, status=Status.WAITLISTED, stage=Stage.WAITING)
+        case EventType.OFFERED if state.stage is Stage.WAITING:
+            return replace(state, stage=Stage.OFFERED, revision=state.revision + 1)
+        case EventType.OFFERED if state.stage is Stage.INVITED:  # who held the seat has let go of it
+            return replace(state, stage=Stage.OFFERED)
+        case EventType.INVITED if state.stage is Stage.WAITING:
+            return replace(state, stage=Stage.INVITED, revision=state.revision + 1)
+        case EventType.OFFER_ACCEPTED if state.stage in ASKED:
+            return replace(state, status=Status.PENDING, stage=Stage.HELD)
+        case EventType.OFFER_DECLINED | EventType.OFFER_EXPIRED | EventType.OFFER_LOST if state.stage in ASKED:
+            return replace(state, stage=Stage.WAITING, revision=state.revision + 1)
     return None
 
 

@@ -14,12 +14,13 @@ getting a booking twice, or keeping one that nobody wants:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from waiting_room.domain.appointment import WANTS_SEAT, By, ClinicState, EventType, Reason, Stage, State, Status
-from waiting_room.domain.directory import AdapterKind
+from waiting_room.domain.directory import AdapterKind, Eligibility
 from waiting_room.domain.failures import CLINIC_DID_NOTHING, Failure
 
 
@@ -48,6 +49,13 @@ class ClinicSystem:
     """Whether other clinics have the same partition."""
     moved: bool = False
     """Whether it was in another partition before, so that not all of its line needs to have been rung for in this."""
+    business_id: str = ""
+    asks: Mapping[str, Eligibility] = field(default_factory=dict)
+    """By service type, of those that ask whether a patient may have them."""
+
+    def asks_for(self, service_type: str | None) -> Eligibility:
+        """What this service asks for before the clinic is called."""
+        return self.asks.get(service_type or "", Eligibility.NONE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,16 @@ class Consumes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ca
     pool: str = GENERAL_POOL
 
 
+class Eligibility(StrEnum):
+    """Whether a patient's right to a service is found out before its clinic is asked, and what happens while nobody can
+    say: the booking goes on all the same, or waits.
+    """
+
+    NONE = "none"
+    FAIL_OPEN = "fail_open"
+    FAIL_CLOSED = "fail_closed"
+
+
 class ServiceType(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
     """What is booked. ``buffer_minutes`` follows the appointment and keeps the seat busy; ``description`` is what a
     patient reads of it, without a price.
@@ -41,6 +51,11 @@ class ServiceType(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
     interval_days: int | None = None
     interval_after: str | None = None
     """So many days after the patient's last appointment for this service type; None is the service itself."""
+    offer_minutes: int = 30
+    """How long who waits for it may think about a seat that is offered."""
+    offer_to_all: bool = False
+    """A seat that comes free is told to all whom it fits, the first to accept has it; else they are asked in turn."""
+    eligibility: Eligibility = Eligibility.NONE
 
 
 class Hours(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):

@@ -36,8 +36,9 @@ TOLD_OF: Final[Mapping[str, str]] = {
     "booking.reschedule_failed": NOT_MOVED,
     "booking.reschedule_refused": NOT_MOVED,
     "waitlist.offered": "offered",
+    "waitlist.invited": "offered",
 }
-"""Event to the kind of message that tells of it; those that this version does not know yet come to nothing."""
+"""Event to the kind of message that tells of it."""
 KINDS: Final = (*dict.fromkeys(TOLD_OF.values()), REMINDER)
 _HOLDS_WHILE: Final[Mapping[str, Collection[Status]]] = {
     "confirmed": {Status.CONFIRMED},
@@ -46,6 +47,7 @@ _HOLDS_WHILE: Final[Mapping[str, Collection[Status]]] = {
     REMINDER: {Status.CONFIRMED},
     "rejected": {Status.REJECTED},
     "cancelled": {Status.CANCELLED},
+    "offered": {Status.WAITLISTED},
 }
 
 

@@ -13,11 +13,14 @@ from waiting_room.domain.seats import Candidate, Taken
 
 
 class SlotStatus(StrEnum):
-    """FHIR R4 Slot.status. Tentative: others hold it and their clinic has not decided yet; it may come free."""
+    """FHIR R4 Slot.status. Tentative: others hold it and their clinic has not decided yet; it may come free.
+    Unavailable: a seat is free, but not what the service consumes.
+    """
 
     FREE = "free"
     BUSY_TENTATIVE = "busy-tentative"
     BUSY = "busy"
+    BUSY_UNAVAILABLE = "busy-unavailable"
 
 
 class Slot(msgspec.Struct, frozen=True, gc=False):
@@ -27,6 +30,14 @@ class Slot(msgspec.Struct, frozen=True, gc=False):
     end_at: datetime
     status: SlotStatus
     free_seats: int
+
+
+def out_of_stock(slots: Iterable[Slot]) -> tuple[Slot, ...]:
+    """The same, where nothing is left for whoever would come."""
+    return tuple(
+        Slot(each.start_at, each.end_at, SlotStatus.BUSY_UNAVAILABLE, 0) if each.status is SlotStatus.FREE else each
+        for each in slots
+    )
 
 
 @dataclass(slots=True)

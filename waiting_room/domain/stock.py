@@ -65,6 +65,10 @@ class Shelf:
         lots.append(lot)
         lots.sort(key=lambda each: (each.expires_on, each.lot))
 
+    def join(self, other: Shelf) -> None:
+        """What is free of other products at the same clinic."""
+        self._lots.update(other._lots)
+
     def take(self, consumes: Iterable[Consumes], day: date) -> tuple[Portion, ...] | None:
         """Doses of everything that is consumed on ``day``, each product's of one lot; None if anything is not there."""
         taken: list[Portion] = []
@@ -75,6 +79,12 @@ class Shelf:
                 return None
             taken.append(portion)
         return tuple(taken)
+
+    def has(self, consumes: Iterable[Consumes], day: date) -> bool:
+        """Whether ``take`` would get all of it now."""
+        taken = self.take(consumes, day)
+        self.give_back(taken or ())
+        return taken is not None
 
     def _take(self, wanted: Consumes, day: date) -> Portion | None:
         for pool in pools_for(wanted.pool):

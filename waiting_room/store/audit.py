@@ -8,7 +8,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from waiting_room.audit.facts import Claim, ClinicFacts, Counters, Doses, Endpoint, Figures, Move, Row
+from waiting_room.audit.facts import (
+    Claim,
+    ClinicFacts,
+    Counters,
+    Doses,
+    Endpoint,
+    Figures,
+    Move,
+    Offered,
+    Row,
+    Wish,
+)
 from waiting_room.domain.appointment import By, ClinicState, Reason, Stage, State, Status
 from waiting_room.domain.booking_ref import clinic_of
 from waiting_room.domain.directory import AdapterKind
@@ -96,7 +107,7 @@ def portions(clinics: Sequence[ClinicHead]) -> Iterator[list[ClinicHead]]:
 
 
 async def load(conn: Connection, facts: Mapping[str, ClinicFacts]) -> None:
-    """Add these clinics' rows, events, claims, doses, lots and deliveries; in the snapshot's transaction."""
+    """Add these clinics' rows, events, claims, doses, lots, offers and deliveries; in the snapshot's transaction."""
     clinic_ids = list(facts)
     for row in await conn.fetch(_SQL["rows"], clinic_ids):
         _add_row(facts[row["clinic_id"]], row)
@@ -115,12 +126,18 @@ async def load(conn: Connection, facts: Mapping[str, ClinicFacts]) -> None:
         facts[clinic_id].places[booking_ref] = pending
     for clinic_id, booking_ref, reserved, administered in await conn.fetch(_SQL["dosed"], clinic_ids):
         facts[clinic_id].dosed[booking_ref] = reserved, administered
+    for clinic_id, booking_ref, *wish in await conn.fetch(_SQL["wishes"], clinic_ids):
+        facts[clinic_id].wishes[booking_ref] = Wish(*wish)
+    for clinic_id, *offered in await conn.fetch(_SQL["offers"], clinic_ids):
+        facts[clinic_id].offers.append(Offered(*offered))
     for clinic_id, endpoint_id, seq, state in await conn.fetch(_SQL["deliveries"], clinic_ids):
         facts[clinic_id].deliveries[endpoint_id, seq] = state
 
 
 def _head(row: Any) -> ClinicHead:
-    counters = Counters(row["last_ticket"], row["last_seq"], row["line"], row["published_seq"] or 0)
+    counters = Counters(
+        row["last_ticket"], row["last_seq"], row["line"], row["published_seq"] or 0, row["waiting"] or 0
+    )
     return ClinicHead(
         row["clinic_id"],
         AdapterKind(row["adapter"]) if row["adapter"] else None,

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from waiting_room.domain.appointment import By, ClinicState, Reason, Stage, State, Status
+from waiting_room.messages import OfferTold
 
 
 class Wish(NamedTuple):
@@ -42,6 +43,8 @@ class Booking:
     patient_id: str | None = None
     """Their tag; see ``patient_keys``, also for how they are sealed."""
     patient: bytes | None = None
+    patient_key: bytes | None = None
+    """Wrapped; only where the patient is to be named (``store.patient_keys.give``)."""
     held_at: datetime | None = None
     decided_at: datetime | None = None
     hold_until: datetime | None = None
@@ -57,10 +60,18 @@ class Booking:
     """Where a range was asked for: starts before it would do."""
     wish: Wish | None = None
     """While ``state.moving_to`` is set."""
+    offer: OfferTold | None = None
+    """While one is being made."""
+    offer_accepted_at: datetime | None = None
 
     @property
     def key(self) -> tuple[str, str]:
         return self.clinic_id, self.booking_ref
+
+    @property
+    def asked_at(self) -> datetime:
+        """From when on a decision has been waited for: a seat may have been waited for before that."""
+        return self.offer_accepted_at or self.accepted_at
 
     @property
     def others_would_do(self) -> bool:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 from waiting_room.domain.appointment import By, Reason, Stage, Status
+from waiting_room.domain.waitlist import Ended
 from waiting_room.messages import BookingEvent, Reader
 from waiting_room.store import sql
 from waiting_room.store.pool import Connection
@@ -28,13 +29,25 @@ class WishRow(NamedTuple):
     reason: Reason | None
 
 
+class WaitRow(NamedTuple):
+    """What a booking waits for, or did, and the last seat it was offered; ``outcome`` None: it has not answered."""
+
+    from_at: datetime
+    to_at: datetime
+    provider_id: str | None
+    offer_id: str | None
+    expires_at: datetime | None
+    to_all: bool | None
+    outcome: Ended | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BookingRow:
     """A booking and where it stands in its clinic's line; no patient data.
 
     ``asked_ref`` is the ref it was asked for by: another one where its key had made this booking already. ``seq`` is
-    the clinic's newest event, ``line`` its undecided bookings and ``place`` this one's among them, all of one
-    instant; ``own_seq`` is the booking's newest event.
+    the clinic's newest event, ``line`` its undecided bookings and ``place`` this one's among them, or among those who
+    wait for a seat for the same service, all of one instant; ``own_seq`` is the booking's newest event.
     """
 
     asked_ref: str
@@ -60,6 +73,7 @@ class BookingRow:
     place: int | None
     wish: WishRow | None = None
     patient_erased_at: datetime | None = None
+    wait: WaitRow | None = None
 
 
 class Position(NamedTuple):
@@ -78,6 +92,9 @@ def _booking(row: dict[str, Any]) -> BookingRow:
     wish = WishRow(*(row.pop(f"wish_{name}") for name in WishRow._fields))
     if wish.by is not None:
         wish = wish._replace(by=By(wish.by), reason=Reason(wish.reason) if wish.reason else None)
+    wait = WaitRow(*(row.pop(f"wait_{name}") for name in WaitRow._fields))
+    if wait.outcome is not None:
+        wait = wait._replace(outcome=Ended(wait.outcome))
     return BookingRow(
         **{
             **row,
@@ -86,6 +103,7 @@ def _booking(row: dict[str, Any]) -> BookingRow:
             "reason": Reason(row["reason"]) if row["reason"] else None,
             "by": By(row["by"]) if row["by"] else None,
             "wish": None if wish.requested_at is None else wish,
+            "wait": None if wait.from_at is None else wait,
         }
     )
 

@@ -8,20 +8,23 @@ commits. Any booking may be asked for any number of times: what is finished is r
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
-from waiting_room.domain.call_plan import Wait, plan
+import msgspec
+
+from waiting_room.domain.call_plan import Verify, Wait, plan
 from waiting_room.domain.call_resolution import resolve
 from waiting_room.domain.clinic_call import BOOKS, Answer, Attempt, Booked, CallKind, Case, Change, ClinicSystem
-from waiting_room.domain.directory import AdapterKind
+from waiting_room.domain.directory import AdapterKind, Eligibility
 from waiting_room.store import patient_keys, sql
 from waiting_room.store.journal import Booking, Journal
 from waiting_room.store.pool import Connection
 
 _SQL = sql.load("calls")
+_asks = msgspec.json.Decoder(dict[str, Eligibility])
 Key = tuple[str, str]
 """(clinic_id, booking_ref)"""
 
@@ -34,8 +37,6 @@ class Claim:
     attempt: int
     kind: CallKind
     revision: int
-    patient_key: bytes | None = None
-    """Wrapped; given where the clinic is told who comes, unless the patient was erased."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,8 @@ class Later:
 
     seconds: float
     elsewhere: bool = False
+    parked: bool = False
+    """It is not to take a place in its lane until then."""
     expired: Booking | None = None
     """Given where asking found the booking past its deadline, and rejected it."""
 
@@ -56,7 +59,14 @@ class Finished:
     """As in Later."""
 
 
-Claimed = Claim | Later | Finished
+@dataclass(frozen=True, slots=True)
+class ToVerify:
+    """Whether its patient may have the service is to be found out first. That needs no lease: it changes nothing."""
+
+    booking: Booking
+
+
+Claimed = Claim | ToVerify | Later | Finished
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +101,9 @@ Lines = dict[str, tuple[int, int]]
 async def load_systems(conn: Connection, clinic_ids: Iterable[str]) -> dict[str, ClinicSystem]:
     """How to reach those of these clinics that exist."""
     return {
-        row["clinic_id"]: ClinicSystem(**{**row, "adapter": AdapterKind(row["adapter"])})
+        row["clinic_id"]: ClinicSystem(
+            **{**row, "adapter": AdapterKind(row["adapter"]), "asks": _asks.decode(row["asks"] or "{}")}
+        )
         for row in await conn.fetch(_SQL["load_systems"], list(clinic_ids))
     }
 
@@ -157,24 +169,19 @@ async def claim(
         match planned.step:
             case None:
                 found[key] = Finished(expired)
-            case Wait(until=until, elsewhere=elsewhere):
-                found[key] = Later(max((until - work.now).total_seconds(), 0.0), elsewhere, expired)
+            case Verify():
+                found[key] = ToVerify(booking)
+            case Wait(until=until, elsewhere=elsewhere, parked=parked):
+                found[key] = Later(max((until - work.now).total_seconds(), 0.0), elsewhere, parked, expired)
             case kind:
                 found[key] = work.begin(booking, kind, claimant, lease_seconds)
     await work.write()
-    return await _with_keys(conn, found), work.lines
+    await patient_keys.give(conn, [each.booking for each in found.values() if _names_the_patient(each)])
+    return found, work.lines
 
 
-async def _with_keys(conn: Connection, found: dict[Key, Claimed]) -> dict[Key, Claimed]:
-    """The same; calls that name the patient with the key that opens it."""
-    named = {
-        key: (each.booking.app_id, each.booking.patient_id)
-        for key, each in found.items()
-        if isinstance(each, Claim) and each.kind in BOOKS and each.booking.patient_id is not None
-    }
-    keys = await patient_keys.find(conn, set(named.values())) if named else {}
-    claims = {key: each for key, each in found.items() if key in named and isinstance(each, Claim)}
-    return found | {key: replace(each, patient_key=keys.get(named[key])) for key, each in claims.items()}
+def _names_the_patient(found: Claimed) -> TypeGuard[Claim | ToVerify]:
+    return isinstance(found, ToVerify) or (isinstance(found, Claim) and found.kind in BOOKS)
 
 
 async def record(

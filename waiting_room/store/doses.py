@@ -21,12 +21,19 @@ class DoseClaim(NamedTuple):
     doses: int
     asked_pool: str
 
+    @classmethod
+    def of(cls, key: tuple[str, str], portion: Portion) -> DoseClaim:
+        """(clinic_id, booking_ref) takes this portion."""
+        return cls(*key, portion.product, portion.pool, portion.lot, portion.doses, portion.asked_pool)
 
-async def shelves(conn: Connection, wanted: Iterable[tuple[str, str]]) -> dict[str, Shelf]:
-    """What is free of these (clinic_id, product), by clinic."""
+
+async def shelves(
+    conn: Connection, wanted: Iterable[tuple[str, str]], *, for_the_short: bool = False
+) -> dict[str, Shelf]:
+    """What is free of these (clinic_id, product), by clinic. Where bookings are short of it, that is theirs alone."""
     clinic_ids, products = zip(*wanted, strict=True)
     found = {clinic_id: Shelf() for clinic_id in clinic_ids}
-    for row in await conn.fetch(_SQL["free_lots"], clinic_ids, products):
+    for row in await conn.fetch(_SQL["free_lots"], clinic_ids, products, for_the_short):
         lot = FreeLot(row["pool"], row["lot"], row["expires_on"], row["free"])
         found[row["clinic_id"]].add(row["product"], lot)
     return found

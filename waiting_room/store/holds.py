@@ -11,6 +11,7 @@ import msgspec
 
 from waiting_room.domain.directory import AdapterKind, ClinicStatus, Provider, ServiceType
 from waiting_room.domain.seats import Taken
+from waiting_room.domain.waitlist import Freed
 from waiting_room.store import sql
 from waiting_room.store.pool import Connection
 
@@ -65,6 +66,11 @@ class Claim(NamedTuple):
     busy_until: datetime
     booking_ref: str
     revision: int
+
+    @property
+    def freed(self) -> Freed:
+        """What comes free without it."""
+        return Freed(self.provider_id, self.start_at, self.busy_until)
 
 
 async def load_rules(conn: Connection, clinic_ids: Iterable[str]) -> dict[str, Rules]:

@@ -3,7 +3,8 @@
 A Journal is one transaction's work: it locks the clinics' counter rows in ascending id, applies events to bookings
 in memory through the state machine, and writes rows, events, counters, freed seats and doses together. Ticket and event
 numbers come from the locked rows, so each clinic's are in order and without gaps, and whoever holds the lock sees
-bookings that nobody else can change.
+bookings that nobody else can change. A seat that comes free by what is written is given to who waits for it
+(``offering``) in the same transaction, whoever writes it.
 """
 
 from __future__ import annotations
@@ -13,26 +14,34 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import msgspec
-
-from waiting_room.domain import appointment
-from waiting_room.domain.appointment import By, EventType, Reason, Stage, State, Status
+from waiting_room.domain import appointment, saga
+from waiting_room.domain.appointment import ASKED, By, EventType, Reason, Stage, State, Status
+from waiting_room.domain.waitlist import Ended, Freed
 from waiting_room.messages import BookingEvent
-from waiting_room.store import doses, patients, sql
+from waiting_room.store import doses, offering, patients, sql, waitlist
 from waiting_room.store.booking import Booking as Booking
 from waiting_room.store.booking import Wish as Wish
 from waiting_room.store.booking import booking_of
+from waiting_room.store.journal_rows import (
+    EVENT_COLUMNS,
+    NEW_COLUMNS,
+    changed_values,
+    columns,
+    event_values,
+    moved_values,
+    new_values,
+    placed_values,
+)
 from waiting_room.store.pool import Connection
 
 _SQL = sql.load("journal")
-_record = msgspec.json.Encoder()
-_NEW_COLUMNS = (
-    "clinic_id", "booking_ref", "app_id", "ticket", "status", "stage", "clinic_state", "reason", "by", "row_version",
-    "body_hash", "provider_id", "seat", "service_type", "start_at", "end_at", "patient_id", "patient", "accepted_at",
-    "held_at", "decided_at", "hold_until", "decide_by", "next_attempt_at", "eta_p50", "eta_p90", "revision",
-    "moving_to", "doses", "range_to",
-)  # fmt: skip
-_EVENT_COLUMNS = ("clinic_id", "seq", "booking_ref", "event", "at", "record")
+_ENDED = {
+    EventType.OFFER_ACCEPTED: Ended.ACCEPTED,
+    EventType.OFFER_DECLINED: Ended.DECLINED,
+    EventType.OFFER_EXPIRED: Ended.EXPIRED,
+    EventType.OFFER_LOST: Ended.LOST,
+}
+"""By what else an offer ends, it is withdrawn."""
 
 
 @dataclass(slots=True)
@@ -43,6 +52,8 @@ class Counters:
     last_seq: int
     line: int
     rules_version: int
+    waiting: int
+    """Bookings that wait for a seat, offered or not."""
 
 
 @dataclass(slots=True)
@@ -57,6 +68,16 @@ class Journal:
     _changed: dict[tuple[str, str], Booking] = field(default_factory=dict)
     _ended: list[tuple[Booking, int, str, Reason | None]] = field(default_factory=list)
     """(booking, revision, outcome, reason) of wishes that nothing is left to do for."""
+    _placed: dict[tuple[str, str], Booking] = field(default_factory=dict)
+    """Who waits and has got another place, or none, and who has accepted one."""
+    _ended_offers: list[tuple[str, str, Ended]] = field(default_factory=list)
+    _stored: int = 0
+    freed: list[tuple[str, Freed]] = field(default_factory=list)
+    """By clinic, seats that came free and were given to nobody yet."""
+    groups: set[waitlist.Group] = field(default_factory=set)
+    """Of those who were invited together, where one is not any more."""
+    waits_again: list[tuple[str, str]] = field(default_factory=list)
+    """Who was offered a seat and did not take it."""
 
     @classmethod
     async def open(cls, conn: Connection, clinic_ids: Iterable[str]) -> Journal:
@@ -66,7 +87,9 @@ class Journal:
         if len(rows) != len(wanted):
             raise KeyError(f"unknown clinics: {sorted(set(wanted) - {row['clinic_id'] for row in rows})}")
         counters = {
-            row["clinic_id"]: Counters(row["last_ticket"], row["last_seq"], row["line"], row["rules_version"])
+            row["clinic_id"]: Counters(
+                row["last_ticket"], row["last_seq"], row["line"], row["rules_version"], row["waiting"]
+            )
             for row in rows
         }
         return cls(conn, counters, rows[-1]["now"])
@@ -95,12 +118,15 @@ class Journal:
         before = booking.state
         after = appointment.apply(before, event, reason=reason, by=by, revision=revision)
         counters = self.counters[booking.clinic_id]
-        if event is EventType.HELD:
+        if event in (EventType.HELD, EventType.OFFER_ACCEPTED):
             counters.line += 1
-        if before is not None and before.stage in (Stage.HELD, Stage.CONFIRMING) and after.decided:
+        if saga.in_line(before) and after.decided:
             counters.line -= 1
-        if after.decided and not (before and before.decided):
+        if not after.decided:
+            booking.decided_at = None
+        elif not (before and before.decided):
             booking.decided_at = self.now
+        self._note_wait(booking, before, after, event, counters)
         if before is not None and before.moving_to is not None and after.moving_to is None:
             by = self._end_wish(booking, before.moving_to, event, reason) or by
         if before is None:
@@ -125,6 +151,21 @@ class Journal:
         failed = event is EventType.RESCHEDULE_FAILED
         self._ended.append((booking, revision, "failed" if failed else "dropped", reason if failed else None))
         return wish.by if failed and wish else None
+
+    def _note_wait(
+        self, booking: Booking, before: State | None, after: State, event: EventType, counters: Counters
+    ) -> None:
+        """Counted among those who wait or no more, and whether it has the place it was offered."""
+        waited = before is not None and before.status is Status.WAITLISTED
+        counters.waiting += (after.status is Status.WAITLISTED) - waited
+        if before is not None and before.stage in ASKED and after.stage not in ASKED:
+            self._ended_offers.append((*booking.key, _ENDED.get(event, Ended.WITHDRAWN)))
+            if after.stage is Stage.WAITING:
+                self.waits_again.append(booking.key)
+            if event is not EventType.OFFER_ACCEPTED:
+                booking.provider_id = booking.seat = booking.start_at = booking.end_at = None
+        if waited:
+            self._placed[booking.key] = booking
 
     def touch(self, booking: Booking) -> None:
         """Queue a change that is no event: ``attempts`` or ``next_attempt_at`` of an existing row."""
@@ -161,35 +202,51 @@ class Journal:
             end_at=booking.end_at,
             line=counters.line,
             moving_to=state.moving_to,
+            offer=booking.offer if event in (EventType.OFFERED, EventType.INVITED) else None,
         )
 
-    async def write(self) -> None:
-        """Store everything recorded. The caller commits."""
+    async def write(self, *, give: bool = True) -> None:
+        """Store everything recorded, then give the seats that came free to who waits for them. The caller commits.
+
+        Who does not ``give`` does so later in its transaction, when all that it claims itself is written.
+        """
+        await self._store()
+        if give:
+            await offering.give(self)
+
+    async def _store(self) -> None:
         if self._new:
             await self.conn.copy_records_to_table(
-                "appointments", columns=_NEW_COLUMNS, records=map(_new_values, self._new.values())
+                "appointments", columns=NEW_COLUMNS, records=map(new_values, self._new.values())
             )
         if self._changed:
-            await self.conn.execute(_SQL["update_appointments"], *_columns(_changed_values, self._changed.values()))
-            freed = [booking for booking in self._changed.values() if not booking.known_state.keeps_seat]
+            await self.conn.execute(_SQL["update_appointments"], *columns(changed_values, self._changed.values()))
+            freed = [booking for booking in self._changed.values() if saga.to_free(booking.known_state)]
             if freed:
-                await self.conn.execute(_SQL["free_seats"], *_columns(lambda booking: booking.key, freed))
+                await self._free("free_seats", *columns(lambda booking: booking.key, freed))
         if self._ended:
             await self._write_ended()
         await self._settle_claims()
-        if not self.events:
+        await self._write_waits()
+        self._new, self._changed = {}, {}
+        events, self._stored = self.events[self._stored :], len(self.events)
+        if not events:
             return
         await self.conn.copy_records_to_table(
-            "appointment_events", columns=_EVENT_COLUMNS, records=map(_event_values, self.events)
+            "appointment_events", columns=EVENT_COLUMNS, records=map(event_values, events)
         )
-        touched = {event.clinic_id for event in self.events}
+        touched = {event.clinic_id for event in events}
         await self.conn.execute(
             _SQL["save_counters"],
-            *_columns(
-                lambda item: (item[0], item[1].last_ticket, item[1].last_seq, item[1].line),
+            *columns(
+                lambda item: (item[0], item[1].last_ticket, item[1].last_seq, item[1].line, item[1].waiting),
                 [item for item in self.counters.items() if item[0] in touched],
             ),
         )
+
+    async def _free(self, statement: str, *columns: Any) -> None:
+        for row in await self.conn.fetch(_SQL[statement], *columns):
+            self.freed.append((row["clinic_id"], Freed(row["provider_id"], row["start_at"], row["busy_until"])))
 
     async def _settle_claims(self) -> None:
         """Doses go with the seat, or into the patient; what is decided is no pending booking of its patient's."""
@@ -201,9 +258,24 @@ class Journal:
         ]
         if ended:
             await doses.settle(self.conn, ended)
-        decided = [(*each.key, each.known_state.status.value) for each in changed if each.known_state.decided]
+        decided = [
+            (*each.key, each.known_state.status.value)
+            for each in changed
+            if each.known_state.decided and each.known_state.status is not Status.WAITLISTED
+        ]
         if decided:
             await patients.settle(self.conn, decided)
+
+    async def _write_waits(self) -> None:
+        """Where those are now who waited, and what came of what they were offered."""
+        for booking in self._placed.values():
+            if not booking.known_state.keeps_doses:
+                booking.doses = 0
+        if self._placed:
+            await self.conn.execute(_SQL["place_appointments"], *columns(placed_values, self._placed.values()))
+        if self._ended_offers:
+            self.groups |= await waitlist.end_offers(self.conn, self._ended_offers, self.now)
+        self._placed, self._ended_offers = {}, []
 
     async def _write_ended(self) -> None:
         """What became of wishes, where moved bookings are now, and the seats that these do not need any more."""
@@ -211,46 +283,8 @@ class Journal:
         await self.conn.execute(_SQL["end_reschedules"], *zip(*ended, strict=True), self.now)
         moved = [booking for booking, _, outcome, _ in self._ended if outcome == "rescheduled"]
         if moved:
-            await self.conn.execute(_SQL["move_appointments"], *_columns(_moved_values, moved))
+            await self.conn.execute(_SQL["move_appointments"], *columns(moved_values, moved))
             await patients.moved(self.conn, [(*each.key, each.start_at) for each in moved])
         kept = [(*booking.key, booking.known_state.revision) for booking, *_ in self._ended]
-        await self.conn.execute(_SQL["free_other_revisions"], *zip(*kept, strict=True))
-
-
-def _columns(values: Any, items: Iterable[Any]) -> list[tuple[Any, ...]]:
-    return list(zip(*map(values, items), strict=True))
-
-
-def _new_values(b: Booking) -> tuple[Any, ...]:
-    state = b.known_state
-    return (
-        b.clinic_id, b.booking_ref, b.app_id, b.ticket, state.status, state.stage, state.clinic_state, state.reason,
-        state.by, b.row_version, b.body_hash, b.provider_id, b.seat, b.service_type, b.start_at, b.end_at,
-        b.patient_id, b.patient, b.accepted_at, b.held_at, b.decided_at, b.hold_until, b.decide_by, b.next_attempt_at,
-        b.eta_p50, b.eta_p90, state.revision, state.moving_to, b.doses,
-        b.range_to,
-    )  # fmt: skip
-
-
-def _changed_values(b: Booking) -> tuple[Any, ...]:
-    state = b.known_state
-    return (
-        b.clinic_id, b.booking_ref, state.status, state.stage, state.clinic_state, state.reason, state.by,
-        b.row_version, b.decided_at, b.next_attempt_at, b.attempts, b.clinic_booking_id, state.moving_to,
-        state.revision,
-    )  # fmt: skip
-
-
-def _moved_values(b: Booking) -> tuple[Any, ...]:
-    return (*b.key, b.provider_id, b.seat, b.start_at, b.end_at)
-
-
-def _event_values(event: BookingEvent) -> tuple[Any, ...]:
-    return (
-        event.clinic_id,
-        event.seq,
-        event.booking_ref,
-        event.event,
-        event.at,
-        _record.encode(event).decode(),
-    )
+        await self._free("free_other_revisions", *zip(*kept, strict=True))
+        self._ended = []

@@ -61,6 +61,7 @@ class Begun(NamedTuple):
     """A message that is being sent until ``lease_until``, and its booking as it was read for that.
 
     ``late_seconds``: since it was due. ``has_begun``: the appointment. ``patient`` is sealed, its key wrapped.
+    ``offer_id`` and what follows: of the seat that it tells of, which may be ``offer_over``.
     """
 
     key: Key
@@ -83,6 +84,10 @@ class Begun(NamedTuple):
     timezone: str
     provider_name: str | None
     unsubscribed: Sequence[str] = ()
+    offer_id: str | None = None
+    offer_expires_at: datetime | None = None
+    offer_to_all: bool = False
+    offer_over: bool = False
     pass_generation: int = 0
 
 
@@ -199,6 +204,10 @@ async def begin(conn: Connection, sender_id: str, keys: Sequence[Key], *, lease_
             timezone=row["timezone"],
             provider_name=row["provider_name"],
             unsubscribed=row["unsubscribed"],
+            offer_id=row["offer_id"],
+            offer_expires_at=row["offer_expires_at"],
+            offer_to_all=row["offer_to_all"],
+            offer_over=row["offer_over"],
             pass_generation=row["pass_generation"],
         )
         for row in rows

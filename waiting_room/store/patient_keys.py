@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from waiting_room.patient_keys import PatientTags, Vault
 from waiting_room.store import patients, sql
-from waiting_room.store.journal import Journal
+from waiting_room.store.journal import Booking, Journal
 from waiting_room.store.patients import Patient
 from waiting_room.store.pool import Connection
 
@@ -24,6 +24,14 @@ async def find(conn: Connection, who: Collection[Patient]) -> dict[Patient, byte
     """The keys of those of these patients that have one."""
     rows = await conn.fetch(_SQL["find"], *zip(*who, strict=True))
     return {(row["app_id"], row["patient_id"]): row["wrapped"] for row in rows}
+
+
+async def give(conn: Connection, bookings: Sequence[Booking]) -> None:
+    """Put on each of these bookings the key of its patient, if there is one."""
+    whose = {each.booking_ref: (each.app_id, each.patient_id) for each in bookings if each.patient_id is not None}
+    keys = await find(conn, set(whose.values())) if whose else {}
+    for each in bookings:
+        each.patient_key = keys.get(whose[each.booking_ref]) if each.booking_ref in whose else None
 
 
 async def add(conn: Connection, keys: Sequence[NewKey]) -> None:

@@ -41,13 +41,15 @@ class Row(NamedTuple):
     reason: Reason | None
     by: By
     must_move: bool
+    for_want_of: str | None = None
+    """The product whose shortage is why."""
 
     @classmethod
-    def held(cls, booking: Booking, wish: Wish, key_hash: bytes, now: datetime) -> Row:
+    def held(cls, booking: Booking, wish: Wish, key_hash: bytes, now: datetime, for_want_of: str | None) -> Row:
         """Its seat is claimed; it is open until the journal ends it."""
         asked = (*booking.key, wish.revision, key_hash)
         where = (wish.provider_id, wish.seat, wish.start_at, wish.end_at)
-        return cls(*asked, *where, now, wish.move_until, None, None, None, wish.by, wish.must_move)
+        return cls(*asked, *where, now, wish.move_until, None, None, None, wish.by, wish.must_move, for_want_of)
 
     @classmethod
     def refused(cls, booking: Booking, revision: int, key_hash: bytes, now: datetime, reason: Reason, by: By) -> Row:

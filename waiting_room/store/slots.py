@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
@@ -39,8 +38,7 @@ class News(NamedTuple):
     touched: tuple[Touched, ...] | None
 
 
-@dataclass(frozen=True, slots=True)
-class TakenRow:
+class TakenRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A booking's claim on a ``seat``, or a busy time (both None) of so many ``seats`` (None: all)."""
 
     booking_ref: str | None
@@ -52,7 +50,36 @@ class TakenRow:
     """Its booking is not decided yet, or it is to be moved there."""
 
 
+class WantedTime(NamedTuple):
+    """A time at a provider, under a caller's key."""
+
+    clinic_id: str
+    provider_id: str
+    from_at: datetime
+    to_at: datetime
+    app_id: str
+    key_hash: bytes
+
+
+class InTheWay(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """As TakenRow, of nobody in particular."""
+
+    seat: int | None
+    seats: int | None
+    start_at: datetime
+    busy_until: datetime
+
+
+class Contest(NamedTuple):
+    """How it stands, all at one moment. ``known``: the key has a booking."""
+
+    rules_version: int
+    known: bool
+    taken: tuple[InTheWay, ...]
+
+
 _touched = msgspec.json.Decoder(tuple[Touched, ...])
+_in_the_way = msgspec.json.Decoder(tuple[InTheWay, ...])
 
 
 async def news(conn: Connection, known: Sequence[tuple[str, int]]) -> list[News]:
@@ -67,6 +94,14 @@ async def news(conn: Connection, known: Sequence[tuple[str, int]]) -> list[News]
             None if row["too_many"] else _touched.decode(row["touched"] or "[]"),
         )
         for row in await conn.fetch(_SQL["news"], *zip(*known, strict=True), EVENTS_MAX)
+    ]
+
+
+async def contested(conn: Connection, wanted: Sequence[WantedTime]) -> list[Contest]:
+    """How each of these stands, in their order; all their clinics exist."""
+    return [
+        Contest(row["rules_version"], row["known"], _in_the_way.decode(row["taken"] or "[]"))
+        for row in await conn.fetch(_SQL["contested"], *zip(*wanted, strict=True))
     ]
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from waiting_room.domain.appointment import WANTS_SEAT, Status
+from waiting_room.domain.directory import Consumes
 from waiting_room.domain.stock import Need
 from waiting_room.domain.stocktake import Lot, Stocktake
 from waiting_room.store import sql
@@ -34,6 +35,19 @@ class Short(NamedTuple):
     since: datetime
     start_at: datetime
     ticket: int
+
+
+class Rebooked(NamedTuple):
+    """A booking that was moved, or is being moved, for want of a product. ``outcome`` None: its clinic has not decided;
+    ``failed``: it would not, so the booking is off.
+    """
+
+    clinic_id: str
+    booking_ref: str
+    product: str
+    requested_at: datetime
+    start_at: datetime
+    outcome: str | None
 
 
 class LotReport(NamedTuple):
@@ -154,6 +168,33 @@ async def open_stock(conn: Connection, clinic_id: str, product: str) -> OpenStoc
 async def fillable(conn: Connection) -> list[tuple[str, str]]:
     """(clinic_id, product) where bookings are short of something of which anything is free."""
     return [(row["clinic_id"], row["product"]) for row in await conn.fetch(_SQL["fillable"])]
+
+
+async def to_rebook(conn: Connection, again_seconds: float) -> list[tuple[str, str, int]]:
+    """(clinic_id, product, partition) where who is short is to be rebooked; the same after ``again_seconds``, if any
+    still are.
+    """
+    rows = await conn.fetch(_SQL["to_rebook"], again_seconds)
+    return [(row["clinic_id"], row["product"], row["partition"]) for row in rows]
+
+
+async def movable(
+    conn: Connection, clinic_id: str, product: str, limit: int
+) -> dict[tuple[str, str], tuple[Consumes, ...]]:
+    """By (clinic_id, booking_ref), all that up to ``limit`` bookings are short of that want this product and can be
+    moved; the last to have booked first.
+    """
+    found: dict[tuple[str, str], tuple[Consumes, ...]] = {}
+    for booking_ref, *missing in await conn.fetch(_SQL["movable"], clinic_id, product, limit):
+        wanted, doses, pool = missing
+        key = clinic_id, booking_ref
+        found[key] = (*found.get(key, ()), Consumes(product=wanted, doses=doses, pool=pool))
+    return found
+
+
+async def rebooked(conn: Connection, clinic_id: str | None = None) -> list[Rebooked]:
+    """Who was moved for want of a product, in the order in which they were."""
+    return [Rebooked(*row) for row in await conn.fetch(_SQL["rebooked"], clinic_id)]
 
 
 async def products(conn: Connection, clinic_id: str) -> list[Product]:

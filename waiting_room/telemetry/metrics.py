@@ -23,7 +23,8 @@ _LAG = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 # ingress
 ACCEPT_SECONDS = Histogram(
     "waiting_room_accept_seconds",
-    "From a booking's request to its answer. Outcomes: accepted, refused (429), none or unknown (503), invalid, error.",
+    "From a booking's request to its answer. Outcomes: accepted, refused (429; 409 for a time that is taken), "
+    "none or unknown (503), invalid, error.",
     ["outcome"],
     buckets=_FAST,
 )
@@ -32,7 +33,23 @@ PRODUCE_IN_FLIGHT = Gauge("waiting_room_produce_in_flight", "Commands waiting fo
 UNHELD = Gauge("waiting_room_unheld", "Appended but not yet held in the fullest partition, as far as this ingress saw.")
 WATCHERS = Gauge("waiting_room_watchers", "Open event streams and waiting requests.")
 SLOT_DAYS = Counter(
-    "waiting_room_slot_days_total", "Providers' days that were asked for, read from PostgreSQL or kept.", ["outcome"]
+    "waiting_room_slot_days_total",
+    "Providers' days that were asked for: read from PostgreSQL, shared by the hot tier, or kept.",
+    ["outcome"],
+)
+CONTESTED = Counter(
+    "waiting_room_contested_total",
+    "Bookings of a time marked as taken: refused, or taken in since it was free, the key known, or nobody sure.",
+    ["outcome"],
+)
+
+# the hot tier, in ingress and hold
+HOT_TIER_AWAY = Gauge("waiting_room_hot_tier_away", "Whether the hot tier is set and not asked: it did not answer.")
+HOT_TIER_KEYS = Counter(
+    "waiting_room_hot_tier_keys_total", "Keys looked up: hit, miss, fault, or unasked while it is away.", ["outcome"]
+)
+HOT_TIER_WRITES = Counter(
+    "waiting_room_hot_tier_writes_total", "Values to be kept or forgotten: written, fault, or left_out.", ["outcome"]
 )
 
 # hold
@@ -72,6 +89,23 @@ CALLS_NEEDED = Gauge(
 CALLS_MAX = Gauge("waiting_room_confirm_calls_max", "Calls at once that this worker carries.")
 RETRIES = Counter("waiting_room_retries_total", "Clinic calls that will be made again.", ["kind"])
 PARKED = Counter("waiting_room_parked_total", "Bookings taken out of their lane until their next attempt is due.")
+ELIGIBILITY_CALL = Histogram(
+    "waiting_room_eligibility_call_seconds",
+    "One question to the eligibility system. Outcomes: eligible, not_eligible, overloaded, unavailable.",
+    ["outcome"],
+    buckets=_CALL,
+)
+ELIGIBILITY_CACHE = Counter(
+    "waiting_room_eligibility_cache_total",
+    "Questions of eligibility, by whether the answer was known (hit) or had to be asked for (miss).",
+    ["outcome"],
+)
+ELIGIBILITY_AWAY = Gauge("waiting_room_eligibility_away", "Whether the eligibility system is taken to be down: 1 or 0.")
+VERIFIED = Counter(
+    "waiting_room_verified_total",
+    "Bookings whose eligibility was asked for: eligible, not_eligible, assumed (nobody could say) or waits.",
+    ["outcome"],
+)
 CLINIC_LINE = Gauge("waiting_room_clinic_line", "Undecided bookings of a clinic that matters now.", ["clinic"])
 CLINIC_LIMIT = Gauge("waiting_room_clinic_limit", "Calls at once that such a clinic may have.", ["clinic"])
 CLINIC_IN_FLIGHT = Gauge("waiting_room_clinic_in_flight", "Calls that such a clinic has.", ["clinic"])
@@ -129,6 +163,9 @@ WEBHOOKS_IN_FLIGHT = Gauge("waiting_room_webhooks_in_flight", "Webhook deliverie
 
 # sweep: what PostgreSQL says of all lines, whoever works on them; every sweep says the same
 SWEPT = Counter("waiting_room_swept_total", "Bookings that sweep moved on.", ["kind"])
+WAITLISTED = Gauge(
+    "waiting_room_waitlisted", "Bookings that wait for a seat: waiting, or asked whether one will do.", ["state"]
+)
 OLDEST_WAIT = Gauge(
     "waiting_room_oldest_wait_seconds",
     "Accepted and still undecided for so long, the longest at clinics that are up, or down.",

@@ -16,7 +16,6 @@ from collections.abc import Callable, Collection, Iterable
 
 import structlog
 
-from waiting_room.domain.directory import AdapterKind
 from waiting_room.store import calls
 from waiting_room.store.calls import Leased
 from waiting_room.store.faults import passes
@@ -66,7 +65,7 @@ class Adopting:
         """
         await self._clinics.know(clinic_ids)
         systems = [self._clinics.systems[each] for each in clinic_ids if each in self._clinics.systems]
-        moved = {each.clinic_id: each.partition for each in systems if each.adapter is not AdapterKind.BUILTIN}
+        moved = {each.clinic_id: each.partition for each in systems}
         try:
             async with self._pool.acquire() as conn:
                 leased = await calls.leased(conn, set(moved.values()))

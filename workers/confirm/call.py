@@ -97,7 +97,7 @@ async def _ask(claim: Claim, gateway: Gateway, check: Check, vault: Vault) -> An
 def _call(claim: Claim, vault: Vault) -> Call:
     """Raises msgspec.MsgspecError if the row cannot be made into a call, and CannotOpen."""
     booking = claim.booking
-    patient = vault.open(claim.patient_key, booking.patient)
+    patient = vault.open(booking.patient_key, booking.patient)
     if (
         booking.provider_id is None
         or booking.seat is None

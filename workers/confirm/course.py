@@ -10,17 +10,20 @@ from dataclasses import replace
 import structlog
 from aiokafka import ConsumerRecord
 
+from clinic_adapter.eligibility import Question
 from waiting_room.domain.clinic_call import BOOKS, CallKind, Failed
 from waiting_room.domain.failures import Failure
 from waiting_room.kafka import Headers
 from waiting_room.patient_keys import Vault
 from waiting_room.store.booking import Booking
-from waiting_room.store.calls import Claim, Finished, Later, Outcome
+from waiting_room.store.calls import Claim, Finished, Later, Outcome, ToVerify
+from waiting_room.store.verifications import Found
 from waiting_room.telemetry import tracing
 from workers.confirm.adopting import ELSEWHERE_SECONDS
 from workers.confirm.batcher import CannotBeStored
 from workers.confirm.call import Answered, Lease, make
 from workers.confirm.clinics import Clinics
+from workers.confirm.eligibility import Eligibility
 from workers.confirm.ledger import Ledger
 from workers.confirm.report import Report
 from workers.confirm.standstill import Standstill
@@ -53,6 +56,7 @@ class Course:
         slot_freed: Callable[[], None],
         next_slot: Callable[[Booking], Awaitable[None]],
         vault: Vault,
+        eligibility: Eligibility,
         *,
         lease_seconds: float,
         call_seconds: float,
@@ -64,6 +68,7 @@ class Course:
         self._report = report
         self._next_slot = next_slot
         self._vault = vault
+        self._eligibility = eligibility
         self._standstill = standstill
         self._put_aside = put_aside
         self._slot_freed = slot_freed
@@ -100,11 +105,35 @@ class Course:
                 return FINISHED
             case Later(seconds=seconds, elsewhere=True):
                 return Disposition(Action.ELSEWHERE, min(seconds, ELSEWHERE_SECONDS))
-            case Later(seconds=seconds, expired=expired):
+            case Later(seconds=seconds, expired=expired, parked=parked):
                 self._report.expired(expired)
-                return Disposition(Action.PARK if seconds > LONGEST_ASIDE_SECONDS else Action.ASIDE, seconds)
+                leaves = parked or seconds > LONGEST_ASIDE_SECONDS
+                return Disposition(Action.PARK if leaves else Action.ASIDE, seconds)
+            case ToVerify(booking=booking):
+                return await self._verify(work, booking)
             case Claim():
                 return await self._call(work, claimed, lease, started, standstills)
+
+    async def _verify(self, work: Work, booking: Booking) -> Disposition:
+        """Asked before the clinic is, beside the calls there. What waits leaves its lane: nothing behind it waits too,
+        and nothing that it may try at its clinic is spent.
+        """
+        self._lanes.verifying(work, time.monotonic())
+        self._slot_freed()
+        started, system = time.monotonic(), self._clinics.systems[work.clinic_id]
+        patient = self._vault.open(booking.patient_key, booking.patient)
+        if patient is None:
+            raise ValueError("the booking lacks its patient")
+        question = Question(booking.app_id, patient.id, system.business_id, booking.service_type or "")
+        with tracing.span("eligibility", work.booking_ref, _headers(work), outgoing=True) as span:
+            finding = await self._eligibility.find_out(question)
+            tracing.say(span, outcome=finding)
+        seconds = time.monotonic() - started
+        verified = await self._ledger.verify(Found(work.key, finding, self._eligibility.again_seconds()))
+        self._report.verified(finding, verified, seconds)
+        if verified.again_seconds is not None:
+            return Disposition(Action.PARK, verified.again_seconds)
+        return FINISHED if verified.booking.known_state.decided else Disposition(Action.RETRY)
 
     async def _call(self, work: Work, claim: Claim, lease: Lease, started: float, standstills: int) -> Disposition:
         self._report.call_starts(claim)

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 
 from waiting_room.domain.clinic_call import ClinicSystem
-from waiting_room.store import calls
+from waiting_room.store import calls, verifications
 from waiting_room.store.calls import Claimed, Key, Lines, Outcome, Recorded
 from waiting_room.store.pool import Pool
+from waiting_room.store.verifications import Found, Verified
 from workers.confirm.batcher import Batcher
 
 _Asked = tuple[Key, str]
@@ -38,6 +39,7 @@ class Ledger:
         self._saw_lines = saw_lines
         self._claims: Batcher[_Asked, Claimed] = Batcher(self._claim, lambda asked: asked[0][0])
         self._outcomes: Batcher[Outcome, Recorded] = Batcher(self._record, lambda outcome: outcome.key[0])
+        self._found: Batcher[Found, Verified] = Batcher(self._verify, lambda found: found.key[0])
 
     async def claim(self, key: Key) -> Claimed:
         """The call to make now for this booking, or why none is; one at a time for one booking.
@@ -51,6 +53,10 @@ class Ledger:
         """Store what came of a claimed call. Raises CannotBeStored."""
         return await self._outcomes.submit(outcome)
 
+    async def verify(self, found: Found) -> Verified:
+        """Store what was found out before a call. Raises CannotBeStored."""
+        return await self._found.submit(found)
+
     async def _claim(self, asked: Sequence[_Asked]) -> list[Claimed]:
         async with self._pool.acquire() as conn, conn.transaction():
             found, lines = await calls.claim(conn, dict(asked), self._systems, self._lease_seconds)
@@ -62,3 +68,9 @@ class Ledger:
             found, lines = await calls.record(conn, outcomes, self._systems)
         self._saw_lines(lines)
         return [found[outcome.key] for outcome in outcomes]
+
+    async def _verify(self, found: Sequence[Found]) -> list[Verified]:
+        async with self._pool.acquire() as conn, conn.transaction():
+            verified, lines = await verifications.record(conn, found, self._systems)
+        self._saw_lines(lines)
+        return [verified[each.key] for each in found]

@@ -8,9 +8,11 @@ from datetime import UTC, datetime
 import structlog
 
 from waiting_room.domain.clinic_call import CallKind
+from waiting_room.domain.eligibility import Finding
 from waiting_room.messages import ClinicPulse
 from waiting_room.store.calls import Claim, Lines, Recorded
 from waiting_room.store.journal import Booking
+from waiting_room.store.verifications import Verified
 from waiting_room.telemetry import decided, metrics, tracing
 from workers.confirm.call import Answered
 from workers.confirm.showing import Showing
@@ -84,6 +86,22 @@ class Report:
             again_seconds=None if recorded.again_seconds is None else round(recorded.again_seconds, 3),
         )
 
+    def verified(self, finding: Finding, verified: Verified, seconds: float) -> None:
+        """What was found out before the clinic is asked is stored. ``seconds``: how long finding out took."""
+        booking, waits = verified.booking, verified.again_seconds is not None
+        metrics.VERIFIED.labels("waits" if waits else "assumed" if finding is Finding.UNKNOWN else finding).inc()
+        if verified.decided:
+            self._decided(booking)
+        log.info(
+            "eligibility",
+            booking_ref=booking.booking_ref,
+            clinic_id=booking.clinic_id,
+            outcome=finding,
+            seconds=round(seconds, 3),
+            status=booking.known_state.status,
+            again_seconds=None if verified.again_seconds is None else round(verified.again_seconds, 3),
+        )
+
     def parked(self) -> None:
         """A booking was taken out of its lane until its next attempt is due."""
         metrics.PARKED.inc()
@@ -96,15 +114,17 @@ class Report:
 
     def _decided(self, booking: Booking) -> None:
         if booking.decided_at:
-            waited = max((booking.decided_at - booking.accepted_at).total_seconds(), 0.0)
+            waited = max((booking.decided_at - booking.asked_at).total_seconds(), 0.0)
             decided.observe(booking.booking_ref, booking.known_state.status, waited, booking.eta_p90)
             if booking.eta_p50 is not None and booking.eta_p90 is not None:
                 metrics.ETA_OUTCOMES.labels("within" if waited <= booking.eta_p90 else "later").inc()
                 metrics.ETA_ERROR.observe(abs(waited - booking.eta_p50) / max(booking.eta_p50, 1.0))
 
-    def look(self, lanes: Lanes, now: float, *, paused: int, settled: bool) -> dict[str, LaneView]:
+    def look(
+        self, lanes: Lanes, now: float, *, paused: int, settled: bool, unverifiable: bool = False
+    ) -> dict[str, LaneView]:
         """Take the lanes' state into gauges and pulses; the views of all lanes. Until it is ``settled`` whose clinics
-        are whose, what was needed last stands.
+        are whose, what was needed last stands. ``unverifiable``: the eligibility system is away.
         """
         views, limits = lanes.views(now), lanes.limits()
         lines, bookings, needed = dict.fromkeys(Why, 0), dict.fromkeys(Why, 0), 0
@@ -124,7 +144,7 @@ class Report:
             if not view.ours:
                 continue  # or it would be counted twice: its new owner says what it needs
             needed += calls_needed(
-                line=_line(view, seq, line),
+                line=_line(view, seq, line, unverifiable),
                 call_seconds=(pace.slot.mean if pace else None) or UNKNOWN_CALL_SECONDS,
                 limit=view.limit,
                 breaker_open=view.breaker_open,
@@ -141,15 +161,21 @@ class Report:
         metrics.LANE_WAITING.set(sum(view.waiting for view in views.values()))
         metrics.BREAKERS_OPEN.set(sum(view.breaker_open for view in views.values()))
         metrics.PARTITIONS_PAUSED.set(paused)
+        metrics.ELIGIBILITY_AWAY.set(unverifiable)
+        self._pulse.saw_eligibility(away=unverifiable)
         self._showing.look(standing, now)
         return views
 
 
-def _line(view: LaneView, seq: int, line: int) -> int:
+def _line(view: LaneView, seq: int, line: int, unverifiable: bool) -> int:
     """How many bookings a clinic has to be called for. Once PostgreSQL has said how many, that counts: after a
     rebalance most of what is rung for is long done, and would have workers come for it that cause the next one.
+
+    What waits for the eligibility system to come back has left its lane, and no worker can do anything for it.
     """
     here = view.waiting + view.in_flight
+    if unverifiable and not here:
+        return 0
     return max(line, min(here, 1)) if seq else here
 
 

@@ -12,6 +12,7 @@ from typing import Any, cast
 import structlog
 from aiokafka import ConsumerRecord
 
+from clinic_adapter.eligibility import EligibilityGateway, open_eligibility
 from clinic_adapter.transport import Transport, open_transport
 from waiting_room.envelope import envelope_of
 from waiting_room.kafka import Follower, Producer
@@ -24,6 +25,7 @@ from workers.confirm.adopting import Adopting
 from workers.confirm.clinics import Clinics
 from workers.confirm.course import Course
 from workers.confirm.doorbell import record_of
+from workers.confirm.eligibility import Eligibility
 from workers.confirm.filling import Filling
 from workers.confirm.intake import Intake
 from workers.confirm.ledger import Ledger
@@ -56,13 +58,22 @@ async def run(settings: Settings, finish: asyncio.Event) -> None:
     producer = Producer(settings)
     await producer.start()
     try:
-        async with open_transport(
-            calls_max=settings.confirm_calls_max, call_seconds=settings.clinic_call_seconds
-        ) as transport:
+        token = settings.eligibility_token
+        async with (
+            open_transport(
+                calls_max=settings.confirm_calls_max, call_seconds=settings.clinic_call_seconds
+            ) as transport,
+            open_eligibility(
+                settings.eligibility_url,
+                token=token.get_secret_value() if token else None,
+                calls_max=settings.eligibility_calls_max,
+                call_seconds=settings.eligibility_call_seconds,
+            ) as eligibility,
+        ):
             pulse = PulseWriter(settings.worker_id, producer)
             memory = Memory()
             follower = Follower(settings, {CLINIC_PULSE: memory.apply})
-            worker = ConfirmWorker(settings, pool, transport, producer, pulse, memory)
+            worker = ConfirmWorker(settings, pool, transport, eligibility, producer, pulse, memory)
 
             async def loop(finish: asyncio.Event) -> None:
                 await _within(REMEMBER_SECONDS, follower.caught_up.wait())
@@ -91,6 +102,7 @@ class ConfirmWorker:
         settings: Settings,
         pool: Pool,
         transport: Transport,
+        eligibility: EligibilityGateway,
         producer: Producer,
         pulse: PulseWriter,
         memory: Memory,
@@ -124,6 +136,13 @@ class ConfirmWorker:
             settings.clinic_lease_seconds,
             self._report.saw_lines,
         )
+        self._eligibility = Eligibility(
+            eligibility,
+            calls_max=settings.eligibility_calls_max,
+            cache_seconds=settings.eligibility_cache_seconds,
+            cache_max=settings.eligibility_cache_max,
+            times_stood_still=lambda: self._standstill.times,
+        )
         course = Course(
             self.lanes,
             ledger,
@@ -134,6 +153,7 @@ class ConfirmWorker:
             lambda: self._runner.look_again(),
             NextSlot(producer, self._clinics).ask,
             Vault(envelope_of(settings)),
+            self._eligibility,
             lease_seconds=settings.clinic_lease_seconds,
             call_seconds=settings.clinic_call_seconds,
         )
@@ -166,7 +186,13 @@ class ConfirmWorker:
                 await self._refresh()
 
     async def _look_around(self, now: float) -> None:
-        views = self._report.look(self.lanes, now, paused=self._intake.paused, settled=self._intake.settled)
+        views = self._report.look(
+            self.lanes,
+            now,
+            paused=self._intake.paused,
+            settled=self._intake.settled,
+            unverifiable=self._eligibility.checks.away,
+        )
         down = {clinic_id for clinic_id, view in views.items() if view.breaker_open}
         await self._outages.look(down, gone=self._down - views.keys())
         self._down = down

@@ -8,37 +8,33 @@ and the doorbell is mended by reading the records once more.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import timedelta
-from typing import NamedTuple
 
 import msgspec
 
-from waiting_room.domain.appointment import CHANGEABLE, By, EventType, Reason
+from waiting_room.domain import eligibility
+from waiting_room.domain.appointment import CANCELLABLE, EventType, Reason, Status
 from waiting_room.domain.booking_ref import clinic_of
-from waiting_room.domain.directory import AdapterKind
+from waiting_room.domain.deadlines import Deadlines as Deadlines
 from waiting_room.domain.seats import Seat, Taken, allot
-from waiting_room.messages import Book, Cancel, Closure, Reschedule
-from waiting_room.store import holds, moves
+from waiting_room.messages import Book, Cancel, Closure, Reschedule, Shortage
+from waiting_room.store import holds, moves, offering
 from waiting_room.store.holds import Claim, Rules
 from waiting_room.store.journal import Booking, Journal
 from waiting_room.store.pool import Connection
+from waiting_room.taken_marks import Start
 from waiting_room.topics import BOOKING_REQUESTS
-from workers.hold import closing, identity
+from workers.hold import closing, identity, shortage
+from workers.hold.dead_holds import expire_dead_holds
 from workers.hold.doses import Doses
+from workers.hold.full import full_starts
 from workers.hold.outcome import Outcome
 from workers.hold.patients import Known, Patients
 from workers.hold.reach import Reach
-from workers.hold.read import Appended, Closing, Item, Marker
+from workers.hold.read import Appended, Item, Marker, MovingAway
 from workers.hold.rescheduling import Rescheduling
 from workers.hold.stored import NextOffset, behind_the_last, save_offsets
+from workers.hold.waiters import Waiters
 from workers.hold.wishes import Bookable, bookable, booking_for, notice_passed
-
-
-class Deadlines(NamedTuple):
-    """From when it is held, how long a booking may wait for its clinic: usually, and where the clinic is down."""
-
-    usual: timedelta
-    in_outage: timedelta
 
 
 class Batch:
@@ -61,13 +57,14 @@ class Batch:
         self._taken = Taken()
         self._doses = Doses(conn)
         self._patients = Patients(conn, whom)
-        self._whom = whom
         self._journal: Journal
         self._moves: Rescheduling
         self._reach = Reach()
+        self._waiters = Waiters()
         self._consumed: dict[int, int] = {}
+        self._full: set[Start] = set()
         self._aliases: dict[str, str] = {}
-        self._forwarded: list[Cancel | Reschedule | Closure] = []
+        self._forwarded: list[Cancel | Reschedule | Closure | Shortage] = []
 
     async def work(
         self, items: Sequence[Item], *, unprocessable: bool = False, behind: Collection[tuple[int, str]] = ()
@@ -82,31 +79,31 @@ class Batch:
         waiting: list[Item] = []
         ready: list[Item] = []
         for item in items:
-            waits = self._waits(item) or (item.partition, item.clinic_id) in behind
+            where = item.partition, item.clinic_id
+            waits = self._rules[item.clinic_id].moving_to == item.partition or where in behind
             (waiting if waits and not unprocessable else ready).append(item)
         outcome = await self._decide([item for item in ready if isinstance(item, Appended)], unprocessable)
         outcome.waiting = waiting
         for item in ready:
-            if isinstance(item, Closing):
-                await self._close(item.closure, outcome)
+            if isinstance(item, MovingAway):
+                await self._move_away(item.why, outcome)
         markers = [item.moved for item in ready if isinstance(item, Marker)]
         if markers:
             outcome.arrived = await moves.marker_read(self._conn, markers)
         await save_offsets(self._conn, ready, self._next_offset)
         return outcome
 
-    async def _close(self, closure: Closure, outcome: Outcome) -> None:
+    async def _move_away(self, why: Closure | Shortage, outcome: Outcome) -> None:
         """In a journal of its own: what came before it in the batch is written."""
         journal = closing.own_journal(self._journal)
-        own = Doses(self._conn), Patients(self._conn, self._whom)
+        own = Doses(self._conn), Patients(self._conn, self._patients.known)
         moves = await Rescheduling.open(self._conn, journal, self._rules, self._deadlines.usual, [], *own)
-        closed = await closing.close(self._conn, moves, closure)
-        outcome.add(*closed.touched)
-        outcome.forwarded += [closure] if closed.left else []
-
-    def _waits(self, item: Item) -> bool:
-        """Whether it was read where its clinic moves to, before all was read where it comes from."""
-        return self._rules[item.clinic_id].moving_to == item.partition
+        if isinstance(why, Closure):
+            moved = await closing.close(self._conn, moves, why)
+        else:
+            moved = await shortage.rebook(self._conn, moves, why)
+        outcome.add(*moved.touched)
+        outcome.forwarded += [why] if moved.left else []
 
     async def _decide(self, items: Sequence[Appended], unprocessable: bool) -> Outcome:
         if not items:
@@ -130,7 +127,7 @@ class Batch:
             self._reach.add(book.clinic_id, plan.windows())
         self._taken = await self._reach.taken(self._conn)
         await self._doses.read(((book.clinic_id, plan.service) for book, plan in wanted), moving)
-        told = () if unprocessable else (book for book in books if book.booking_ref in plans)
+        told = [] if unprocessable else [book for book in books if book.booking_ref in plans]
         await self._patients.read(told, moving)
         for item in items:
             command = item.command
@@ -141,13 +138,15 @@ class Batch:
             elif command.booking_ref not in elsewhere:
                 await self._book(command, item, plans)
         await self._moves.write(self._conn)
-        await self._journal.write()
+        await self._journal.write(give=False)
         keeping = [key for key in self._claims if self._known[key].known_state.keeps_seat]
         claims = [claim for claim in (*self._claims.values(), *self._moves.claims) if self._is_wanted(claim)]
         if claims:
             await holds.claim_seats(self._conn, claims)
         await self._doses.write(self._known, keeping)
         await self._patients.write()
+        await self._waiters.write(self._conn)
+        await offering.give(self._journal, self._rules)
         return self._outcome(items)
 
     async def _refresh_rules(self) -> None:
@@ -210,7 +209,11 @@ class Batch:
                 app_id=command.app_id,
                 accepted_at=command.requested_at,
             )
-        elif booking.known_state.status not in CHANGEABLE or booking.app_id != command.app_id:
+        elif (
+            booking.known_state.status not in CANCELLABLE
+            or booking.app_id != command.app_id
+            or (command.only_waiting and booking.known_state.status is not Status.WAITLISTED)
+        ):
             return
         elif notice_passed(booking, self._rules[command.clinic_id], command.by, command.requested_at):
             if not self._read_before(item):
@@ -220,8 +223,11 @@ class Batch:
         self._patients.drop(booking)
         claim = self._claims.get(key)
         if claim and not booking.known_state.keeps_seat:
-            self._taken.free(claim.provider_id, claim.seat, claim.start_at)
-            self._doses.give_back(key)
+            if self._is_waited_for(key[0]):
+                self._journal.freed.append((key[0], claim.freed))  # theirs, not the next one's in this batch
+            else:
+                self._taken.free(claim.provider_id, claim.seat, claim.start_at)
+                self._doses.give_back(key)
 
     async def _book(self, command: Book, item: Appended, plans: dict[str, Bookable | Reason]) -> None:
         key = (command.clinic_id, command.booking_ref)
@@ -230,18 +236,26 @@ class Batch:
             return
         plan = plans[command.booking_ref]
         booking = self._known[key] = booking_for(command, storable=plan is not Reason.UNPROCESSABLE)
-        if plan is not Reason.UNPROCESSABLE:
-            self._patients.seal(booking, command)
+        self._patients.seal(booking, command)
         if isinstance(plan, Bookable):
             plan = self._patients.allow(command, plan, self._rules[command.clinic_id])
         seat = self._allot(key, plan)
-        if isinstance(seat, Reason) and isinstance(plan, Bookable) and await self._expire_dead_holds(key[0]):
+        # What dead holds have belongs to who waits, if anybody does; sweep will come for them.
+        in_the_way = isinstance(seat, Reason) and isinstance(plan, Bookable) and not self._is_waited_for(key[0])
+        if in_the_way and await self._expire_dead_holds(key[0]):
             seat = self._allot(key, plan)
+        self._full.update(full_starts(plan, seat, self._taken))
         self._journal.record(booking, EventType.ACCEPTED)
-        if isinstance(seat, Reason):
-            self._journal.record(booking, EventType.REJECTED, reason=seat)
-        else:
+        if not isinstance(seat, Reason):
             self._hold(booking, seat)
+        elif command.or_wait and isinstance(plan, Bookable):
+            self._waiters.add(booking, plan, self._journal, self._patients, self._rules[key[0]])
+        else:
+            self._journal.record(booking, EventType.REJECTED, reason=seat)
+
+    def _is_waited_for(self, clinic_id: str) -> bool:
+        """Whether a seat that comes free there is somebody's who waits for one."""
+        return self._journal.counters[clinic_id].waiting > 0
 
     def _allot(self, key: tuple[str, str], plan: Bookable | Reason) -> Seat | Reason:
         """The first free seat and what an appointment on it consumes, or what is not there. If no dose is left for the
@@ -263,8 +277,8 @@ class Batch:
         booking.provider_id, booking.seat = candidate.provider_id, seat.seat
         booking.start_at, booking.end_at = candidate.start_at, candidate.end_at
         booking.held_at = now
-        booking.hold_until = min(now + self._deadlines.usual, candidate.start_at)
-        booking.decide_by = min(now + self._deadlines.in_outage, candidate.start_at)
+        booking.hold_until = self._deadlines.hold_until(now, candidate.start_at)
+        booking.decide_by = self._deadlines.decide_by(now, candidate.start_at)
         booking.ticket = self._journal.next_ticket(booking.clinic_id)
         booking.doses = self._doses.number(booking.key)
         self._claims[booking.key] = Claim(
@@ -277,9 +291,11 @@ class Batch:
             booking.known_state.revision,
         )
         self._journal.record(booking, EventType.HELD)
-        if self._rules[booking.clinic_id].adapter is AdapterKind.BUILTIN:
-            self._journal.record(booking, EventType.CONFIRMED)
-        self._patients.take(booking, self._rules[booking.clinic_id], decided=booking.known_state.decided)
+        rules = self._rules[booking.clinic_id]
+        follows = eligibility.first_event(rules.service_types[booking.service_type or ""].eligibility, rules.adapter)
+        if follows is not None:
+            self._journal.record(booking, follows)
+        self._patients.take(booking, rules, decided=booking.known_state.decided)
 
     def _repeated(self, booking: Booking, command: Book, item: Appended) -> None:
         """The first body wins; that another came under the same key shows in the history, once a record."""
@@ -290,25 +306,14 @@ class Batch:
         return item.offset < self._consumed.get(item.partition, 0)
 
     async def _expire_dead_holds(self, clinic_id: str) -> bool:
-        """Reject the clinic's dead holds, in case they are in the way; whether any seat or dose came free."""
-        dead = await holds.dead_holds(self._conn, [clinic_id], self._journal.now)
-        dead = [key for key in dead if key not in self._known]
-        if not dead:
-            return False
-        expired = await self._journal.load(dead)
-        if any(booking.doses for booking in expired.values()):
-            await self._doses.expect_back(expired)
-        for key, booking in expired.items():
-            self._known[key] = booking
-            self._journal.record(booking, EventType.REJECTED, reason=Reason.CLINIC_UNAVAILABLE, by=By.SERVICE)
-            self._patients.drop(booking)
-            if booking.provider_id and booking.seat is not None and booking.start_at:
-                self._taken.free(booking.provider_id, booking.seat, booking.start_at)
-        return True
+        """Whether any seat or dose came free."""
+        return await expire_dead_holds(
+            self._conn, clinic_id, self._journal, self._known, self._taken, self._doses, self._patients
+        )
 
     def _outcome(self, items: Sequence[Appended]) -> Outcome:
         lines = {clinic_id: (each.last_seq, each.line) for clinic_id, each in self._journal.counters.items()}
-        outcome = Outcome(forwarded=self._forwarded, lines=lines)
+        outcome = Outcome(forwarded=self._forwarded, lines=lines, full=self._full)
         for key in dict.fromkeys(item.command_key for item in items):
             if key in self._known:
                 outcome.add(self._known[key])

@@ -2,12 +2,12 @@
 
 By the time this is worked off the time is blocked, so nobody is booked there any more. The bookings go in the order in
 which they were made. Each keeps its ref: it is a move that the clinic asks for, and if the clinic then does not accept
-the new time, or there is none, the booking is cancelled.
+the new time, or there is none, the booking is cancelled. Who was offered a seat then goes on waiting.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from hashlib import sha256
@@ -15,7 +15,7 @@ from hashlib import sha256
 from waiting_room.domain.appointment import By, EventType, Reason
 from waiting_room.domain.seats import Taken
 from waiting_room.messages import Closure, TimeRange
-from waiting_room.store import holds, reschedules
+from waiting_room.store import holds, offering, reschedules, waitlist
 from waiting_room.store.holds import Window
 from waiting_room.store.journal import Booking, Journal
 from waiting_room.store.pool import Connection
@@ -28,14 +28,14 @@ ROUND_MAX = 100
 
 
 @dataclass(slots=True)
-class Closed:
+class MovedAway:
     """``left``: whether there may be more to move."""
 
     touched: list[Booking] = field(default_factory=list)
     left: bool = False
 
 
-async def close(conn: Connection, moves: Rescheduling, closure: Closure) -> Closed:
+async def close(conn: Connection, moves: Rescheduling, closure: Closure) -> MovedAway:
     """Move or cancel up to ROUND_MAX bookings; with the clinic's lock, after everything else of its batch is written.
 
     ``moves`` is its own: its journal writes what happens here.
@@ -45,18 +45,23 @@ async def close(conn: Connection, moves: Rescheduling, closure: Closure) -> Clos
     bookings = await moves.journal.load(keys)
     affected = sorted(bookings.values(), key=lambda booking: booking.ticket or 0)
     plans = {booking.key: _plan(booking, moves, closure) for booking in affected}
+    await moves.recall(conn, bookings)
     await moves.doses.read((), affected)
-    taken = await _taken(conn, closure.clinic_id, list(plans.values()))
+    taken = await taken_around(conn, closure.clinic_id, plans.values())
     mark = sha256(f"closure {closure.closure_id}".encode()).digest()
     for booking in affected:
         if not moves.move_away(booking, plans[booking.key], taken, mark):
             moves.journal.record(booking, EventType.CANCELLED, reason=Reason.PROVIDER, by=By.CLINIC)
+    offered = await waitlist.offered_in(conn, closure.clinic_id, closure.provider_ids, *span)
+    for booking in (await moves.journal.load(offered)).values() if offered else ():
+        moves.journal.record(booking, EventType.OFFER_LOST)
     await moves.write(conn)
-    await moves.journal.write()
+    await moves.journal.write(give=False)
     if moves.claims:
         await holds.claim_seats(conn, moves.claims)
     await moves.doses.write(bookings, ())
-    return Closed(affected, len(keys) == ROUND_MAX)
+    await offering.give(moves.journal, moves.rules)  # not what is closed, but what somebody had beside it
+    return MovedAway(affected, len(keys) == ROUND_MAX)
 
 
 def _plan(booking: Booking, moves: Rescheduling, closure: Closure) -> Bookable | Reason:
@@ -65,7 +70,8 @@ def _plan(booking: Booking, moves: Rescheduling, closure: Closure) -> Bookable |
     return bookable(wanted, moves.rules[booking.clinic_id], moves.journal.now)
 
 
-async def _taken(conn: Connection, clinic_id: str, plans: Sequence[Bookable | Reason]) -> Taken:
+async def taken_around(conn: Connection, clinic_id: str, plans: Iterable[Bookable | Reason]) -> Taken:
+    """Every claim that could be in the way of these plans, which begin and end at the same moments."""
     reach = {
         provider_id: Window(clinic_id, provider_id, from_at, to_at)
         for plan in plans

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from waiting_room.domain.directory import ServiceType
+from waiting_room.domain.directory import Consumes, ServiceType
 from waiting_room.domain.stock import Portion, Shelf
 from waiting_room.store import doses
 from waiting_room.store.doses import DoseClaim
@@ -27,6 +27,8 @@ class Doses:
         self._given: dict[Key, tuple[Portion, ...]] = {}
         self._had: dict[Key, tuple[Portion, ...]] = {}
         """What bookings had before, of those that are to be moved."""
+        self._missing: dict[Key, tuple[Consumes, ...]] = {}
+        """What they should have had, too, of those that are short."""
         self._swapped: set[Key] = set()
 
     async def read(self, wanted: Iterable[tuple[str, ServiceType]], moving: Iterable[Booking]) -> None:
@@ -37,6 +39,14 @@ class Doses:
         pairs.update((key[0], portion.product) for key, portions in self._had.items() for portion in portions)
         if pairs:
             self._shelves = await doses.shelves(self._conn, sorted(pairs))
+
+    async def read_missing(self, missing: Mapping[Key, tuple[Consumes, ...]]) -> None:
+        """Of all that these bookings have and are short of, what is free, and kept from everybody else meanwhile."""
+        self._missing = dict(missing)
+        self._had = await doses.claims_of(self._conn, list(missing))
+        pairs = {(key[0], each.product) for key, consumes in missing.items() for each in consumes}
+        pairs.update((key[0], portion.product) for key, portions in self._had.items() for portion in portions)
+        self._shelves = await doses.shelves(self._conn, sorted(pairs), for_the_short=True)
 
     def take(self, key: Key, service: ServiceType, start_at: datetime, timezone: str) -> bool:
         """Whether the booking has got all that an appointment then consumes; else it has got nothing."""
@@ -49,14 +59,21 @@ class Doses:
         return True
 
     def keep(self, key: Key, start_at: datetime, timezone: str) -> bool:
-        """Whether what the booking has will do for an appointment then too, or could be had of lots that will."""
-        portions = self._given.get(key) or self._had.get(key)
-        if not portions:
+        """Whether what the booking has will do for an appointment then too, or could be had of lots that will; and what
+        it is short of, too.
+        """
+        portions, missing = self._given.get(key) or self._had.get(key, ()), self._missing.get(key, ())
+        if not portions and not missing:
             return True
-        day = start_at.astimezone(ZoneInfo(timezone)).date()
-        kept = self._shelves.get(key[0], _NOTHING).swap(portions, day)
-        if kept is None:
+        day, shelf = start_at.astimezone(ZoneInfo(timezone)).date(), self._shelves.get(key[0], _NOTHING)
+        found = shelf.take(missing, day)
+        if found is None:
             return False
+        kept = shelf.swap(portions, day)
+        if kept is None:
+            shelf.give_back(found)
+            return False
+        kept = (*kept, *found)
         if kept != portions:
             if key not in self._given:
                 self._swapped.add(key)
@@ -83,10 +100,6 @@ class Doses:
         swapped = [key for key in self._swapped if known[key].known_state.keeps_doses]
         if swapped:
             await doses.settle(self._conn, [(*key, False) for key in swapped])
-        claims = [
-            DoseClaim(*key, portion.product, portion.pool, portion.lot, portion.doses, portion.asked_pool)
-            for key in (*held, *swapped)
-            for portion in self._given.get(key, ())
-        ]
+        claims = [DoseClaim.of(key, portion) for key in (*held, *swapped) for portion in self._given.get(key, ())]
         if claims:
             await doses.claim(self._conn, claims)

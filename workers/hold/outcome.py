@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from waiting_room.domain.appointment import ClinicState, Status
-from waiting_room.messages import Cancel, Closure, Reschedule
+from waiting_room.messages import Cancel, Closure, Reschedule, Shortage
 from waiting_room.store.journal import Booking
+from waiting_room.taken_marks import Start
 from workers.hold.read import Item
 
 
@@ -17,11 +18,13 @@ class Outcome:
     due: list[Booking] = field(default_factory=list)
     to_withdraw: list[Booking] = field(default_factory=list)
     decided: list[Booking] = field(default_factory=list)
-    forwarded: list[Cancel | Reschedule | Closure] = field(default_factory=list)
+    forwarded: list[Cancel | Reschedule | Closure | Shortage] = field(default_factory=list)
     """To be appended: commands by a ref that leads to another booking, perhaps of another clinic, where that is; and a
-    closure that is not through yet."""
+    closure or a shortage that is not through yet."""
     lines: dict[str, tuple[int, int]] = field(default_factory=dict)
     """By clinic: (seq, line) after the batch."""
+    full: set[Start] = field(default_factory=set)
+    """Starts that were seen to have no seat left."""
     waiting: list[Item] = field(default_factory=list)
     """Nothing was done for these: they wait for their clinics' last words in other partitions."""
     arrived: list[str] = field(default_factory=list)

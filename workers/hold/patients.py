@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime, time
+from datetime import date, datetime, time
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -37,6 +37,7 @@ class Patients:
 
     def __init__(self, conn: Connection, known: Known) -> None:
         self._conn = conn
+        self.known = known
         self._tags, self._vault, self._pending_max = known
         self._of_ref: dict[str, Patient] = {}
         self._has: dict[Patient, dict[Key, PatientClaim]] = {}
@@ -60,10 +61,10 @@ class Patients:
             self._keys = {patient: self._vault.key(wrapped) for patient, wrapped in found.items()}
 
     def seal(self, booking: Booking, book: Book) -> None:
-        """Put the patient on the booking, under their key; a new one if they have none."""
-        if book.patient is None:
+        """Put the patient on the booking, under their key; a new one if they have none. Not where it was not read."""
+        patient = self._of_ref.get(book.booking_ref)
+        if book.patient is None or patient is None:
             return
-        patient = self._of_ref[book.booking_ref]
         key = self._keys.get(patient)
         if key is None:
             key, wrapped = self._vault.new_key()
@@ -94,9 +95,11 @@ class Patients:
             return Reason.TOO_SOON
         return replace(plan, from_at=max(plan.from_at, from_at))
 
-    def take(self, booking: Booking, rules: Rules, *, decided: bool) -> None:
-        """The booking is the patient's from now on."""
-        if booking.patient_id is None or booking.service_type is None or booking.start_at is None:
+    def take(self, booking: Booking, rules: Rules, *, decided: bool, day: date | None = None) -> None:
+        """The booking is the patient's from now on. ``day``: the first on which one that has no time yet may be."""
+        if booking.start_at is not None:
+            day = booking.start_at.astimezone(ZoneInfo(rules.timezone)).date()
+        if booking.patient_id is None or booking.service_type is None or day is None:
             return
         service = rules.service_types[booking.service_type]
         lasting = limits.lasts(service, rules.service_types.values())
@@ -105,7 +108,6 @@ class Patients:
         patient = booking.app_id, booking.patient_id
         has = self._has.setdefault(patient, {})
         place = None if decided else limits.free_place(has.values(), self._pending_max)
-        day = booking.start_at.astimezone(ZoneInfo(rules.timezone)).date()
         has[booking.key] = PatientClaim(rules.business_id, service.service_type, day, place, service.one_active)
         self._new[booking.key] = NewClaim(
             *booking.key,

@@ -8,7 +8,18 @@ from datetime import datetime
 from aiokafka import ConsumerRecord
 
 from waiting_room.dead_letters import append_time_of
-from waiting_room.messages import Book, Cancel, Closure, Command, Moved, Probe, Reader, Reschedule, Unreadable
+from waiting_room.messages import (
+    Book,
+    Cancel,
+    Closure,
+    Command,
+    Moved,
+    Probe,
+    Reader,
+    Reschedule,
+    Shortage,
+    Unreadable,
+)
 
 _read: Reader[Command] = Reader(Command)
 
@@ -60,15 +71,15 @@ class Marker:
 
 
 @dataclass(frozen=True, slots=True)
-class Closing:
-    """A clinic closes for a while."""
+class MovingAway:
+    """A clinic closes for a while, or has not the doses for whom it has booked: some of them go elsewhere."""
 
-    closure: Closure
+    why: Closure | Shortage
     record: ConsumerRecord
 
     @property
     def clinic_id(self) -> str:
-        return self.closure.clinic_id
+        return self.why.clinic_id
 
     @property
     def partition(self) -> int:
@@ -79,7 +90,7 @@ class Closing:
         return int(self.record.offset)
 
 
-Item = Appended | Marker | Closing
+Item = Appended | Marker | MovingAway
 
 
 def item_of(record: ConsumerRecord) -> Item | None:
@@ -95,8 +106,8 @@ def item_of(record: ConsumerRecord) -> Item | None:
         raise Unreadable("the record's key is not its clinic")
     if isinstance(message, Moved):
         return Marker(message, record)
-    if isinstance(message, Closure):
-        return Closing(message, record) if append_time_of(record) <= message.accept_by else None
+    if isinstance(message, Closure | Shortage):
+        return MovingAway(message, record) if append_time_of(record) <= message.accept_by else None
     if not message.booking_ref.startswith(message.clinic_id):
         raise Unreadable("the booking_ref is another clinic's")
     appended_at = append_time_of(record)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from waiting_room.domain.appointment import CHANGEABLE, By, ClinicState, EventType, Reason, Stage
 from waiting_room.domain.seats import Seat, Taken, allot
+from waiting_room.domain.waitlist import Freed
 from waiting_room.messages import Moment, Reschedule, TimeRange
 from waiting_room.store import reschedules
 from waiting_room.store.holds import Claim, Rules
@@ -74,6 +75,10 @@ class Rescheduling:
         asked = await reschedules.asked(conn, keys) if keys else {}
         return cls(journal, rules, move_within, asked, doses, patients)
 
+    async def recall(self, conn: Connection, keys: Iterable[Key]) -> None:
+        """What was asked for these bookings before; to be known of each before it is moved."""
+        self.asked.update(await reschedules.asked(conn, list(keys)))
+
     def plan(self, command: Reschedule, service_type: str | None) -> Bookable | None:
         """Where the clinic's rules would let this move land; to be asked once before ``move``."""
         plan: Bookable | Reason = Reason.NOT_ACTIVE
@@ -102,14 +107,18 @@ class Rescheduling:
             return
         self._hold(booking, revision, command.key_hash, seat, by=command.by, must_move=False)
 
-    def move_away(self, booking: Booking, plan: Bookable | Reason, taken: Taken, mark: bytes) -> bool:
-        """Its clinic has closed: whether there is another time for it, which is held then. It cannot stay."""
+    def move_away(
+        self, booking: Booking, plan: Bookable | Reason, taken: Taken, mark: bytes, for_want_of: str | None = None
+    ) -> bool:
+        """Its clinic has closed, or wants a product for it: whether there is another time for it, which is held then.
+        It cannot stay.
+        """
         seat = plan if isinstance(plan, Reason) else self._allot(booking, plan, taken)
         if isinstance(seat, Reason):
             return False
         asked = self.asked.setdefault(booking.key, Asked())
         asked.newest_revision = revision = max(asked.newest_revision, booking.known_state.newest_revision) + 1
-        self._hold(booking, revision, mark, seat, by=By.CLINIC, must_move=True)
+        self._hold(booking, revision, mark, seat, by=By.CLINIC, must_move=True, for_want_of=for_want_of)
         return True
 
     def _why_not(self, booking: Booking, command: Reschedule) -> Reason | None:
@@ -128,6 +137,8 @@ class Rescheduling:
             own = taken.free(booking.provider_id, booking.seat or 0, booking.start_at)
         seat = allot(plan.candidates(), taken)
         if seat is not None and self.doses.keep(booking.key, seat.candidate.start_at, plan.timezone):
+            if own is not None:
+                self._leave_to_who_waits(booking, own, taken)
             return seat
         if seat is not None:
             taken.free(seat.candidate.provider_id, seat.seat, seat.candidate.start_at)
@@ -135,11 +146,29 @@ class Rescheduling:
             taken.add(booking.provider_id, booking.seat or 0, *own)
         return plan.if_none_free if seat is None else Reason.OUT_OF_STOCK
 
-    def _hold(self, booking: Booking, revision: int, key_hash: bytes, seat: Seat, *, by: By, must_move: bool) -> None:
+    def _leave_to_who_waits(self, booking: Booking, own: tuple[datetime, datetime], taken: Taken) -> None:
+        """The seat that it moves away from is not the next one's in this batch, if anybody waits."""
+        if not self.journal.counters[booking.clinic_id].waiting or booking.provider_id is None:
+            return
+        self.journal.freed.append((booking.clinic_id, Freed(booking.provider_id, *own)))
+        if taken.is_free(booking.provider_id, booking.seat or 0, *own):
+            taken.add(booking.provider_id, booking.seat or 0, *own)
+
+    def _hold(
+        self,
+        booking: Booking,
+        revision: int,
+        key_hash: bytes,
+        seat: Seat,
+        *,
+        by: By,
+        must_move: bool,
+        for_want_of: str | None = None,
+    ) -> None:
         to, now = seat.candidate, self.journal.now
         until = min(now + self.move_within, to.start_at, booking.start_at or to.start_at)
         wish = Wish(revision, to.provider_id, seat.seat, to.start_at, to.end_at, until, by, must_move)
-        self._rows.append(Row.held(booking, wish, key_hash, now))
+        self._rows.append(Row.held(booking, wish, key_hash, now, for_want_of))
         self.claims.append(
             Claim(
                 booking.clinic_id, to.provider_id, seat.seat, to.start_at, to.busy_until, booking.booking_ref, revision
@@ -148,7 +177,7 @@ class Rescheduling:
         self.journal.record(booking, EventType.RESCHEDULE_HELD, revision=revision)
         booking.wish = wish
         state = booking.known_state
-        if state.clinic_state is ClinicState.NONE and state.stage in (None, Stage.HELD):
+        if state.clinic_state is ClinicState.NONE and state.stage in (None, Stage.HELD, Stage.VERIFYING):
             self.journal.record(booking, EventType.RESCHEDULED)
             self.patients.moved(booking, self.rules[booking.clinic_id])
 

@@ -20,14 +20,25 @@ from aiokafka.errors import KafkaError
 
 from waiting_room.dead_letters import put_aside
 from waiting_room.envelope import envelope_of
+from waiting_room.hot_tier import HotTier, hot_tier_of
 from waiting_room.kafka import Headers, Producer, group_consumer
-from waiting_room.messages import Cancel, ClinicPulse, Closure, Confirmation, Reschedule, Unreadable, encode
+from waiting_room.messages import (
+    Cancel,
+    ClinicPulse,
+    Closure,
+    Confirmation,
+    Reschedule,
+    Shortage,
+    Unreadable,
+    encode,
+)
 from waiting_room.patient_keys import Vault, tags_of
 from waiting_room.settings import Settings
 from waiting_room.store import holds
 from waiting_room.store.journal import Booking
 from waiting_room.store.pool import Pool, create_pool
-from waiting_room.supervise import supervise
+from waiting_room.supervise import Task, supervise
+from waiting_room.taken_marks import mark
 from waiting_room.telemetry import decided, metrics, tracing
 from waiting_room.telemetry.lag import ConsumerLag
 from waiting_room.topics import BOOKING_REQUESTS, CLINIC_CONFIRMATIONS, CLINIC_CONFIRMATIONS_PRIORITY
@@ -55,17 +66,16 @@ async def run(settings: Settings, finish: asyncio.Event) -> None:
     whom = Known(tags_of(settings), Vault(envelope), settings.patient_pending_max)
     async with _resources(settings) as (pool, producer):
         pulse, opening = PulseWriter(settings.worker_id, producer), Opening(settings, envelope)
-        worker = HoldWorker(settings, pool, producer, pulse, opening, whom)
-        await supervise(
-            finish,
-            {
-                "hold loop": worker.loop,
-                "pulse": pulse.run,
-                "free starts": worker.free_starts.run,
-                "intake keys": opening.run,
-            },
-            shutdown_seconds=settings.shutdown_seconds,
-        )
+        hot_tier = hot_tier_of(settings)
+        worker = HoldWorker(settings, pool, producer, pulse, opening, whom, hot_tier)
+        tasks: dict[str, Task] = {
+            "hold loop": worker.loop,
+            "pulse": pulse.run,
+            "free starts": worker.free_starts.run,
+            "intake keys": opening.run,
+            **({"hot tier": hot_tier.run} if hot_tier else {}),
+        }
+        await supervise(finish, tasks, shutdown_seconds=settings.shutdown_seconds)
 
 
 @asynccontextmanager
@@ -91,6 +101,7 @@ class HoldWorker:
         pulse: PulseWriter,
         opening: Opening,
         whom: Known,
+        hot_tier: HotTier | None = None,
     ) -> None:
         self._settings = settings
         self._pool = pool
@@ -98,6 +109,7 @@ class HoldWorker:
         self._pulse = pulse
         self._opening = opening
         self._whom = whom
+        self._hot_tier = hot_tier
         self._rules: dict[str, holds.Rules] = {}
         self._offsets = Offsets()
         self.free_starts = FreeStarts(pool, self._rules, settings.book_ahead_max_days)
@@ -169,6 +181,8 @@ class HoldWorker:
         for refusal in refused:
             await self._refuse(refusal)
         for outcome in outcomes:
+            if self._hot_tier is not None:
+                mark(self._hot_tier, outcome.full)
             await self._ring(outcome, _traced(outcome, items))
             self._report(outcome)
         return [item.record for outcome in outcomes for item in outcome.waiting]
@@ -226,7 +240,7 @@ class HoldWorker:
                 await asyncio.sleep(0.5)
 
     async def _forwarded(
-        self, cancels: Sequence[Cancel | Reschedule | Closure]
+        self, cancels: Sequence[Cancel | Reschedule | Closure | Shortage]
     ) -> list[tuple[str, int, str, bytes, Headers]]:
         """Cancels for where their bookings are; already accepted, so no longer bound to their time."""
         async with self._pool.acquire() as conn:
@@ -256,7 +270,7 @@ class HoldWorker:
         for booking in outcome.decided:
             metrics.HELD.labels(booking.known_state.status).inc()
             if booking.decided_at:
-                waited = (booking.decided_at - booking.accepted_at).total_seconds()
+                waited = (booking.decided_at - booking.asked_at).total_seconds()
                 decided.observe(booking.booking_ref, booking.known_state.status, waited, booking.eta_p90)
 
     def _measure(self, items: Sequence[Appended], started: float) -> None:

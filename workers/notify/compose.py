@@ -19,7 +19,7 @@ from waiting_room.unsubscribe import PATH, token_of
 from workers.notify.alternatives import free_instead
 from workers.notify.calendar_file import calendar_file
 from workers.notify.letter import Attachment, Letter, idempotency_key
-from workers.notify.words import Free, Matter, language_of, words
+from workers.notify.words import Free, Matter, SeatOffered, language_of, words
 
 log = structlog.get_logger(__name__)
 
@@ -29,10 +29,10 @@ WITH_CALENDAR: Final = frozenset({"confirmed", "rescheduled", "cancelled"})
 class Composer:
     def __init__(self, settings: Settings, pool: Pool) -> None:
         self._language = settings.notify_language
+        self._offer_link = settings.notify_offer_link
         self._public_url = settings.notify_public_url.rstrip("/")
         self._secret = next(iter(settings.link_secrets), None)
         own_page = link_to(self._public_url, "{pass}") if self._public_url and self._secret else ""
-        self._page_of_app = bool(settings.notify_booking_link)
         self._link = settings.notify_booking_link or own_page
         self._pass_days = settings.notify_pass_days
         self._pool = pool
@@ -52,9 +52,10 @@ class Composer:
             timezone=begun.timezone,
             start_at=begun.start_at,
             reason=begun.reason,
-            link=self._link_to(begun, kind),
+            link=self._link_to(begun),
             now=now,
             alternatives=await self._alternatives(begun, now) if kind == "rejected" else (),
+            offer=self._offer(begun),
         )
         written = words(kind, language, matter)
         return Letter(
@@ -69,10 +70,15 @@ class Composer:
             unsubscribe=self._unsubscribe(begun),
         )
 
-    def _link_to(self, begun: Begun, kind: str) -> str | None:
+    def _offer(self, begun: Begun) -> SeatOffered | None:
+        if begun.offer_id is None or begun.offer_expires_at is None:
+            return None
+        page = self._offer_link.replace("{booking_ref}", begun.key.booking_ref).replace("{offer_id}", begun.offer_id)
+        accept, decline = (page.replace("{answer}", answer) or None for answer in ("accept", "decline"))
+        return SeatOffered(begun.offer_expires_at, begun.offer_to_all, accept, decline)
+
+    def _link_to(self, begun: Begun) -> str | None:
         """Where the patient sees and changes the booking, by a pass where it takes one."""
-        if kind == "offered" and not self._page_of_app:
-            return None  # ours takes no offers
         link = self._link.replace("{booking_ref}", begun.key.booking_ref)
         if "{pass}" in link and self._secret is not None:
             until = ends_at(begun.end_at or begun.due_at, self._pass_days)

@@ -49,6 +49,8 @@ def plan(event: BookingEvent, subject: Subject, patient: Patient, rules: Rules, 
     kind = _kind_of(event)
     if kind is None or subject.status != event.status or subject.revision != event.revision:
         return []
+    if event.status is Status.CANCELLED and event.start_at is None and event.by is By.PATIENT:
+        return []  # who waited for a seat and has left has no appointment that they would have to be told of
     usable = rules.gateways.difference(subject.unsubscribed)
     reach = reach_of(patient.contact, usable, rules.quiet_hours)
     if not reach.channels:

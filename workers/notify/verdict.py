@@ -32,7 +32,7 @@ def unwanted(begun: Begun) -> str | None:
     """Why this is not to be sent any more, as the booking is now."""
     if not still_true(begun.key.kind, begun.key.revision, begun.status, begun.revision_now):
         return "overtaken"
-    if base_of(begun.key.kind) == REMINDER and begun.has_begun:
+    if begun.offer_over or (base_of(begun.key.kind) == REMINDER and begun.has_begun):
         return "too late"
     return "unsubscribed" if begun.key.channel in begun.unsubscribed else None
 

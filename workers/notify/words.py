@@ -40,6 +40,15 @@ class Free(NamedTuple):
     timezone: str
 
 
+class SeatOffered(NamedTuple):
+    """A seat that is held ``until`` then, for the patient or the first of several, and pages to answer."""
+
+    until: datetime
+    to_all: bool
+    accept: str | None
+    decline: str | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Matter:
     """What a message is about. ``now``: when it is written, for "today" and "tomorrow"."""
@@ -53,6 +62,7 @@ class Matter:
     link: str | None
     now: datetime
     alternatives: tuple[Free, ...] = ()
+    offer: SeatOffered | None = None
 
 
 def language_of(locale: str | None, default: str) -> str:
@@ -82,6 +92,8 @@ def _shown(matter: Matter, language: str) -> dict[str, object]:
         "days": (local.date() - matter.now.astimezone(zone).date()).days if local else None,
         "reason": matter.reason,
         "link": matter.link,
+        "offer": matter.offer,
+        "until": _date(matter.offer.until, matter.timezone, _SHORT, language) if matter.offer else None,
         "alternatives": [
             {
                 "when": _date(each.start_at, each.timezone, _LONG, language),

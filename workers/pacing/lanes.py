@@ -1,8 +1,8 @@
 """All lanes of one worker: which booking may start its clinic call now. Pure: events and ``now`` in, works out.
 
     assigned ─▶ offer ─▶ next ─▶ (claim) ─▶ (call) ─▶ answered ─▶ (record) ─▶ finished ─▶ committable
-                          ▲                                                      │
-                          └──────────── retry, aside, elsewhere ◀────────────────┘
+                          ▲         └────▶ verifying ─▶ (find out, record) ──────▲─┤
+                          └──────────── retry, aside, elsewhere ◀──────────────────┘
 
 The caller makes the calls. It asks ``next`` after every event and at ``wake_at``, and starts whatever comes out. Where
 partitions are shared it also asks ``refills``, reads what they ask for and brings it by ``refilled``. ``now`` is
@@ -219,6 +219,18 @@ class Lanes:
                 lane.breaker.said_nothing(probe=work.probe)
         self._roster.settle(lane, now)
 
+    def verifying(self, work: Work, now: float) -> None:
+        """Instead of a call something is found out elsewhere. It takes no slot meanwhile, neither its clinic's nor the
+        worker's, so that whoever is slow or away there holds up no clinic; it goes on counting against its lane's
+        bound. Then ``finished``, which may give it its place back.
+        """
+        lane = self._roster.lanes[work.clinic_id]
+        self._free(work, lane)
+        lane.breaker.said_nothing(probe=work.probe)
+        work.verifying = True
+        lane.waiting[work.rank] += 1
+        self._roster.settle(lane, now)
+
     def faulted(self, work: Work) -> None:
         """A bug of ours hit this work; the clinic has nothing to do with it."""
         work.faults += 1
@@ -226,10 +238,14 @@ class Lanes:
     def finished(self, work: Work, now: float, disposition: Disposition) -> None:
         """What was learnt is stored. The work leaves its lane or comes back, as ``disposition`` says.
 
-        Without ``answered`` before, no call was made; only then can it be ELSEWHERE: its slot goes on being taken.
+        Without ``answered`` before, no call was made; only then, and not after ``verifying``, can it be ELSEWHERE: its
+        slot goes on being taken.
         """
         lane = self._roster.lanes[work.clinic_id]
         lane.started.discard(work.booking_ref)
+        if work.verifying:
+            work.verifying = False
+            lane.waiting[work.rank] -= 1
         if work.has_slot:
             self._free(work, lane)
             lane.breaker.said_nothing(probe=work.probe)

@@ -66,6 +66,8 @@ class Work:
     crowded: bool = False
     """Whether others of ours were under way at its clinic when its last call ended."""
     probe: bool = False
+    verifying: bool = False
+    """Started, and something is found out before its clinic is called; it takes no slot meanwhile."""
     tries: int = 0
     faults: int = 0
 

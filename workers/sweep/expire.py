@@ -8,7 +8,8 @@ from functools import partial
 
 import structlog
 
-from waiting_room.domain.appointment import ClinicState, EventType, Reason, Status
+from waiting_room.domain import saga
+from waiting_room.domain.appointment import ClinicState, EventType, Status
 from waiting_room.store import due
 from waiting_room.store.due import Key
 from waiting_room.store.journal import Booking, Journal
@@ -47,7 +48,7 @@ async def _reject(pool: Pool, keys: Sequence[Key]) -> int:
             booking for key, booking in bookings.items() if key not in called and may_be_rejected(booking, journal.now)
         ]
         for booking in rejected:
-            journal.record(booking, EventType.REJECTED, reason=Reason.CLINIC_UNAVAILABLE)
+            journal.record(booking, EventType.REJECTED, reason=saga.out_of_time(booking.known_state))
         await journal.write()
     for booking in rejected:
         _report(booking)
@@ -57,6 +58,6 @@ async def _reject(pool: Pool, keys: Sequence[Key]) -> int:
 def _report(booking: Booking) -> None:
     metrics.SWEPT.labels("expired").inc()
     if booking.decided_at is not None:
-        waited = (booking.decided_at - booking.accepted_at).total_seconds()
+        waited = (booking.decided_at - booking.asked_at).total_seconds()
         decided.observe(booking.booking_ref, Status.REJECTED, waited, booking.eta_p90)
     log.info("hold_expired", booking_ref=booking.booking_ref, clinic_state=booking.known_state.clinic_state)

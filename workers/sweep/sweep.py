@@ -19,18 +19,21 @@ from workers.sweep.extend import extend
 from workers.sweep.fill import fill
 from workers.sweep.forget import BATCH_MAX as FORGET_MAX
 from workers.sweep.forget import forget
+from workers.sweep.rebook import rebook
 from workers.sweep.ring import ROUND_MAX, ring
+from workers.sweep.waitlist import Looking, end_waits, lapse
 
 log = structlog.get_logger(__name__)
 
 
 class Sweep:
-    """Stateless: what it has done is in the database."""
+    """What it has done is in the database, but for when it last looked for seats."""
 
     def __init__(self, settings: Settings, pool: Pool, producer: Producer) -> None:
         self._settings = settings
         self._pool = pool
         self._producer = producer
+        self._looking = Looking(pool)
 
     async def run(self, finish: asyncio.Event) -> None:
         """A round every ``sweep_every_seconds``. Faults that pass are left to the next round."""
@@ -57,8 +60,15 @@ class Sweep:
             log.info("no_shows", bookings=absent)
             if absent < BATCH_MAX:
                 break
+        while lapsed := await lapse(self._pool):
+            log.info("offers_expired", offers=lapsed)
+            if lapsed < BATCH_MAX:
+                break
+        await end_waits(self._pool)
+        await self._looking.look()
         if filled := await fill(self._pool):
             log.info("doses_found", bookings=filled)
+        await rebook(self._pool, self._producer)
         while forgotten := await forget(self._pool, self._settings.patient_keep_days):
             log.info("patients_forgotten", patients=forgotten)
             if forgotten < FORGET_MAX:

@@ -10,6 +10,7 @@ SELECT
     n.last_ticket,
     n.last_seq,
     n.line,
+    n.waiting,
     r.published_seq
 FROM (
     SELECT clinic_id FROM clinics
@@ -177,6 +178,34 @@ SELECT
 FROM stock_movements
 WHERE clinic_id = any($1::text[]) AND booking_ref IS NOT NULL
 GROUP BY clinic_id, booking_ref;
+
+-- wishes --
+SELECT
+    clinic_id,
+    booking_ref,
+    service_type,
+    provider_id,
+    from_at,
+    to_at
+FROM waitlist
+WHERE clinic_id = any($1::text[]);
+
+-- offers --
+SELECT
+    clinic_id,
+    offer_id,
+    booking_ref,
+    revision,
+    group_id,
+    to_all,
+    provider_id,
+    start_at,
+    expires_at,
+    ended_at,
+    outcome
+FROM offers
+WHERE clinic_id = any($1::text[])
+ORDER BY clinic_id, made_at, offer_id;
 
 -- deliveries --
 SELECT

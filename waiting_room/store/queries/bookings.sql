@@ -29,6 +29,13 @@ SELECT
     w."by" AS wish_by,
     w.outcome AS wish_outcome,
     w.reason AS wish_reason,
+    l.from_at AS wait_from_at,
+    l.to_at AS wait_to_at,
+    l.provider_id AS wait_provider_id,
+    o.offer_id AS wait_offer_id,
+    o.expires_at AS wait_expires_at,
+    o.to_all AS wait_to_all,
+    o.outcome AS wait_outcome,
     (
         SELECT max(e.seq)
         FROM appointment_events AS e
@@ -40,6 +47,14 @@ SELECT
                 SELECT count(*) + 1
                 FROM appointments AS b
                 WHERE b.clinic_id = a.clinic_id AND b.status = 'pending' AND b.ticket < a.ticket
+            )
+        WHEN a.status = 'waitlisted'
+            THEN (
+                SELECT count(*) + 1
+                FROM appointments AS b
+                WHERE
+                    b.clinic_id = a.clinic_id AND b.status = 'waitlisted' AND b.ticket < a.ticket
+                    AND b.service_type = a.service_type
             )
     END AS place
 FROM unnest($1::text[]) WITH ORDINALITY AS n (ref, nr)
@@ -58,6 +73,16 @@ LEFT JOIN
         ORDER BY m.revision DESC
         LIMIT 1
     ) AS w
+    ON TRUE
+LEFT JOIN waitlist AS l ON a.clinic_id = l.clinic_id AND a.booking_ref = l.booking_ref
+LEFT JOIN
+    LATERAL (
+        SELECT f.*
+        FROM offers AS f
+        WHERE f.clinic_id = l.clinic_id AND f.booking_ref = l.booking_ref
+        ORDER BY f.revision DESC
+        LIMIT 1
+    ) AS o
     ON TRUE
 ORDER BY n.nr;
 

@@ -8,7 +8,13 @@ SELECT
     c.honours_idempotency,
     c.has_lookup,
     c.partition,
+    c.business_id,
     c.map_version > 1 AS moved,
+    (
+        SELECT jsonb_object_agg(s.service_type, s.eligibility)
+        FROM service_types AS s
+        WHERE s.business_id = c.business_id AND s.eligibility <> 'none'
+    ) AS asks,
     (
         SELECT count(*) > 1
         FROM clinics AS o
@@ -30,7 +36,7 @@ SELECT
 FROM clinics AS c
 INNER JOIN clinic_counters AS n ON c.clinic_id = n.clinic_id
 WHERE
-    c.partition = any($1::integer[]) AND c.adapter <> 'builtin'
+    c.partition = any($1::integer[]) AND (c.adapter <> 'builtin' OR n.line > 0)
     AND (
         n.line > 0
         OR EXISTS (

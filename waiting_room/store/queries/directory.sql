@@ -60,7 +60,7 @@ ON CONFLICT (business_id, product) DO UPDATE
 -- Returns the businesses whose clinics now offer something else.
 INSERT INTO service_types AS s (
     business_id, service_type, duration_minutes, buffer_minutes, description, consumes, cancel_notice_minutes,
-    one_active, interval_days, interval_after
+    one_active, interval_days, interval_after, offer_minutes, offer_to_all, eligibility
 )
 SELECT
     n.business_id,
@@ -72,27 +72,33 @@ SELECT
     n.cancel_notice_minutes,
     n.one_active,
     n.interval_days,
-    n.interval_after
+    n.interval_after,
+    n.offer_minutes,
+    n.offer_to_all,
+    n.eligibility
 FROM
     jsonb_to_recordset($1)
         AS n (
             business_id text, service_type text, duration_minutes integer, buffer_minutes integer, description text,
             consumes jsonb, cancel_notice_minutes integer, one_active boolean, interval_days integer,
-            interval_after text
+            interval_after text, offer_minutes integer, offer_to_all boolean, eligibility text
         )
 ON CONFLICT (business_id, service_type) DO UPDATE
     SET
         duration_minutes = excluded.duration_minutes, buffer_minutes = excluded.buffer_minutes,
         description = excluded.description, consumes = excluded.consumes,
         cancel_notice_minutes = excluded.cancel_notice_minutes, one_active = excluded.one_active,
-        interval_days = excluded.interval_days, interval_after = excluded.interval_after
+        interval_days = excluded.interval_days, interval_after = excluded.interval_after,
+        offer_minutes = excluded.offer_minutes, offer_to_all = excluded.offer_to_all,
+        eligibility = excluded.eligibility
     WHERE
     (
         s.duration_minutes, s.buffer_minutes, s.description, s.consumes, s.cancel_notice_minutes, s.one_active,
-        s.interval_days, s.interval_after
+        s.interval_days, s.interval_after, s.offer_minutes, s.offer_to_all, s.eligibility
     ) IS DISTINCT FROM (
         excluded.duration_minutes, excluded.buffer_minutes, excluded.description, excluded.consumes,
-        excluded.cancel_notice_minutes, excluded.one_active, excluded.interval_days, excluded.interval_after
+        excluded.cancel_notice_minutes, excluded.one_active, excluded.interval_days, excluded.interval_after,
+        excluded.offer_minutes, excluded.offer_to_all, excluded.eligibility
     )
 RETURNING business_id;
 

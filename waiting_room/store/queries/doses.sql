@@ -7,7 +7,7 @@ SELECT
     l.lot,
     l.expires_on,
     -- Where bookings are short of the product what comes free is theirs: newcomers find nothing.
-    l.on_hand - l.reserved - CASE WHEN s.short THEN l.on_hand ELSE 0 END AS free
+    l.on_hand - l.reserved - CASE WHEN s.short AND NOT $3::boolean THEN l.on_hand ELSE 0 END AS free
 FROM unnest($1::text[], $2::text[]) AS n (clinic_id, product)
 INNER JOIN stock_lots AS l ON n.clinic_id = l.clinic_id AND n.product = l.product
 CROSS JOIN

@@ -1,5 +1,6 @@
 -- ring --
--- Bookings with work at their clinic that nobody does, and that nobody was told of lately. Two kinds:
+-- Bookings with work at their clinic, or to be verified before, that nobody does, and that nobody was told of lately.
+-- Two kinds:
 -- held and at the front of the line (no more than the clinic takes at once, twice), where a lane would have them by now;
 -- known to the clinic and due: a retry, a caller that died, a withdrawal not yet acknowledged, a move not yet made.
 -- $1 is how long, in seconds, the first ring is trusted to be heard; $2 how many to return.
@@ -21,10 +22,11 @@ WITH front AS (
             WHERE
                 a.clinic_id = n.clinic_id AND a.status = 'pending' AND a.clinic_state = 'none'
                 AND (a.next_attempt_at IS NULL OR a.next_attempt_at <= now())
+                AND (c.adapter <> 'builtin' OR a.stage = 'verifying')
             ORDER BY a.ticket
             LIMIT 2 * c.declared_concurrency
         ) AS h
-    WHERE n.line > 0 AND c.adapter <> 'builtin' AND h.held_at < now() - make_interval(secs => $1)
+    WHERE n.line > 0 AND h.held_at < now() - make_interval(secs => $1)
 ),
 
 known AS (

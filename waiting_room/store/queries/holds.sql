@@ -30,15 +30,16 @@ WHERE c.clinic_id = any($1::text[]);
 
 -- claim_refs --
 -- Written first. A ref that does not come back is known already, or its key has made a booking elsewhere; an open
--- transaction that is just writing the same key is waited for. Sorted, so that two batches never wait in a circle.
+-- transaction that is just writing the same key is waited for. Sorted, so that two batches never wait in a circle; of
+-- two refs of one key the first in the batch is the booking's.
 INSERT INTO booking_refs (ref, app_id, key_hash, booking_ref)
 SELECT
     n.ref,
     n.app_id,
     n.key_hash,
     n.ref AS booking_ref
-FROM unnest($1::text[], $2::text[], $3::bytea[]) AS n (ref, app_id, key_hash)
-ORDER BY n.app_id, n.key_hash
+FROM unnest($1::text[], $2::text[], $3::bytea[]) WITH ORDINALITY AS n (ref, app_id, key_hash, nr)
+ORDER BY n.app_id, n.key_hash, n.nr
 ON CONFLICT DO NOTHING
 RETURNING ref;
 

@@ -6,6 +6,7 @@ SELECT
     last_seq,
     line,
     rules_version,
+    waiting,
     clock_timestamp() AS now
 FROM clinic_counters
 WHERE clinic_id = any($1::text[])
@@ -14,8 +15,10 @@ FOR NO KEY UPDATE;
 
 -- save_counters --
 UPDATE clinic_counters AS c
-SET last_ticket = n.last_ticket, last_seq = n.last_seq, line = n.line
-FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::integer[]) AS n (clinic_id, last_ticket, last_seq, line)
+SET last_ticket = n.last_ticket, last_seq = n.last_seq, line = n.line, waiting = n.waiting
+FROM
+    unnest($1::text[], $2::bigint[], $3::bigint[], $4::integer[], $5::integer[])
+        AS n (clinic_id, last_ticket, last_seq, line, waiting)
 WHERE c.clinic_id = n.clinic_id;
 
 -- update_appointments --
@@ -39,7 +42,8 @@ WHERE a.clinic_id = n.clinic_id AND a.booking_ref = n.booking_ref;
 -- Nobody relies on these bookings' seats any more.
 DELETE FROM seat_claims AS s
 USING unnest($1::text[], $2::text[]) AS n (clinic_id, booking_ref)
-WHERE s.clinic_id = n.clinic_id AND s.booking_ref = n.booking_ref;
+WHERE s.clinic_id = n.clinic_id AND s.booking_ref = n.booking_ref
+RETURNING s.clinic_id, s.provider_id, lower(s.during) AS start_at, upper(s.during) AS busy_until;
 
 -- end_reschedules --
 UPDATE reschedules AS r
@@ -64,11 +68,29 @@ FROM
         )
 WHERE a.clinic_id = n.clinic_id AND a.booking_ref = n.booking_ref;
 
+-- place_appointments --
+-- Where those are who wait or waited, offered a seat or not, and until when they may be decided once they accepted.
+UPDATE appointments AS a
+SET
+    provider_id = n.provider_id, seat = n.seat, start_at = n.start_at, end_at = n.end_at, doses = n.doses,
+    held_at = n.held_at, hold_until = n.hold_until, decide_by = n.decide_by, offer_accepted_at = n.offer_accepted_at
+FROM
+    unnest(
+        $1::text[], $2::text[], $3::text[], $4::integer[], $5::timestamptz[], $6::timestamptz[], $7::integer[],
+        $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[]
+    )
+        AS n (
+            clinic_id, booking_ref, provider_id, seat, start_at, end_at, doses, held_at, hold_until, decide_by,
+            offer_accepted_at
+        )
+WHERE a.clinic_id = n.clinic_id AND a.booking_ref = n.booking_ref;
+
 -- free_other_revisions --
 -- Of bookings that have been moved, or are not going to be.
 DELETE FROM seat_claims AS s
 USING unnest($1::text[], $2::text[], $3::integer[]) AS n (clinic_id, booking_ref, revision)
-WHERE s.clinic_id = n.clinic_id AND s.booking_ref = n.booking_ref AND s.revision <> n.revision;
+WHERE s.clinic_id = n.clinic_id AND s.booking_ref = n.booking_ref AND s.revision <> n.revision
+RETURNING s.clinic_id, s.provider_id, lower(s.during) AS start_at, upper(s.during) AS busy_until;
 
 -- load_bookings --
 -- Called with the clinics' counter rows locked: what it reads does not change under the caller.
@@ -105,6 +127,7 @@ SELECT
     a.range_to,
     a.doses,
     a.moving_to,
+    a.offer_accepted_at,
     r.provider_id AS wish_provider_id,
     r.seat AS wish_seat,
     r.start_at AS wish_start_at,

@@ -186,6 +186,10 @@ SELECT
     c.name AS clinic_name,
     c.timezone,
     p.name AS provider_name,
+    o.offer_id,
+    o.expires_at AS offer_expires_at,
+    coalesce(o.to_all, FALSE) AS offer_to_all,
+    o.offer_id IS NOT NULL AND (o.ended_at IS NOT NULL OR o.expires_at <= clock_timestamp()) AS offer_over,
     array(
         SELECT u.channel
         FROM unsubscribed AS u
@@ -208,7 +212,9 @@ INNER JOIN appointments AS a ON b.clinic_id = a.clinic_id AND b.booking_ref = a.
 INNER JOIN clinics AS c ON b.clinic_id = c.clinic_id
 LEFT JOIN patient_keys AS k ON a.app_id = k.app_id AND a.patient_id = k.patient_id
 LEFT JOIN providers AS p ON a.provider_id = p.provider_id
-LEFT JOIN pass_generations AS g ON a.clinic_id = g.clinic_id AND a.booking_ref = g.booking_ref;
+LEFT JOIN pass_generations AS g ON a.clinic_id = g.clinic_id AND a.booking_ref = g.booking_ref
+LEFT JOIN offers AS o
+    ON b.kind = 'offered' AND b.clinic_id = o.clinic_id AND b.booking_ref = o.booking_ref AND b.revision = o.revision;
 
 -- record --
 -- A failure counts only for whoever holds the lease; that the gateway took it counts whoever heard it.

@@ -43,7 +43,7 @@ SELECT
     NULL::integer AS seats,
     lower(s.during) AS start_at,
     upper(s.during) AS busy_until,
-    a.status = 'pending' OR s.revision <> a.revision AS tentative
+    a.status IN ('pending', 'waitlisted') OR s.revision <> a.revision AS tentative
 FROM wanted AS n
 INNER JOIN seat_claims AS s
     ON n.clinic_id = s.clinic_id AND n.provider_id = s.provider_id AND s.during && n.reach
@@ -60,3 +60,42 @@ SELECT
 FROM wanted AS n
 INNER JOIN busy_times AS b
     ON n.clinic_id = b.clinic_id AND n.provider_id = b.provider_id AND b.during && n.reach;
+
+-- contested --
+-- Of times that callers want of a provider, each under a key: what stands in their way, as (seat, seats, from, to), a
+-- claim or a busy time; whether the key has a booking; and the version of the clinic's rules. What hold may put an end
+-- to, because nobody relies on it any more, stands in nobody's way.
+SELECT
+    n.nr,
+    k.rules_version,
+    (
+        SELECT count(*) > 0
+        FROM booking_refs AS b
+        WHERE b.app_id = n.app_id AND b.key_hash = n.key_hash
+    ) AS known,
+    (
+        SELECT jsonb_agg(jsonb_build_array(t.seat, t.seats, lower(t.during), upper(t.during)))
+        FROM (
+            SELECT
+                s.seat,
+                NULL::integer AS seats,
+                s.during
+            FROM seat_claims AS s
+            INNER JOIN appointments AS a ON s.clinic_id = a.clinic_id AND s.booking_ref = a.booking_ref
+            WHERE
+                s.clinic_id = n.clinic_id AND s.provider_id = n.provider_id AND s.during && tstzrange(n.from_at, n.to_at)
+                AND (a.status <> 'pending' OR a.hold_until > clock_timestamp() + interval '1 second')
+            UNION ALL
+            SELECT
+                NULL AS seat,
+                b.seats,
+                b.during
+            FROM busy_times AS b
+            WHERE b.clinic_id = n.clinic_id AND b.provider_id = n.provider_id AND b.during && tstzrange(n.from_at, n.to_at)
+        ) AS t
+    ) AS taken
+FROM
+    unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::bytea[])
+    WITH ORDINALITY AS n (clinic_id, provider_id, from_at, to_at, app_id, key_hash, nr)
+INNER JOIN clinic_counters AS k ON n.clinic_id = k.clinic_id
+ORDER BY n.nr;

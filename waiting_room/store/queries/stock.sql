@@ -98,6 +98,83 @@ FROM dose_shortages AS s
 INNER JOIN stock_lots AS l ON s.clinic_id = l.clinic_id AND s.product = l.product
 WHERE l.reserved < l.on_hand AND l.expires_on >= current_date - 1;
 
+-- to_rebook --
+-- Where somebody is short of something of which anything is free, which will not do on their day: sweep has given what
+-- would. Noted as asked for, so that it is asked again after $1 seconds and not before.
+WITH due AS (
+    SELECT
+        s.clinic_id,
+        s.booking_ref,
+        s.product
+    FROM dose_shortages AS s
+    INNER JOIN appointments AS a ON s.clinic_id = a.clinic_id AND s.booking_ref = a.booking_ref
+    WHERE
+        a.status IN ('pending', 'confirmed') AND a.moving_to IS NULL AND a.start_at > now()
+        AND (s.asked_at IS NULL OR s.asked_at < now() - make_interval(secs => $1))
+        AND EXISTS (
+            SELECT l.lot
+            FROM stock_lots AS l
+            WHERE
+                l.clinic_id = s.clinic_id AND l.product = s.product AND l.reserved < l.on_hand
+                AND l.expires_on >= current_date
+        )
+    FOR UPDATE OF s SKIP LOCKED
+),
+
+asked AS (
+    UPDATE dose_shortages AS s
+    SET asked_at = now()
+    FROM due AS n
+    WHERE s.clinic_id = n.clinic_id AND s.booking_ref = n.booking_ref AND s.product = n.product
+    RETURNING s.clinic_id, s.product
+)
+
+SELECT DISTINCT
+    n.clinic_id,
+    n.product,
+    c.partition
+FROM asked AS n
+INNER JOIN clinics AS c ON n.clinic_id = c.clinic_id
+ORDER BY n.clinic_id, n.product;
+
+-- movable --
+-- Of whom the product is wanted, the last to have booked first; of these, all that they are short of.
+WITH last AS (
+    SELECT
+        a.clinic_id,
+        a.booking_ref,
+        a.ticket
+    FROM dose_shortages AS s
+    INNER JOIN appointments AS a ON s.clinic_id = a.clinic_id AND s.booking_ref = a.booking_ref
+    WHERE
+        s.clinic_id = $1 AND s.product = $2
+        AND a.status IN ('pending', 'confirmed') AND a.moving_to IS NULL AND a.start_at > now()
+    ORDER BY a.ticket DESC
+    LIMIT $3
+)
+
+SELECT
+    s.booking_ref,
+    s.product,
+    s.doses,
+    s.asked_pool
+FROM last AS n
+INNER JOIN dose_shortages AS s ON n.clinic_id = s.clinic_id AND n.booking_ref = s.booking_ref
+ORDER BY n.ticket DESC, s.product ASC;
+
+-- rebooked --
+-- Who was moved, or is being moved, for want of a product.
+SELECT
+    r.clinic_id,
+    r.booking_ref,
+    r.for_want_of AS product,
+    r.requested_at,
+    r.start_at,
+    r.outcome
+FROM reschedules AS r
+WHERE r.for_want_of IS NOT NULL AND ($1::text IS NULL OR r.clinic_id = $1)
+ORDER BY r.clinic_id, r.requested_at, r.booking_ref;
+
 -- report --
 -- Every lot beside the sums of its movements; null asks for every clinic, or every product.
 WITH moved AS (

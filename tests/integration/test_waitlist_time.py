@@ -1,0 +1,85 @@
+"""What time and clinics do to those who wait: offers end, wishes pass, hours change, and nobody loses their place."""
+
+from __future__ import annotations
+
+from tests.integration.test_closures import blocked, closure
+from tests.integration.test_closures import item as closing
+from tests.support.commands import appended, book, cancel
+from tests.support.database import Database
+from tests.support.holding import Hold, check_counters, rows_of, seeded
+from tests.support.waiting import Answers, claims, offered_to, open_offers, run_out, stands, wait
+from tests.support.world import clinics, tomorrow
+from waiting_room.domain.waitlist import Ended
+from waiting_room.store.pool import Pool
+from workers.sweep.waitlist import Looking, end_waits, lapse
+
+WAITING, OFFERED = ("waitlisted", "waiting"), ("waitlisted", "offered")
+
+
+async def test_an_offer_ends_by_the_databases_clock_and_not_when_sweep_comes(
+    database: Database, hold: Hold, answers: Answers, sweeping: Pool
+) -> None:
+    (clinic,) = clinics(1)
+    await seeded(database, [clinic])
+    booked, first, second, third = book(clinic, "booked"), wait(clinic, "1"), wait(clinic, "2"), wait(clinic, "3")
+    await hold(appended(booked, first, second, third, cancel(booked)))
+    (offer,) = await open_offers(database)
+    assert await lapse(sweeping) == 0
+    await run_out(database, offer.offer_id)
+    assert await answers.accept(offer.offer_id) is Ended.EXPIRED
+    (offer,) = await open_offers(database)
+    assert offer.booking_ref == second.booking_ref, "in the transaction that told the first that it was too late"
+    await run_out(database, offer.offer_id)
+    assert await lapse(sweeping) == 1
+    assert await offered_to(database) == [third.booking_ref]
+    assert await answers.accept(offer.offer_id) is Ended.EXPIRED
+    assert list((await stands(database)).values()) == [("cancelled", None), WAITING, WAITING, OFFERED]
+    await check_counters(database)
+
+
+async def test_what_comes_free_without_being_given_up_is_found(database: Database, hold: Hold, sweeping: Pool) -> None:
+    (clinic,) = clinics(1)
+    await seeded(database, [clinic])
+    booked, first, second = book(clinic, "booked"), wait(clinic, "1"), wait(clinic, "2")
+    await hold(appended(booked, first, second))
+    async with database.owner() as owner:
+        await owner.execute("UPDATE providers SET capacity = 2")
+        await owner.execute("UPDATE clinic_counters SET rules_version = rules_version + 1")
+    looking = Looking(sweeping)
+    await looking.look()
+    assert await offered_to(database) == [first.booking_ref]
+    assert await claims(database) == [(booked.booking_ref, tomorrow(), 0), (first.booking_ref, tomorrow(), 1)]
+
+
+async def test_who_waits_for_what_has_passed_is_told(database: Database, hold: Hold, sweeping: Pool) -> None:
+    (clinic,) = clinics(1)
+    await seeded(database, [clinic])
+    first = wait(clinic, "1")
+    await hold(appended(book(clinic, "booked"), first))
+    assert await end_waits(sweeping) == 0
+    async with database.owner() as owner:
+        await owner.execute("UPDATE waitlist SET from_at = now() - interval '2 h', to_at = now() - interval '1 h'")
+    assert await end_waits(sweeping) == 1
+    (row,) = await rows_of(database, "SELECT reason FROM appointments WHERE status = 'rejected'")
+    assert row["reason"] == "no_free_slot"
+    await check_counters(database)
+
+
+async def test_who_was_offered_a_time_that_the_clinic_closes_waits_on(
+    database: Database, hold: Hold, answers: Answers
+) -> None:
+    (clinic,) = clinics(1)
+    await seeded(database, [clinic])
+    booked, first, later = book(clinic, "booked"), wait(clinic, "1"), book(clinic, "later", start_at=tomorrow(11))
+    other = wait(clinic, "2", start_at=tomorrow(11))
+    await hold(appended(booked, first, later, other, cancel(booked), cancel(later)))
+    offers = {each.booking_ref: each.offer_id for each in await open_offers(database)}
+    await blocked(database, clinic, 9, 10)
+    await hold(closing(closure(clinic, 9, 10), 6))
+    assert await offered_to(database) == [other.booking_ref]
+    assert await answers.accept(offers[first.booking_ref]) is Ended.LOST
+    assert [ref for ref, *_ in await claims(database)] == [other.booking_ref]
+    await blocked(database, clinic, 11, 12)  # nobody has told hold yet
+    assert await answers.accept(offers[other.booking_ref]) is Ended.LOST, "its clinic does not work then"
+    assert await claims(database) == []
+    await check_counters(database)
