@@ -39,10 +39,11 @@ class Secrets:
     role_password: str
     master_key: str
     link_secret: str
+    patient_secret: str
 
     @classmethod
     def generate(cls) -> Secrets:
-        return cls(*(secrets.token_urlsafe(count) for count in (32, 24, 32, 32)))
+        return cls(*(secrets.token_urlsafe(count) for count in (32, 24, 32, 32, 32)))
 
 
 def dsn_of(owner_dsn: str, role: str, password: str) -> str:
@@ -85,6 +86,7 @@ def ingress(
             "WAITING_ROOM_REF_SECRET": keys.ref_secret,
             "WAITING_ROOM_NOTIFY_LINK_SECRET": keys.link_secret,
             "WAITING_ROOM_MASTER_KEY": keys.master_key,
+            "WAITING_ROOM_PATIENT_SECRET": keys.patient_secret,
             "WAITING_ROOM_OPS_METRICS_URLS": ",".join(metrics_urls),
             "WAITING_ROOM_POSTGRES_DSN": dsn_of(owner_dsn, "ingress", keys.role_password),
         },
@@ -99,9 +101,12 @@ def worker(
     """(process, metrics URL) of ``python -m workers ROLE``."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
+    sealed = {"WAITING_ROOM_MASTER_KEY": keys.master_key}
     own = {
-        "webhooks": {"WAITING_ROOM_MASTER_KEY": keys.master_key},
-        "notify": {"WAITING_ROOM_NOTIFY_LINK_SECRET": keys.link_secret},
+        "hold": {**sealed, "WAITING_ROOM_PATIENT_SECRET": keys.patient_secret},
+        "confirm": sealed,
+        "webhooks": sealed,
+        "notify": {**sealed, "WAITING_ROOM_NOTIFY_LINK_SECRET": keys.link_secret},
     }.get(role, {})
     return _program(
         name or role,
@@ -126,6 +131,7 @@ def supervisor(
     own = {
         **env,
         "WAITING_ROOM_METRICS_PORT": str(port),
+        "WAITING_ROOM_MASTER_KEY": keys.master_key,
         "WAITING_ROOM_POSTGRES_DSN": dsn_of(owner_dsn, "confirm", keys.role_password),
     }
     url = f"http://127.0.0.1:{port}"

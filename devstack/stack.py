@@ -121,6 +121,7 @@ class Stack:
             kafka_clinic_partitions=self.shape.partitions,
             postgres_dsn=SecretStr(self.owner_dsn),
             master_key=SecretStr(self.secrets.master_key),
+            patient_secret=SecretStr(self.secrets.patient_secret),
             **overrides,
         )
 

@@ -30,9 +30,21 @@ def ref_secrets(settings: Settings) -> RefSecrets:
     )
 
 
+def require_keys(settings: Settings) -> None:
+    """Raises BadSettings without what patients are sealed and found with."""
+    for name, what in (
+        ("master_key", "seals what a booking says of its patient"),
+        ("patient_secret", "finds patients"),
+    ):
+        if getattr(settings, name) is None:
+            sys.stderr.write(f"bad setting: {PREFIX}{name.upper()}: ingress {what} with it\n")
+            raise BadSettings(2)
+
+
 def main() -> None:
     settings = setting.load()
     refs = ref_secrets(settings)
+    require_keys(settings)
     logs.configure("ingress", settings.log_level)
     tracing.configure(settings, "ingress")
     stopping = asyncio.Event()

@@ -112,6 +112,8 @@ class BookingAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """Of a booking that waits for a seat, or did."""
     join_waitlist: Link | UnsetType = UNSET
     """Where nothing was free: how to wait for what comes free."""
+    patient_erased_at: datetime | UnsetType = UNSET
+    """Since then nothing is known of its patient, nobody is told anything about it, and no list of a patient has it."""
 
 
 class BookingList(msgspec.Struct, frozen=True, kw_only=True):
@@ -228,6 +230,7 @@ def row_answer(row: BookingRow, eta: Eta | None, alternatives: tuple[Alternative
         reschedule=_reschedule(row.wish) if row.wish else UNSET,
         waitlist=_waitlist(row, row.wait) if row.wait else UNSET,
         join_waitlist=JOIN_WAITLIST if row.reason in COMES_FREE else UNSET,
+        patient_erased_at=row.patient_erased_at or UNSET,
     )
 
 

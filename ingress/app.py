@@ -22,6 +22,7 @@ from ingress.busy import DELETE_ONE_BUSY, LIST_BUSY, PUT_BUSY, PUT_ICS, PUT_ONE_
 from ingress.cancel import CANCEL
 from ingress.clinics import GET_CLINIC, LIST_CLINICS, LIST_PROVIDERS
 from ingress.closures import CLOSE
+from ingress.erasure import ERASE
 from ingress.event_types import EVENT_TYPES
 from ingress.events import EVENTS
 from ingress.feed import MAKE_FEED, READ_FEED, WITHDRAW_FEED
@@ -76,6 +77,7 @@ OPERATIONS: Final = (
     *PASSES,
     ASK_UNSUBSCRIBE,
     UNSUBSCRIBE,
+    ERASE,
     PROVIDER_SLOTS,
     CLINIC_SLOTS,
     BUSINESS_SLOTS,

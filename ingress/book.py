@@ -9,7 +9,6 @@ import time
 from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
-from hashlib import sha256
 from typing import Final
 
 import msgspec
@@ -28,7 +27,7 @@ from ingress.answers import (
     row_answer,
 )
 from ingress.body import BookingRequest, read
-from ingress.command import fence, hand_over, overloaded, refused, require_producing
+from ingress.command import fence, hand_over, overloaded, refused, require_producing, require_sealing
 from ingress.contested import Wish
 from ingress.directory import Site
 from ingress.follow import decided_within
@@ -49,6 +48,7 @@ from waiting_room.store.holds import Key
 from waiting_room.telemetry import metrics, tracing
 
 _OTHER_CLINICS: Final = 3
+_encode_patient: Final = msgspec.json.Encoder().encode
 _canonical: Final = msgspec.json.Encoder(order="deterministic").encode
 _SECONDS: Final = {
     outcome: metrics.ACCEPT_SECONDS.labels(outcome)
@@ -101,7 +101,7 @@ async def _accept(parts: Parts, headers: Headers, receive: Receive, or_wait: boo
     rate = require_rate(parts, key.owner_id, request.patient.id)
     site = where(request, parts.directory)
     ref = parts.refs.derive(site.clinic.clinic_id, key.owner_id, idempotency)
-    body_hash = sha256((b"wait " if or_wait else b"") + _canonical(request)).digest()
+    body_hash = parts.tags.of_request((b"wait " if or_wait else b"") + _canonical(request))
     caller = headers[b"traceparent"].decode("latin-1") if tracing.on() and b"traceparent" in headers else None
     produce = partial(_produce, parts, request, site, ref, key.owner_id, idempotency, body_hash, caller, or_wait)
     return await parts.remembered.once(ref, body_hash, produce), rate
@@ -129,9 +129,11 @@ async def _produce(
         site = parts.directory.clinic(site.clinic.clinic_id) or site
     clinic = site.clinic
     require_producing(parts, clinic.partition, ref)
+    intake_key = require_sealing(parts, ref)
     place_before = _require_room(parts, site, ref, request.service_type, or_wait)
     eta = parts.lines.eta(clinic, place_before, accepted_at, request.service_type)
-    patient = request.patient
+    asked = request.patient
+    patient = Patient(id=asked.id, contact=asked.contact, locale=asked.locale)
     command = Book(
         booking_ref=ref,
         clinic_id=clinic.clinic_id,
@@ -139,7 +141,8 @@ async def _produce(
         key_hash=key,
         body_hash=body_hash,
         service_type=request.service_type,
-        patient=Patient(id=patient.id, contact=patient.contact, locale=patient.locale),
+        sealed=intake_key.seal(_encode_patient(patient), ref),
+        intake_key=intake_key.key_id,
         accepted_at=accepted_at,
         accept_by=accept_by,
         provider_id=request.provider_id or None,

@@ -18,6 +18,7 @@ from ingress.links import booking_links
 from ingress.parts import Parts
 from ingress.problems import ProblemType
 from ingress.refusal import Outcome, Refused
+from waiting_room.intake_keys import IntakeKey
 from waiting_room.kafka import Headers
 from waiting_room.messages import Book, Cancel, Closure, Reschedule, encode
 from waiting_room.settings import Settings
@@ -28,7 +29,7 @@ UNKNOWN_RETRY_SECONDS: Final = 2
 
 _DETAIL: Final[Mapping[ProblemType, str]] = {
     problems.NOT_ACCEPTING: "Kafka does not acknowledge what it is handed.",
-    problems.NOT_READY: "This ingress finds out first whether it still knows where each clinic's bookings go.",
+    problems.NOT_READY: "This ingress finds out first where each clinic's bookings go and how they are sealed.",
     problems.BUSY: "As many requests as this ingress takes are waiting for Kafka.",
     problems.BACKLOG: "More was accepted for this clinic's partition than could be held yet.",
     problems.LINE_TOO_LONG: "The wait at this clinic is longer than it allows.",
@@ -73,6 +74,14 @@ def require_producing(parts: Parts, partition: int, booking_ref: str | None) -> 
     takes = parts.handover.takes(partition)
     if (refusal := admission.producing(takes=takes, knows_the_map=parts.knows_the_map)) is not None:
         raise refused(refusal, booking_ref)
+
+
+def require_sealing(parts: Parts, booking_ref: str) -> IntakeKey:
+    """What the patient is sealed with. Raises Refused (503, outcome none) while there is no such key."""
+    key = parts.sealing.key
+    if key is None:
+        raise refused(admission.NO_INTAKE_KEY, booking_ref)
+    return key
 
 
 Handed = Book | Cancel | Reschedule | Closure

@@ -98,7 +98,7 @@ class Handover:
         return int(metadata.offset)
 
     async def tell(self, topic: str, key: str, value: bytes) -> None:
-        """Append to the one partition of a compacted topic. Raises KafkaError; cancelled, it may be appended yet."""
+        """Append to a topic of one partition. Raises KafkaError; cancelled, it may be appended yet."""
         await asyncio.shield(await self._producer.send(topic, PARTITION, key, value))
 
     async def ring(self, partition: int, doorbell: Confirmation) -> None:

@@ -36,17 +36,18 @@ async def list_bookings(parts: Parts, request: Request) -> Response:
     query = request.query_params
     patient, clinic, day = (one(query, name) for name in ("patient", "clinic", "day"))
     if patient is not None and clinic is None and day is None:
-        return await _answer(parts, query, {"patient": patient}, _of_patient(key, patient))
+        return await _answer(parts, query, {"patient": patient}, _of_patient(parts, key, patient))
     if patient is None and clinic is not None and day is not None:
         page = _of_day(parts, key, clinic, day)
         return await _answer(parts, query, {"clinic": clinic, "day": day}, page)
     raise Refused(problems.WHOSE_BOOKINGS, "The query has neither `patient` alone nor `clinic` and `day`.")
 
 
-def _of_patient(key: AccessKey, patient: str) -> _Page:
+def _of_patient(parts: Parts, key: AccessKey, patient: str) -> _Page:
     require_app(key)
     require_scope(key, Scope.APPOINTMENTS_READ)
-    return lambda connection, after, limit: bookings.of_patient(connection, key.owner_id, patient, after, limit)
+    tag = parts.tags.of(key.owner_id, patient)
+    return lambda connection, after, limit: bookings.of_patient(connection, key.owner_id, tag, after, limit)
 
 
 def _of_day(parts: Parts, key: AccessKey, clinic_id: str, text: str) -> _Page:

@@ -27,6 +27,7 @@ from ingress.reads import Reads
 from ingress.refusal import Refused
 from ingress.remembered import Remembered
 from ingress.requests import Headers
+from ingress.sealing import Sealing
 from ingress.shared_days import SharedDays
 from ingress.tail import Tail
 from ingress.writes import Writes
@@ -37,6 +38,7 @@ from waiting_room.envelope import Envelope, envelope_of
 from waiting_room.hot_tier import HotTier, hot_tier_of
 from waiting_room.kafka import Follower, OnRecord
 from waiting_room.messages import AccessKey, MapReport, PulseRecord, Reader, Unreadable
+from waiting_room.patient_keys import PatientTags, tags_of
 from waiting_room.settings import Settings
 from waiting_room.supervise import Task
 from waiting_room.telemetry import metrics
@@ -72,8 +74,10 @@ class Parts:
     rate_limits: Limits
     loop_lag: LoopLag
     ops: OpsWatch
-    envelope: Envelope | None
-    """Seals webhook secrets; None where there is no master key, and then there are no new ones."""
+    envelope: Envelope
+    """Seals webhook secrets."""
+    sealing: Sealing
+    tags: PatientTags
     stopping: asyncio.Event
     """Set when the process is told to stop: streams end, waiting requests answer."""
 
@@ -90,6 +94,7 @@ class Parts:
             "collector": self._calm_collector,
             "handover": self.handover.run,
             "map keeper": self.map_keeper.run,
+            "sealing": self.sealing.run,
             "tail": self.tail.run,
             "loop lag": self.loop_lag.run,
             **({"hot tier": self.hot_tier.run} if self.hot_tier else {}),
@@ -142,7 +147,7 @@ async def wired(settings: Settings, refs: RefSecrets, stopping: asyncio.Event) -
         settle_seconds=settings.ingress_answer_within_ms / 1000,
     )
     follower = Follower(settings, tables, begins=lambda: lease.lapse(boot_seconds()))
-    handover = Handover(settings)
+    handover, envelope = Handover(settings), envelope_of(settings)
     hot_tier = hot_tier_of(settings)
     calendars = Calendars(reads, settings.slots_days_max, SharedDays(hot_tier))
     alternatives = Alternatives(reads, directory, lines)
@@ -173,7 +178,9 @@ async def wired(settings: Settings, refs: RefSecrets, stopping: asyncio.Event) -
             rate_limits=Limits(settings.rate_app_per_second, settings.rate_patient_per_minute),
             loop_lag=LoopLag(),
             ops=OpsWatch(urls_of(settings.ops_metrics_urls)),
-            envelope=envelope_of(settings) if settings.master_key else None,
+            envelope=envelope,
+            sealing=Sealing(envelope, handover),
+            tags=tags_of(settings),
             stopping=stopping,
         )
     finally:

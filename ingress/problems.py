@@ -220,6 +220,14 @@ WEBHOOKS_AWAY: Final = ProblemType(
     "Bookings and deliveries go on. Send the same request again after `Retry-After`.",
 )
 
+# Patients
+PATIENT_HAS_BOOKINGS: Final = ProblemType(
+    "patient-has-bookings",
+    409,
+    "The patient has bookings that are not over",
+    "Cancel those that `bookings` names, or wait until they are over; then ask again.",
+)
+
 # At the desk
 WRONG_STATUS: Final = ProblemType(
     "wrong-status", 409, "That cannot be said of this booking now", "Read the booking, and see how it stands."

@@ -46,6 +46,8 @@ async def readyz(parts: Parts, request: Request) -> Response:
         missing.append("Kafka does not acknowledge what it is handed")
     elif not parts.knows_the_map:
         missing.append("it is not sure yet where each clinic's bookings go")
+    elif parts.sealing.key is None:
+        missing.append("no key that patients are sealed with is in Kafka yet")
     if parts.stopping.is_set():
         missing.append("the process is stopping")
     if missing:

@@ -62,6 +62,8 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str | msgspec.UnsetType = msgspec.UNSET
     other_clinics: tuple[OtherClinic, ...] = ()
     alternatives: tuple[Alternative, ...] = ()
+    bookings: tuple[str, ...] = ()
+    """Refs of bookings that stand in the way."""
     waitlist: Link | msgspec.UnsetType = msgspec.UNSET
     """Where the same body may be sent to wait for what comes free."""
     error_id: str | msgspec.UnsetType = msgspec.UNSET

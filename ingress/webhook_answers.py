@@ -113,15 +113,6 @@ async def own_endpoint(conn: Connection, key: AccessKey, endpoint_id: str) -> En
     return row
 
 
-def require_envelope(parts: Parts) -> Envelope:
-    """Raises Refused (503)."""
-    if parts.envelope is None:
-        raise Refused(
-            problems.WEBHOOKS_AWAY, "No key is set here to keep secrets under.", headers={"Retry-After": "60"}
-        )
-    return parts.envelope
-
-
 def secret_of(envelope: Envelope, endpoint_id: str, sealed: Sealed) -> str:
     """Raises Refused (503): what is wrong with our keys can be put right."""
     try:

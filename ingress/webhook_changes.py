@@ -25,7 +25,6 @@ from ingress.webhook_answers import (
     delivery_told,
     managing,
     own_endpoint,
-    require_envelope,
     secret_of,
     told,
 )
@@ -43,7 +42,7 @@ SECRETS_MAX: Final = 4
 async def rotate(parts: Parts, request: Request) -> Response:
     """A new secret signs at once, the one before for a while longer: receivers change over in between."""
     key, endpoint_id = managing(parts, request), request.path_params["endpoint_id"]
-    envelope = require_envelope(parts)
+    envelope = parts.envelope
     digest = sha256(idempotency_key(dict(request.scope["headers"])).encode()).digest()
     secret_id = b32encode(digest[:15]).decode().lower()
 

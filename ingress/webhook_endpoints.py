@@ -31,7 +31,6 @@ from ingress.webhook_answers import (
     EndpointSecret,
     managing,
     own_endpoint,
-    require_envelope,
     secret_of,
     told,
 )
@@ -70,7 +69,7 @@ async def create(parts: Parts, request: Request) -> Response:
     key = managing(parts, request)
     if key.owner_kind == OwnerKind.OPERATOR:
         raise Refused(problems.FORBIDDEN, "Only an app's or a clinic's key makes endpoints: they are its own.")
-    envelope = require_envelope(parts)
+    envelope = parts.envelope
     headers = dict(request.scope["headers"])
     endpoint_id = _id_of(key, idempotency_key(headers))
     require_json(headers)

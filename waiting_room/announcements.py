@@ -11,7 +11,7 @@ from waiting_room.messages import AccessKey, DirectoryEntry
 Announcement = DirectoryEntry | AccessKey
 
 PARTITION = 0
-"""Both topics have one, and so has clinic.pulse."""
+"""Both topics have one, and so have clinic.pulse and intake.keys."""
 
 
 def address_of(record: Announcement) -> tuple[str, str]:

@@ -29,7 +29,11 @@ class TimeRange(msgspec.Struct, frozen=True, rename={"from_at": "from", "to_at":
 
 
 class Book(msgspec.Struct, frozen=True, kw_only=True, tag="book"):
-    """Command: hold a seat and have the clinic confirm it. Exactly one of start_at and range is given."""
+    """Command: hold a seat and have the clinic confirm it. Exactly one of start_at and range is given.
+
+    ``sealed`` is the patient, as JSON, under the intake key of that name (``intake_keys``); in records of version 1,
+    and where it was opened, ``patient`` stands in its place.
+    """
 
     booking_ref: str
     clinic_id: str
@@ -37,7 +41,6 @@ class Book(msgspec.Struct, frozen=True, kw_only=True, tag="book"):
     key_hash: bytes
     body_hash: bytes
     service_type: str
-    patient: Patient
     accepted_at: Moment
     accept_by: Moment
     """A record appended later than this (broker's clock) is discarded: its caller was not told 202."""
@@ -49,7 +52,10 @@ class Book(msgspec.Struct, frozen=True, kw_only=True, tag="book"):
     """What the caller was told: seconds until it is decided, in half and in nine tenths of all cases."""
     or_wait: bool = False
     """Where nothing that fits is free it waits for something to come free, instead of being rejected."""
-    v: int = 1
+    patient: Patient | None = None
+    sealed: bytes | None = None
+    intake_key: str | None = None
+    v: int = 2
 
 
 class Cancel(msgspec.Struct, frozen=True, kw_only=True, tag="cancel"):

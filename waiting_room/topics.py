@@ -15,6 +15,7 @@ BOOKING_EVENTS: Final = "booking.events"
 CLINIC_PULSE: Final = "clinic.pulse"
 CLINIC_DIRECTORY: Final = "clinic.directory"
 ACCESS_KEYS: Final = "access.keys"
+INTAKE_KEYS: Final = "intake.keys"
 
 _DAY_MS: Final = 24 * 3600 * 1000
 _COMPACTED: Final = {
@@ -69,6 +70,13 @@ TOPICS: Final = (
     ),
     Topic(CLINIC_DIRECTORY, "clinic_id", partitions=1, config=_COMPACTED),
     Topic(ACCESS_KEYS, "key_id", partitions=1, config=_COMPACTED),
+    # Deleted, not compacted: when a key is gone nobody can open what was sealed under it (intake_keys.KEPT).
+    Topic(
+        INTAKE_KEYS,
+        "key_id",
+        partitions=1,
+        config={"retention.ms": str(9 * _DAY_MS), "segment.ms": str(_DAY_MS // 24)},
+    ),
     *(
         Topic(
             dead_letters_of(source),

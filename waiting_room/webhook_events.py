@@ -232,7 +232,6 @@ CHOSEN: Final = tuple(kind.name for kind in CATALOGUE.values() if kind.chosen)
 
 _encode = msgspec.json.Encoder().encode
 _read_event: Reader[BookingEvent] = Reader(BookingEvent)
-_read_patient = msgspec.json.Decoder(Patient).decode
 
 
 def schema_of(kind: EventKind, payload: PayloadKind) -> dict[str, Any]:
@@ -277,13 +276,6 @@ def _offered(event: BookingEvent, values: dict[str, Any], full: dict[str, Any] |
     if full is not None:
         return FullOfferedPayload(**when, data=FullOfferedData(**values, **full, offer=event.offer))
     return OfferedPayload(**when, data=OfferedData(**values, offer=event.offer))
-
-
-def patient_of(patient_id: str | None, stored: str | None) -> Patient | None:
-    """The patient as ``appointments`` keeps them; None once they were erased."""
-    if stored is not None:
-        return _read_patient(stored)
-    return None if patient_id is None else Patient(id=patient_id)
 
 
 def payload_of_closure(closed: Closed, sequence: int, at: datetime) -> str:

@@ -43,10 +43,11 @@ class WebhookSettings(BaseSettings):
     )
     master_key: SecretStr | None = Field(
         None,
-        description="Key that secrets in PostgreSQL are sealed under: 32 to 128 random characters. Webhooks need it.",
+        description="Key that patients' keys and webhook secrets are wrapped under: 32 to 128 random characters.",
     )
     master_keys_retired: SecretStr = Field(
-        SecretStr(""), description="Earlier master keys, comma separated: what is still sealed under them opens."
+        SecretStr(""),
+        description="Other master keys, comma separated: what is sealed under them opens. Earlier ones, and the next.",
     )
 
     @field_validator("master_key")

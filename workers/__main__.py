@@ -8,14 +8,14 @@ Exit status: 0 after an orderly stop, 1 when a role died (one log line says whic
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Final
 
 import structlog
 import typer
 import uvloop
 
 from waiting_room import collector
-from waiting_room.settings import Settings, load
+from waiting_room.settings import PREFIX, Settings, load
 from waiting_room.supervise import Task, TaskDied, stop_on_signals, supervise
 from waiting_room.telemetry import logs, tracing
 from waiting_room.telemetry.health import HealthServer
@@ -24,6 +24,16 @@ from workers.supervise.lifeline import die_with
 
 log = structlog.get_logger(__name__)
 ALL, SUPERVISE = "all", "supervise"
+NEEDS: Final = {
+    Role.HOLD: {
+        "master_key": "hold opens and seals patients' data with it",
+        "patient_secret": "hold finds patients with it",
+    },
+    Role.CONFIRM: {"master_key": "clinics cannot be told who comes without it"},
+    Role.WEBHOOKS: {"master_key": "webhooks cannot be signed without it"},
+    Role.NOTIFY: {"master_key": "patients cannot be reached without it"},
+}
+"""What a role does with secrets that others do without."""
 
 
 def roles_of(words: list[str]) -> list[Role]:
@@ -33,6 +43,16 @@ def roles_of(words: list[str]) -> list[Role]:
     if unknown := [word for word in words if word != ALL and word not in list(Role)]:
         raise typer.BadParameter(f"{unknown[0]!r} is none of {', '.join([*Role, ALL, SUPERVISE])}")
     return [role for role in Role if ALL in words or role in words]
+
+
+def missing(roles: list[Role], settings: Settings) -> list[tuple[str, str]]:
+    """(setting, why) of what these roles cannot work without and is not set."""
+    return [
+        (setting, why)
+        for role in roles
+        for setting, why in NEEDS.get(role, {}).items()
+        if getattr(settings, setting) is None
+    ]
 
 
 def main(
@@ -52,8 +72,10 @@ def main(
     supervises = roles == [SUPERVISE]
     chosen = [] if supervises else roles_of(roles)
     settings = load()
-    if Role.WEBHOOKS in chosen and settings.master_key is None:
-        sys.stderr.write("bad setting: WAITING_ROOM_MASTER_KEY: webhooks cannot be signed without it\n")
+    mistakes = missing([Role.CONFIRM] if supervises else chosen, settings)
+    for setting, why in mistakes:
+        sys.stderr.write(f"bad setting: {PREFIX}{setting.upper()}: {why}\n")
+    if mistakes:
         raise typer.Exit(2)
     logs.configure("+".join(chosen) or SUPERVISE, settings.log_level)
     tracing.configure(settings, "+".join(chosen) or SUPERVISE)

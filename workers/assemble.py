@@ -102,20 +102,21 @@ async def _relay(settings: Settings, finish: asyncio.Event) -> None:
 async def _webhooks(settings: Settings, finish: asyncio.Event) -> None:
     from waiting_room.domain.addresses import networks_of
     from waiting_room.envelope import envelope_of
+    from waiting_room.patient_keys import Vault
     from waiting_room.webhook_signing import Signers
     from workers.event_intake import EventIntake
     from workers.webhooks.intake import Deliveries
     from workers.webhooks.post import Poster
     from workers.webhooks.sender import Sender
 
-    signers = Signers(envelope_of(settings))
+    envelope = envelope_of(settings)
     allowed = networks_of(settings.webhook_allow_networks)
     async with (
         _database(settings, Role.WEBHOOKS) as pool,
         _producer(settings) as producer,
         Poster(settings.webhook_timeout_seconds, allowed) as poster,
     ):
-        sender = Sender(settings, pool, poster, signers)
+        sender = Sender(settings, pool, poster, Signers(envelope), Vault(envelope))
         intake = EventIntake(settings, producer, Deliveries(pool), on_new=sender.look)
         await supervise(
             finish,
@@ -125,19 +126,22 @@ async def _webhooks(settings: Settings, finish: asyncio.Event) -> None:
 
 
 async def _notify(settings: Settings, finish: asyncio.Event) -> None:
+    from waiting_room.envelope import envelope_of
+    from waiting_room.patient_keys import Vault
     from workers.event_intake import EventIntake
     from workers.notify.compose import Composer
     from workers.notify.gateways import gateways
     from workers.notify.intake import Messages
     from workers.notify.sender import Sender
 
+    vault = Vault(envelope_of(settings))
     async with (
         _database(settings, Role.NOTIFY) as pool,
         _producer(settings) as producer,
         gateways(settings) as by_channel,
     ):
-        sender = Sender(settings, pool, Composer(settings, pool), by_channel)
-        intake = EventIntake(settings, producer, Messages(settings, pool), on_new=sender.look)
+        sender = Sender(settings, pool, vault, Composer(settings, pool), by_channel)
+        intake = EventIntake(settings, producer, Messages(settings, pool, vault), on_new=sender.look)
         await supervise(
             finish,
             {"notify intake": intake.run, "notify sender": sender.run},

@@ -40,7 +40,7 @@ LEFT JOIN notifications AS n
     ON
         a.clinic_id = n.clinic_id AND a.booking_ref = n.booking_ref
         AND a.revision = n.revision AND a.status = n.kind AND n.state = 'sent'
-WHERE a.decided_at IS NOT NULL AND a.patient -> 'contact' IS NOT NULL
+WHERE a.decided_at IS NOT NULL AND a.patient IS NOT NULL
 """
 _UNPUBLISHED = """
 SELECT coalesce(sum(c.last_seq - r.published_seq), 0)::int

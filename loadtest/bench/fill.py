@@ -8,14 +8,17 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
+import msgspec
 
 from devstack import roles
 from devstack.stack import Stack
 from devstack.world import APP, SERVICES
 from waiting_room.domain.booking_ref import RefSecrets, key_hash
+from waiting_room.envelope import envelope_of
+from waiting_room.intake_keys import make
 from waiting_room.kafka import Producer
 from waiting_room.messages import Book, Patient, TimeRange, encode
-from waiting_room.topics import BOOKING_REQUESTS
+from waiting_room.topics import BOOKING_REQUESTS, INTAKE_KEYS
 
 _CHUNK = 2_000
 
@@ -30,22 +33,27 @@ async def append(stack: Stack, wanted: Mapping[str, int], seed: int, *, days: in
     now = datetime.now(UTC)
     first = datetime(now.year, now.month, now.day, tzinfo=UTC) + timedelta(days=1)
     producer = Producer(stack.settings())
+    intake_key, announced = make(envelope_of(stack.settings()), now)
     await producer.start()
     try:
+        await producer.send_all([(INTAKE_KEYS, 0, intake_key.key_id, encode(announced))])
         records = []
         for number, clinic_id in enumerate(order):
             at, providers = clinics[clinic_id]
             key = f"{seed}-{number}"
             day = first + timedelta(days=chance.randrange(days))
+            ref = refs.derive(clinic_id, APP, key)
+            patient = msgspec.json.encode(Patient(id=f"patient-{seed}-{number}"))
             command = Book(
-                booking_ref=refs.derive(clinic_id, APP, key),
+                booking_ref=ref,
                 clinic_id=clinic_id,
                 app_id=APP,
                 key_hash=key_hash(APP, key),
                 body_hash=key_hash("body", key),
                 provider_id=chance.choice(providers),
                 service_type=chance.choice(sorted(SERVICES)),
-                patient=Patient(id=f"patient-{seed}-{number}"),
+                sealed=intake_key.seal(patient, ref),
+                intake_key=intake_key.key_id,
                 range=TimeRange(day, day + timedelta(days=1)),
                 accepted_at=now,
                 accept_by=now + timedelta(hours=1),

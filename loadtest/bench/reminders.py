@@ -144,7 +144,7 @@ def _booking(journal: Journal, ref: str, clinic: dict[str, Any], order: int, due
         start_at=due_at + LEAD,
         end_at=due_at + LEAD + timedelta(minutes=15),
         patient_id=patient["id"],
-        patient=msgspec.json.encode(patient).decode(),
+        patient=msgspec.json.encode(patient),
         hold_until=due_at,
     )
 

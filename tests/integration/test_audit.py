@@ -22,6 +22,7 @@ from waiting_room.audit.log import HOLD_GROUP
 from waiting_room.audit.offences import Kind
 from waiting_room.audit.run import audit
 from waiting_room.audit.verdict import Verdict
+from waiting_room.store import sql
 from waiting_room.topics import BOOKING_REQUESTS
 from workers.hold import worker
 
@@ -62,6 +63,19 @@ async def test_a_world_that_is_under_way_is_clean_and_not_at_rest(made: Worlds, 
     unsettled = {offence.booking_ref for offence in verdict.offences if offence.kind is Kind.UNSETTLED}
     waiting = ("held", "calling", "unknown", "withdrawing", "beside", "last")
     assert {made.busy.refs[name] for name in waiting} <= unsettled
+
+
+async def test_a_world_whose_patients_are_forgotten_is_as_clean(made: Worlds, tmp_path: Path) -> None:
+    erasure = sql.load("erasure")
+    async with made.copy(resting=True, database=True) as world:
+        async with world.database.owner() as owner:
+            known = [tuple(row) for row in await owner.fetch("SELECT app_id, patient_id FROM patient_keys")]
+            for name in (name for name in erasure if name.startswith("forget_")):
+                await owner.executemany(erasure[name], known)  # as if all were long over
+            assert await owner.fetchval("SELECT count(*) FROM appointments WHERE patient_erased_at IS NOT NULL") > 10
+            assert not await owner.fetchval("SELECT count(*) FROM appointments WHERE patient_id IS NOT NULL")
+        verdict = await judge(world, tmp_path, settled=True)
+    assert verdict.clean, "\n".join(verdict.lines())
 
 
 @pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.what.replace(" ", "_"))

@@ -13,13 +13,15 @@ from msgspec import structs
 from tests.stack import Kafka
 from tests.support.commands import APP, REFS
 from tests.support.database import Database
+from tests.support.endpoint import ENVELOPE
 from tests.support.ingress import Caller, Newcomer, Stage, announce, ingress, staged, wish
 from tests.support.log import everything_in
 from tests.support.world import clinics, tomorrow
 from waiting_room.access import OwnerKind, Scope
 from waiting_room.domain.booking_ref import normalise
+from waiting_room.intake_keys import IntakeKeys
 from waiting_room.messages import Book, Cancel, Command, Reader
-from waiting_room.topics import BOOKING_REQUESTS
+from waiting_room.topics import BOOKING_REQUESTS, INTAKE_KEYS
 
 _read: Reader[Command] = Reader(Command)
 
@@ -47,6 +49,16 @@ async def commands_of(stage: Stage, ref: str) -> list[Book | Cancel]:
     return [each for each in commands if isinstance(each, Book | Cancel) and each.booking_ref == ref]
 
 
+async def patient_in(stage: Stage, command: Book) -> bytes:
+    """What hold opens."""
+    keys = IntakeKeys(ENVELOPE)
+    for record in await everything_in(stage.kafka, INTAKE_KEYS):
+        keys.apply(record.key.decode(), record.value)
+    key = keys.key(command.intake_key or "", datetime.now(UTC))
+    assert key is not None
+    return key.open(command.sealed or b"", command.booking_ref)
+
+
 async def test_a_booking_is_one_record_with_everything_hold_needs(app: Caller, stage: Stage, key: str) -> None:
     answer = await app.book(key)
     assert answer.status == 202
@@ -60,7 +72,8 @@ async def test_a_booking_is_one_record_with_everything_hold_needs(app: Caller, s
     assert isinstance(command, Book)
     assert (command.clinic_id, command.provider_id, command.app_id) == ("0001", "0001-1", APP)
     assert command.start_at == tomorrow()
-    assert command.patient.id == "patient-1"
+    assert command.patient is None
+    assert await patient_in(stage, command) == b'{"id":"patient-1"}'
     assert command.accept_by > command.accepted_at
 
 

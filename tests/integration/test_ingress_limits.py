@@ -14,6 +14,7 @@ from tests.support.database import Database
 from tests.support.holding import DEADLINES
 from tests.support.ingress import Caller, Newcomer, Stage, ingress, staged, wish
 from tests.support.log import everything_in
+from tests.support.patients import WHOM
 from tests.support.world import clinics, tomorrow
 from waiting_room.access import OwnerKind
 from waiting_room.domain.appointment import By, Reason
@@ -41,7 +42,7 @@ async def held(stage: Stage, **changes: datetime) -> str:
     """A confirmed booking; its ref. ``changes`` are of its row."""
     command = book(SPECS[0], str(uuid4()), start_at=tomorrow(9))
     async with stage.database.owner() as owner, owner.transaction():
-        await Batch(owner, {}, DEADLINES).work(appended(command))
+        await Batch(owner, {}, DEADLINES, WHOM).work(appended(command))
         for column, at in changes.items():
             await owner.execute(
                 f"UPDATE appointments SET {column} = $1 WHERE booking_ref = $2", at, command.booking_ref

@@ -14,6 +14,7 @@ from tests.support.commands import appended, book
 from tests.support.database import Database
 from tests.support.holding import DEADLINES
 from tests.support.ingress import Answer, Caller, Newcomer, Stage, ingress, staged
+from tests.support.patients import WHOM
 from tests.support.stocked import LATER, consuming
 from tests.support.world import SERVICE, ClinicSpec, clinics, tomorrow
 from waiting_room.access import OwnerKind, Scope
@@ -69,7 +70,7 @@ async def hold(stage: Stage, spec: ClinicSpec, *hours: int) -> list[str]:
     """Bookings at these hours of tomorrow; their refs."""
     commands = [book(spec, f"{spec.clinic_id} at {hour}", start_at=tomorrow(hour)) for hour in hours]
     async with stage.database.owner() as owner, owner.transaction():
-        await Batch(owner, {}, DEADLINES).work(appended(*commands))
+        await Batch(owner, {}, DEADLINES, WHOM).work(appended(*commands))
     return [command.booking_ref for command in commands]
 
 

@@ -13,6 +13,7 @@ from tests.support.commands import appended, book
 from tests.support.database import Database
 from tests.support.holding import DEADLINES, rows_of
 from tests.support.ingress import Answer, Caller, Newcomer, Stage, ingress, staged
+from tests.support.patients import WHOM
 from tests.support.stocked import consuming, counted, lot, lots_of
 from tests.support.world import ClinicSpec, clinics, tomorrow
 from waiting_room.access import OwnerKind
@@ -49,7 +50,7 @@ async def confirmed(stage: Stage, spec: ClinicSpec, *, today: bool = True) -> st
     """A confirmed booking; its ref. ``today``: it began ten minutes ago."""
     command = book(spec, f"key {next(_number)}", start_at=tomorrow(9))
     async with stage.database.owner() as owner, owner.transaction():
-        await Batch(owner, {}, DEADLINES).work(appended(command))
+        await Batch(owner, {}, DEADLINES, WHOM).work(appended(command))
         if today:
             await owner.execute(
                 "UPDATE appointments SET start_at = now() - interval '10 minutes', end_at = now() "

@@ -257,13 +257,11 @@ async def test_the_catalogue_is_served_to_everybody_and_is_what_is_sent(stage: S
         assert Draft202012Validator(kinds[each.payload["type"]]["thin"]).is_valid(each.payload)
 
 
-async def test_without_a_database_or_a_master_key_the_answer_is_503(stage: Stage) -> None:
+async def test_without_a_database_the_answer_is_503(stage: Stage) -> None:
     async with ingress(stage.kafka, None) as base, Caller(base, stage.token) as app:
         for answer in (await app.get(PATH), await create(app, "away", url="https://a.example/")):
             assert answer.status == 503
             assert answer.headers["Retry-After"]
-    async with ingress(stage.kafka, stage.database, master_key=None) as base, Caller(base, stage.token) as app:
-        assert (await create(app, "no-key", url="https://a.example/")).body["type"] == "/problems/webhooks-away"
 
 
 async def test_a_closure_is_told_to_who_asked(stage: Stage, base: str) -> None:

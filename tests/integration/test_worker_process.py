@@ -16,7 +16,7 @@ from devstack.processes import Process
 from tests.stack import Kafka
 from tests.support.database import Database
 from tests.support.log import everything_in, until
-from tests.support.world import MASTER_KEY, PARTITIONS, clinics, seed
+from tests.support.world import MASTER_KEY, PARTITIONS, PATIENT_SECRET, clinics, seed
 from tests.support.written import plant
 from waiting_room import topics
 from waiting_room.settings import PREFIX
@@ -35,6 +35,7 @@ class Worker(Process):
             "worker_id": name,
             "kafka_clinic_partitions": PARTITIONS,
             "master_key": MASTER_KEY,
+            "patient_secret": PATIENT_SECRET,
             **settings,
         }
         super().__init__(

@@ -21,6 +21,7 @@ from tests.stack import Kafka
 from tests.support.commands import APP, book, cancel
 from tests.support.database import Database, clone
 from tests.support.holding import DEADLINES
+from tests.support.patients import WHOM
 from tests.support.stocked import consuming, counted, lot
 from tests.support.world import PARTITIONS, ClinicSpec, seed, settings_for, tomorrow
 from waiting_room.audit.log import HOLD_GROUP
@@ -226,7 +227,7 @@ async def _hold(owner: asyncpg.Connection[asyncpg.Record], items: list[Appended]
         ],
     )
     async with owner.transaction():
-        await Batch(owner, {}, DEADLINES).work(items)
+        await Batch(owner, {}, DEADLINES, WHOM).work(items)
 
 
 async def _recount(owner: Connection) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.stack import Kafka
 from tests.support.database import Database
-from tests.support.world import MASTER_KEY, PARTITIONS
+from tests.support.world import MASTER_KEY, PARTITIONS, PATIENT_SECRET
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,7 +23,11 @@ class Said:
 
 
 async def waiting_room(
-    *arguments: str, database: Database | None = None, kafka: Kafka | None = None, **settings: str
+    *arguments: str,
+    database: Database | None = None,
+    kafka: Kafka | None = None,
+    stdin: str | None = None,
+    **settings: str,
 ) -> Said:
     """Run the command as the schema's owner; a server that is not given does not answer. Cancelled, it is killed."""
     values = {
@@ -31,6 +35,7 @@ async def waiting_room(
         "POSTGRES_DSN": database.owner_dsn if database else "postgresql://127.0.0.1:9/nowhere",
         "KAFKA_CLINIC_PARTITIONS": str(PARTITIONS),
         "MASTER_KEY": MASTER_KEY,
+        "PATIENT_SECRET": PATIENT_SECRET,
         **{name.upper(): value for name, value in settings.items()},
     }
     clean = {name: value for name, value in os.environ.items() if not name.startswith("WAITING_ROOM_")}
@@ -41,11 +46,12 @@ async def waiting_room(
         *arguments,
         cwd=ROOT,
         env={**clean, **{f"WAITING_ROOM_{name}": value for name, value in values.items()}},
+        stdin=None if stdin is None else asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        out, err = await process.communicate()
+        out, err = await process.communicate(None if stdin is None else stdin.encode())
     except asyncio.CancelledError:
         process.kill()
         await process.wait()

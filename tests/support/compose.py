@@ -23,8 +23,10 @@ ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((ROOT / "tests/schemas/compose-spec.json").read_text())
 HARDENED = {"read_only": True, "cap_drop": ["ALL"], "security_opt": ["no-new-privileges:true"], "user": "10001:10001"}
 ADDRESSES = {"KAFKA_BOOTSTRAP", "POSTGRES_DSN", "INGRESS_HOST", "INGRESS_PORT", "METRICS_HOST", "METRICS_PORT"}
-ADDRESSES |= {"OPS_METRICS_URLS", "WEBHOOK_ALLOW_NETWORKS", "REF_SECRET", "MASTER_KEY", "NOTIFY_LINK_SECRET"}
+ADDRESSES |= {"OPS_METRICS_URLS", "WEBHOOK_ALLOW_NETWORKS", "REF_SECRET", "NOTIFY_LINK_SECRET"}
 ADDRESSES |= {
+    "MASTER_KEY",
+    "PATIENT_SECRET",
     "VALKEY_URL",
     "ELIGIBILITY_URL",
     "NOTIFY_SMTP_URL",
@@ -94,7 +96,7 @@ def _embedded(compose: Compose) -> Iterator[str]:
 
 def _embedded_env(role: str) -> dict[str, str]:
     env = roles.common_env("kafka:9092", Shape().partitions, roles.gateways_env(1, 2) if role == "notify" else {})
-    owner, keys = "postgresql://postgres@postgres/waiting_room", Secrets("r" * 40, "p", "m" * 40, "l" * 40)
+    owner, keys = "postgresql://postgres@postgres/waiting_room", Secrets("r" * 40, "p", "m" * 40, "l" * 40, "t" * 40)
     process, _ = (
         roles.ingress(env, owner, keys, Path()) if role == "ingress" else roles.worker(role, env, owner, keys, Path())
     )

@@ -45,6 +45,7 @@ class Composed:
             "${WAITING_ROOM_POSTGRES_ROLE_PASSWORD:?make secrets}": ROLE_PASSWORD,
             "${WAITING_ROOM_REF_SECRET:?make secrets}": "only-for-tests-" * 3,
             "${WAITING_ROOM_MASTER_KEY:?make secrets}": "only-for-tests-" * 4,
+            "${WAITING_ROOM_PATIENT_SECRET:?make secrets}": "only-for-tests-" * 3,
             "@postgres/waiting_room": f"@{owner.hostname}:{owner.port}/{database}",
             "kafka:9092": kafka.bootstrap_servers,
             "//valkey:6379": "//127.0.0.1:9",  # away, as it may be

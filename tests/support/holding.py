@@ -8,6 +8,7 @@ from datetime import timedelta
 import asyncpg
 
 from tests.support.database import Database
+from tests.support.patients import WHOM
 from tests.support.world import ClinicSpec, seed
 from waiting_room.store.holds import Rules
 from waiting_room.store.pool import Pool
@@ -28,7 +29,7 @@ class Hold:
 
     async def __call__(self, items: Sequence[Item], *, unprocessable: bool = False) -> Outcome:
         async with self.pool.acquire() as conn, conn.transaction():
-            return await Batch(conn, self.rules, DEADLINES).work(items, unprocessable=unprocessable)
+            return await Batch(conn, self.rules, DEADLINES, WHOM).work(items, unprocessable=unprocessable)
 
 
 def clinic_of(item: Appended) -> str:

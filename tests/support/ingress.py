@@ -21,7 +21,16 @@ from tests.stack import Kafka, server_folder
 from tests.support import topics
 from tests.support.commands import APP
 from tests.support.database import Database, clone
-from tests.support.world import MASTER_KEY, PARTITIONS, SERVICE, ClinicSpec, seed, settings_for, tomorrow
+from tests.support.world import (
+    MASTER_KEY,
+    PARTITIONS,
+    PATIENT_SECRET,
+    SERVICE,
+    ClinicSpec,
+    seed,
+    settings_for,
+    tomorrow,
+)
 from waiting_room.access import SCOPES_OF, OwnerKind, Scope, Token, hash_of, make_token
 from waiting_room.announcements import publish
 from waiting_room.kafka import Producer
@@ -186,6 +195,7 @@ async def ingress_process(
         "postgres_dsn": database.dsn("ingress") if database else NOWHERE,
         "ref_secret": "a test's secret for booking refs!",
         "master_key": MASTER_KEY,
+        "patient_secret": PATIENT_SECRET,
         "ingress_port": port,
         "worker_id": f"ingress-{port}",
         "shutdown_seconds": 2,

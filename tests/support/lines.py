@@ -8,6 +8,7 @@ from datetime import timedelta
 import asyncpg
 
 from tests.support.commands import APP, REFS
+from tests.support.patients import tag
 from tests.support.world import SERVICE, ClinicSpec, tomorrow
 from waiting_room.domain.appointment import By, EventType, Reason
 from waiting_room.store.journal import Booking, Journal
@@ -36,7 +37,7 @@ async def line_up(
                 service_type=SERVICE,
                 start_at=start_at,
                 end_at=start_at + timedelta(minutes=30),
-                patient_id=patient_id,
+                patient_id=tag(patient_id),
                 hold_until=start_at,
             )
             journal.record(booking, EventType.ACCEPTED)

@@ -14,6 +14,7 @@ from tests.support.commands import record
 from tests.support.database import Database
 from tests.support.gateways import Gateways
 from tests.support.log import until
+from tests.support.patients import VAULT
 from tests.support.world import settings_for
 from waiting_room.kafka import Producer
 from waiting_room.settings import Settings
@@ -38,7 +39,7 @@ class Notify:
         """Plan for every event there is so far, as if they were read anew."""
         async with self.database.owner() as owner:
             events = await owner.fetch("SELECT clinic_id, record FROM appointment_events ORDER BY clinic_id, seq")
-        purpose = Messages(self.settings, self.pool)
+        purpose = Messages(self.settings, self.pool, VAULT)
         intake = EventIntake(self.settings, Producer(self.settings), purpose, on_new=lambda: None)
         await intake.take([record(row["record"].encode(), key=row["clinic_id"]) for row in events])
 
@@ -47,7 +48,7 @@ class Notify:
         """A sender at work; stopped orderly at the end unless the test has cancelled it, which is a crash."""
         finish = asyncio.Event()
         async with open_gateways(self.settings) as by_channel:
-            sender = Sender(self.settings, self.pool, Composer(self.settings, self.pool), by_channel)
+            sender = Sender(self.settings, self.pool, VAULT, Composer(self.settings, self.pool), by_channel)
             task = asyncio.create_task(sender.run(finish))
             try:
                 yield task

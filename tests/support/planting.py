@@ -12,6 +12,7 @@ import msgspec
 from tests.support.audited import World
 from tests.support.commands import appended
 from tests.support.holding import DEADLINES
+from tests.support.patients import WHOM
 from waiting_room.audit.offences import Kind
 from waiting_room.messages import Book, Cancel
 from waiting_room.store.pool import Connection
@@ -55,7 +56,7 @@ def by_hold(
         item = command(world)
         [in_time] = appended(item) or appended(_in_time(item))
         async with owner.transaction():
-            await Batch(owner, {}, DEADLINES).work([in_time])
+            await Batch(owner, {}, DEADLINES, WHOM).work([in_time])
 
     return Plant(what, frozenset(kinds), deed, name, resting=False, in_database=True)
 

@@ -14,6 +14,10 @@ PROGRAMS = ("ingress", "workers", "waiting_room")
 ROLES = ("ingress", *Role, "supervise")
 
 
+_SEALED = frozenset({"MASTER_KEY", "PATIENT_SECRET"})
+"""Who finds patients, and opens or seals what is kept of them."""
+
+
 def what_runs(command: list[str]) -> str | None:
     """The role, or the command of ``python -m waiting_room``; None if it is no program of ours."""
     program, *arguments = command or [""]
@@ -44,11 +48,14 @@ def login_of(role: str) -> str:
 def _must(what: str) -> set[str]:
     """Settings that a container cannot leave out: their defaults name the machine itself, or there is none."""
     if what == "ingress":
-        return {"KAFKA_BOOTSTRAP", "POSTGRES_DSN", "INGRESS_HOST", "REF_SECRET", "MASTER_KEY", "NOTIFY_LINK_SECRET"}
+        return {"KAFKA_BOOTSTRAP", "POSTGRES_DSN", "INGRESS_HOST", "REF_SECRET", *_SEALED, "NOTIFY_LINK_SECRET"}
     if what in ROLES:
         own = {
+            "hold": _SEALED,
+            "confirm": {"MASTER_KEY"},
+            "supervise": {"MASTER_KEY"},
             "webhooks": {"MASTER_KEY"},
-            "notify": {"NOTIFY_EMAIL_FROM", "NOTIFY_PUBLIC_URL", "NOTIFY_LINK_SECRET"},
+            "notify": {"MASTER_KEY", "NOTIFY_EMAIL_FROM", "NOTIFY_PUBLIC_URL", "NOTIFY_LINK_SECRET"},
         }
         return {"KAFKA_BOOTSTRAP", "POSTGRES_DSN", "METRICS_HOST", "METRICS_PORT"} | own.get(what, set())
     return {

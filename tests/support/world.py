@@ -19,6 +19,7 @@ from waiting_room.settings import Settings
 
 PARTITIONS = 4
 MASTER_KEY = b64encode(b"a master key for tests, 32 bytes").decode()
+PATIENT_SECRET = "a test's secret for patients' tags"
 BUSINESS = "demo"
 SERVICE = "consultation"
 ALWAYS_OPEN = [{"weekday": day, "opens": "00:00:00", "closes": "23:30:00", "slot_minutes": 30} for day in range(1, 8)]
@@ -91,6 +92,7 @@ def settings_for(database: Database | None, kafka: Kafka | None, role: str = "ho
         "kafka_session_timeout_ms": 6_000,
         "ref_secret": SecretStr("a test's secret for booking refs!"),
         "master_key": SecretStr(MASTER_KEY),
+        "patient_secret": SecretStr(PATIENT_SECRET),
         "worker_id": f"{role}-test",
         "patient_pending_max": 1_000,  # many tests know one patient only
     }

@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 
 from clinic_adapter.errors import ClinicOutcomeUnknown
+from tests.support.patients import VAULT
 from tests.unit.test_confirm_standstill import Clock
 from waiting_room.domain.appointment import EventType, apply
 from waiting_room.domain.clinic_call import Booked, CallKind, Failed
@@ -74,7 +75,7 @@ class Clinic:
             service_type="consultation",
             start_at=AT,
             end_at=AT + timedelta(minutes=30),
-            patient='{"id": "patient"}',
+            patient=b'{"id": "patient"}',
         )
         self._booking = booking
         return Claim(booking, 1, CallKind.CONFIRM, 1)
@@ -101,6 +102,7 @@ class World:
             self._never,
             lambda: None,
             self._never_next,
+            VAULT,
             cast(Any, None),
             lease_seconds=15.0,
             call_seconds=10.0,

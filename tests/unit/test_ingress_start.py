@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from ingress.__main__ import ref_secrets
+from ingress.__main__ import ref_secrets, require_keys
 from ingress.app import running
 from ingress.parts import Parts
 from waiting_room.domain.booking_ref import RefSecrets
@@ -34,6 +34,18 @@ def test_without_a_secret_it_does_not_start(capsys: pytest.CaptureFixture[str]) 
     with pytest.raises(BadSettings):
         ref_secrets(Settings(ref_secret=None))
     assert capsys.readouterr().err.startswith("bad setting: WAITING_ROOM_REF_SECRET:")
+
+
+@pytest.mark.parametrize("name", ["master_key", "patient_secret"])
+def test_without_what_patients_are_sealed_and_found_with_it_does_not_start(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given: dict[str, Any] = {"master_key": SecretStr(CURRENT), "patient_secret": SecretStr(CURRENT)}
+    require_keys(Settings(**given))
+    with pytest.raises(BadSettings):
+        require_keys(Settings(**{**given, name: None}))
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"bad setting: WAITING_ROOM_{name.upper()}: ingress ")
 
 
 def parts_with(task: Any) -> Parts:

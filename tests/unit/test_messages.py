@@ -21,6 +21,7 @@ from waiting_room.messages import (
     Command,
     Confirmation,
     DirectoryEntry,
+    IntakeKeyRecord,
     Message,
     PulseRecord,
     Reader,
@@ -43,6 +44,7 @@ KINDS: Mapping[str, Any] = {
     "map_report": PulseRecord,
     "clinic": DirectoryEntry,
     "access_key": AccessKey,
+    "intake_key": IntakeKeyRecord,
 }
 """How each type is read where it is read."""
 

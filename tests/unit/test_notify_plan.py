@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from tests.support.patients import VAULT
 from waiting_room.domain.appointment import By, EventType, Stage, Status
 from waiting_room.domain.notifications import Channel, Reach, address_of, after, reach_of, still_true
 from waiting_room.domain.quiet_hours import quiet_hours_of
 from waiting_room.domain.reminders import leads_of
-from waiting_room.messages import BookingEvent
+from waiting_room.messages import BookingEvent, Patient
 from waiting_room.settings import Settings
 from waiting_room.store.notifications import Subject
 from workers.notify.plan import STALE, Rules, plan, rules_of
@@ -41,14 +41,17 @@ def event(kind: EventType = EventType.CONFIRMED, status: Status = Status.CONFIRM
 
 
 def subject(contact: dict[str, str] | None = None, **changes: Any) -> Subject:
-    patient = json.dumps({"id": "p", "contact": EVERYWHERE if contact is None else contact})
-    return Subject("0001", "0001-A", "confirmed", 1, START, patient, "Europe/Berlin", None)._replace(**changes)
+    key, wrapped = VAULT.new_key()
+    sealed = key.seal(Patient(id="p", contact=EVERYWHERE if contact is None else contact))
+    return Subject("0001", "0001-A", "confirmed", 1, START, sealed, wrapped, "Europe/Berlin", None)._replace(**changes)
 
 
 def told(
     happened: BookingEvent, whose: Subject, *, rules: Rules = RULES, now: datetime = NOW
 ) -> list[tuple[str, str, datetime]]:
-    return [(each.kind, each.channel, each.due_at) for each in plan(happened, whose, rules, now)]
+    patient = VAULT.open(whose.patient_key, whose.patient)
+    assert patient is not None
+    return [(each.kind, each.channel, each.due_at) for each in plan(happened, whose, patient, rules, now)]
 
 
 def test_a_confirmation_is_told_at_once_and_reminded_of_later() -> None:

@@ -24,10 +24,11 @@ def test_each_is_new_each_time_and_needs_no_escaping() -> None:
     assert all(value.replace("-", "").replace("_", "").isalnum() for value in one.values())
 
 
-def test_the_ref_secret_and_the_master_key_are_such_as_processes_take() -> None:
+def test_secrets_are_such_as_processes_take() -> None:
     text = CliRunner().invoke(app, ["secrets"]).output
     assert Settings(ref_secret=SecretStr(made(text)["WAITING_ROOM_REF_SECRET"])).ref_secret
     assert Settings(master_key=SecretStr(made(text)["WAITING_ROOM_MASTER_KEY"])).master_key
+    assert Settings(patient_secret=SecretStr(made(text)["WAITING_ROOM_PATIENT_SECRET"])).patient_secret
 
 
 def test_the_file_is_its_owners_and_is_not_written_twice(tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from waiting_room import settings
 from waiting_room.settings import PREFIX, BadSettings, Settings, described
+from workers.__main__ import missing
+from workers.assemble import Role
 
 
 @pytest.fixture(autouse=True)
@@ -78,6 +80,18 @@ def test_every_setting_is_described() -> None:
 
 def test_a_default_that_differs_by_machine_is_not_shown() -> None:
     assert {name: default for name, default, _ in described()}["WAITING_ROOM_WORKER_ID"] == ""
+
+
+def test_roles_that_open_what_is_sealed_do_not_start_without_their_keys() -> None:
+    nothing = Settings(master_key=None, patient_secret=None)
+    wanting = {role: [setting for setting, _ in missing([role], nothing)] for role in Role}
+    assert {role: settings for role, settings in wanting.items() if settings} == {
+        Role.HOLD: ["master_key", "patient_secret"],
+        Role.CONFIRM: ["master_key"],
+        Role.WEBHOOKS: ["master_key"],
+        Role.NOTIFY: ["master_key"],
+    }
+    assert not missing(list(Role), Settings(master_key=SecretStr("m" * 32), patient_secret=SecretStr("p" * 32)))
 
 
 def test_a_pass_is_put_in_no_address_that_servers_see() -> None:

@@ -7,13 +7,13 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from tests.support.endpoint import ENVELOPE
+from tests.support.patients import VAULT
 from waiting_room.domain.appointment import PUBLIC_EVENTS, EventType, Reason, Stage, Status
 from waiting_room.messages import BookingEvent, Patient, encode
 from waiting_room.store.webhooks import Delivery, Notice
@@ -24,6 +24,7 @@ from workers.webhooks.message import body_of, headers_of, id_of, notice_of
 AT = datetime(2026, 11, 23, 8, 0, 0, 250_000, tzinfo=UTC)
 KEYS = new_keys()
 SIGNERS = Signers(ENVELOPE)
+PATIENT_KEY, WRAPPED = VAULT.new_key()
 
 
 def event(kind: EventType) -> BookingEvent:
@@ -60,15 +61,15 @@ def delivery(*keys: SigningKeys, **changes: Any) -> Delivery:
         age_seconds=0.0,
         record=encode(event(EventType.REJECTED)).decode(),
         sequence=3,
-        patient_id="patient-1",
-        patient=msgspec.json.encode(Patient(id="patient-1", contact={"email": "a@b.example"})).decode(),
+        patient=PATIENT_KEY.seal(Patient(id="patient-1", contact={"email": "a@b.example"})),
+        patient_key=WRAPPED,
         sealed=tuple(seal(ENVELOPE, "ep_1", each).sealed for each in keys or (KEYS,)),
     )
     return made._replace(**changes)
 
 
 def test_the_payload_says_what_happened_and_nothing_about_the_patient() -> None:
-    body = body_of(delivery())
+    body = body_of(delivery(), VAULT)
     assert json.loads(body) == {
         "type": "booking.rejected",
         "timestamp": "2026-11-23T08:00:00.250000Z",
@@ -91,18 +92,18 @@ def test_the_payload_says_what_happened_and_nothing_about_the_patient() -> None:
 
 
 def test_a_full_payload_names_the_patient_until_they_are_erased() -> None:
-    data = json.loads(body_of(delivery(in_full=True)))["data"]
+    data = json.loads(body_of(delivery(in_full=True), VAULT))["data"]
     assert data["patient"] == {"id": "patient-1", "contact": {"email": "a@b.example"}}
     assert (data["ticket"], data["sequence"]) == (7, 3)
-    erased = json.loads(body_of(delivery(in_full=True, patient_id=None, patient=None)))["data"]
+    erased = json.loads(body_of(delivery(in_full=True, patient=None, patient_key=None), VAULT))["data"]
     assert erased == data | {"patient": None}
 
 
 def test_what_is_told_of_an_endpoint_is_sent_as_it_is_kept() -> None:
     payload = payload_of_test("ep_1", AT)
-    assert body_of(delivery(booking_ref=None, record=None, payload=payload)) == payload
+    assert body_of(delivery(booking_ref=None, record=None, payload=payload), VAULT) == payload
     with pytest.raises(ValueError, match="not there"):
-        body_of(delivery(record=None))
+        body_of(delivery(record=None), VAULT)
 
 
 @pytest.mark.parametrize("kind", EventType)

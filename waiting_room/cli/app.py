@@ -11,6 +11,7 @@ from waiting_room.cli.dlq import app as dlq
 from waiting_room.cli.keys import app as keys
 from waiting_room.cli.migrate import migrate
 from waiting_room.cli.notifications import app as notifications
+from waiting_room.cli.patients import app as patients
 from waiting_room.cli.saga import saga
 from waiting_room.cli.secrets import secrets
 from waiting_room.cli.stock import stock
@@ -34,4 +35,5 @@ app.add_typer(directory, name="directory")
 app.add_typer(keys, name="keys")
 app.add_typer(dlq, name="dlq")
 app.add_typer(notifications, name="notifications")
+app.add_typer(patients, name="patients")
 app.add_typer(webhooks, name="webhooks")

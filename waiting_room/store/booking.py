@@ -41,7 +41,10 @@ class Booking:
     start_at: datetime | None = None
     end_at: datetime | None = None
     patient_id: str | None = None
-    patient: str | None = None
+    """Their tag; see ``patient_keys``, also for how they are sealed."""
+    patient: bytes | None = None
+    patient_key: bytes | None = None
+    """Wrapped; only where the patient is to be named (``store.patient_keys.give``)."""
     held_at: datetime | None = None
     decided_at: datetime | None = None
     hold_until: datetime | None = None

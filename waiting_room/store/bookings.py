@@ -72,6 +72,7 @@ class BookingRow:
     own_seq: int
     place: int | None
     wish: WishRow | None = None
+    patient_erased_at: datetime | None = None
     wait: WaitRow | None = None
 
 
@@ -116,7 +117,9 @@ async def booking(conn: Connection, ref: str) -> BookingRow | None:
 async def of_patient(
     conn: Connection, app_id: str, patient_id: str, after: Position | None, limit: int
 ) -> list[Position]:
-    """At most ``limit`` bookings of this app's patient, newest first; positions are when they were accepted."""
+    """At most ``limit`` bookings of this app's patient, by their tag, newest first; positions are when they were
+    accepted.
+    """
     at, ref = after or (None, None)
     return [
         Position(row["position"], row["booking_ref"])

@@ -11,15 +11,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import msgspec
 
 from waiting_room.domain.call_plan import Verify, Wait, plan
 from waiting_room.domain.call_resolution import resolve
-from waiting_room.domain.clinic_call import Answer, Attempt, Booked, CallKind, Case, Change, ClinicSystem
+from waiting_room.domain.clinic_call import BOOKS, Answer, Attempt, Booked, CallKind, Case, Change, ClinicSystem
 from waiting_room.domain.directory import AdapterKind, Eligibility
-from waiting_room.store import sql
+from waiting_room.store import patient_keys, sql
 from waiting_room.store.journal import Booking, Journal
 from waiting_room.store.pool import Connection
 
@@ -176,7 +176,12 @@ async def claim(
             case kind:
                 found[key] = work.begin(booking, kind, claimant, lease_seconds)
     await work.write()
+    await patient_keys.give(conn, [each.booking for each in found.values() if _names_the_patient(each)])
     return found, work.lines
+
+
+def _names_the_patient(found: Claimed) -> TypeGuard[Claim | ToVerify]:
+    return isinstance(found, ToVerify) or (isinstance(found, Claim) and found.kind in BOOKS)
 
 
 async def record(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncpg
 
+from waiting_room.envelope import UnknownMasterKey
+
 _PASSING = (
     OSError,  # refused, reset, unreachable; TimeoutError is one of them
     asyncpg.InterfaceError,  # the connection or the pool is closed
@@ -13,6 +15,7 @@ _PASSING = (
     asyncpg.TransactionRollbackError,  # deadlock, serialization
     asyncpg.InvalidTransactionStateError,  # the server ended an idle transaction
     asyncpg.LockNotAvailableError,
+    UnknownMasterKey,  # passes when this process is given the key; until then nothing may be decided without it
 )
 
 

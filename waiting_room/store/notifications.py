@@ -24,14 +24,17 @@ class Key(NamedTuple):
 
 
 class Subject(NamedTuple):
-    """A booking as it is now, for planning. ``patient`` is JSON; ``leads`` of its service type, if it has its own."""
+    """A booking as it is now, for planning: its patient sealed, their key wrapped; ``leads`` of its service type, if it
+    has its own.
+    """
 
     clinic_id: str
     booking_ref: str
     status: str
     revision: int
     start_at: datetime | None
-    patient: str
+    patient: bytes
+    patient_key: bytes | None
     timezone: str
     leads: list[str] | None
     unsubscribed: Sequence[str] = ()
@@ -57,8 +60,8 @@ class InHand(NamedTuple):
 class Begun(NamedTuple):
     """A message that is being sent until ``lease_until``, and its booking as it was read for that.
 
-    ``late_seconds``: since it was due. ``has_begun``: the appointment. ``offer_id`` and what follows: of the seat that
-    it tells of, which may be ``offer_over``.
+    ``late_seconds``: since it was due. ``has_begun``: the appointment. ``patient`` is sealed, its key wrapped.
+    ``offer_id`` and what follows: of the seat that it tells of, which may be ``offer_over``.
     """
 
     key: Key
@@ -75,7 +78,8 @@ class Begun(NamedTuple):
     start_at: datetime | None
     end_at: datetime | None
     has_begun: bool
-    patient: str | None
+    patient: bytes | None
+    patient_key: bytes | None
     clinic_name: str
     timezone: str
     provider_name: str | None
@@ -195,6 +199,7 @@ async def begin(conn: Connection, sender_id: str, keys: Sequence[Key], *, lease_
             end_at=row["end_at"],
             has_begun=row["has_begun"],
             patient=row["patient"],
+            patient_key=row["patient_key"],
             clinic_name=row["clinic_name"],
             timezone=row["timezone"],
             provider_name=row["provider_name"],

@@ -30,8 +30,8 @@ class Delivery(NamedTuple):
     """A claimed delivery. ``attempts``: how many have failed; ``age_seconds``: since the event, when claimed.
 
     ``record`` is the event as it was published; ``payload`` stands in its place where there is none. ``sequence``:
-    which of the booking's public events it is. ``patient_id`` and ``patient`` only where the endpoint gets them
-    (``in_full``). ``failing``: the endpoint has failed since it last said yes. ``sealed``: its signing keys, the
+    which of the booking's public events it is. ``patient``, sealed, and its key, wrapped, only where the endpoint gets
+    them (``in_full``). ``failing``: the endpoint has failed since it last said yes. ``sealed``: its signing keys, the
     newest first.
     """
 
@@ -48,8 +48,8 @@ class Delivery(NamedTuple):
     payload: str | None
     age_seconds: float
     record: str | None
-    patient_id: str | None
-    patient: str | None
+    patient: bytes | None
+    patient_key: bytes | None
     sequence: int
     sealed: tuple[bytes, ...]
 

@@ -21,12 +21,12 @@ from clinic_adapter.gateway import Call, Check, Gateway
 from waiting_room.domain.appointment import Reason
 from waiting_room.domain.clinic_call import Answer, CallKind, Failed, Withdrawn
 from waiting_room.domain.failures import Failure
-from waiting_room.messages import Patient
+from waiting_room.envelope import CannotOpen, UnknownMasterKey
+from waiting_room.patient_keys import Vault
 from waiting_room.store.calls import Claim
-from waiting_room.store.journal import Booking, Wish
+from waiting_room.store.journal import Wish
 from workers.pacing.work import Verdict
 
-_patient = msgspec.json.Decoder(Patient)
 _REASONS = {"slot_taken": Reason.SLOT_TAKEN, "prov": Reason.PROVIDER}
 
 
@@ -66,25 +66,27 @@ class Lease:
             raise LeaseLost("we stood still")
 
 
-async def make(claim: Claim, gateway: Gateway, lease: Lease) -> Answered:
+async def make(claim: Claim, gateway: Gateway, lease: Lease, vault: Vault) -> Answered:
     """Call the clinic. Raises nothing but what is a bug of ours."""
     started = time.monotonic()
     try:
-        answer = await _ask(claim, gateway, lease.check)
+        answer = await _ask(claim, gateway, lease.check, vault)
     except (ClinicError, LeaseLost) as error:
         return _failed(error, time.monotonic() - started)
-    except msgspec.MsgspecError as error:
+    except UnknownMasterKey as error:  # our environment's fault: the booking waits until it is mended
+        return Answered(Failed(Failure.NOT_SENT), Verdict.NOT_ASKED, 0.0, detail=str(error))
+    except (msgspec.MsgspecError, CannotOpen) as error:
         return Answered(Failed(Failure.UNPROCESSABLE), Verdict.NOT_ASKED, 0.0, detail=type(error).__name__)
     return Answered(answer, Verdict.ANSWERED, time.monotonic() - started)
 
 
-async def _ask(claim: Claim, gateway: Gateway, check: Check) -> Answer:
+async def _ask(claim: Claim, gateway: Gateway, check: Check, vault: Vault) -> Answer:
     ref, revision = claim.booking.booking_ref, claim.revision
     match claim.kind:
         case CallKind.CONFIRM:
-            return await gateway.confirm(_call(claim.booking, revision), check)
+            return await gateway.confirm(_call(claim, vault), check)
         case CallKind.MOVE:
-            return await gateway.move(_moved(_call(claim.booking, revision), claim.booking.wish), check)
+            return await gateway.move(_moved(_call(claim, vault), claim.booking.wish), check)
         case CallKind.LOOKUP:
             return await gateway.look_up(ref, revision, check)
         case CallKind.WITHDRAW:
@@ -92,32 +94,28 @@ async def _ask(claim: Claim, gateway: Gateway, check: Check) -> Answer:
             return Withdrawn()
 
 
-def patient_of(booking: Booking) -> Patient:
-    """Raises msgspec.MsgspecError if nobody can tell."""
-    if booking.patient is None:
-        raise msgspec.ValidationError("the booking lacks its patient")
-    return _patient.decode(booking.patient)
-
-
-def _call(booking: Booking, revision: int) -> Call:
-    """Raises msgspec.MsgspecError if the row cannot be made into a call."""
+def _call(claim: Claim, vault: Vault) -> Call:
+    """Raises msgspec.MsgspecError if the row cannot be made into a call, and CannotOpen."""
+    booking = claim.booking
+    patient = vault.open(booking.patient_key, booking.patient)
     if (
         booking.provider_id is None
         or booking.seat is None
         or booking.service_type is None
         or booking.start_at is None
         or booking.end_at is None
+        or patient is None
     ):
         raise msgspec.ValidationError("the booking lacks what a clinic must know")
     return Call(
         booking.booking_ref,
-        revision,
+        claim.revision,
         booking.provider_id,
         booking.seat,
         booking.service_type,
         booking.start_at,
         booking.end_at,
-        patient_of(booking),
+        patient,
     )
 
 

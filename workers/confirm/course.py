@@ -14,13 +14,14 @@ from clinic_adapter.eligibility import Question
 from waiting_room.domain.clinic_call import BOOKS, CallKind, Failed
 from waiting_room.domain.failures import Failure
 from waiting_room.kafka import Headers
+from waiting_room.patient_keys import Vault
 from waiting_room.store.booking import Booking
 from waiting_room.store.calls import Claim, Finished, Later, Outcome, ToVerify
 from waiting_room.store.verifications import Found
 from waiting_room.telemetry import tracing
 from workers.confirm.adopting import ELSEWHERE_SECONDS
 from workers.confirm.batcher import CannotBeStored
-from workers.confirm.call import Answered, Lease, make, patient_of
+from workers.confirm.call import Answered, Lease, make
 from workers.confirm.clinics import Clinics
 from workers.confirm.eligibility import Eligibility
 from workers.confirm.ledger import Ledger
@@ -54,6 +55,7 @@ class Course:
         put_aside: PutAside,
         slot_freed: Callable[[], None],
         next_slot: Callable[[Booking], Awaitable[None]],
+        vault: Vault,
         eligibility: Eligibility,
         *,
         lease_seconds: float,
@@ -65,6 +67,7 @@ class Course:
         self._clinics = clinics
         self._report = report
         self._next_slot = next_slot
+        self._vault = vault
         self._eligibility = eligibility
         self._standstill = standstill
         self._put_aside = put_aside
@@ -118,7 +121,10 @@ class Course:
         self._lanes.verifying(work, time.monotonic())
         self._slot_freed()
         started, system = time.monotonic(), self._clinics.systems[work.clinic_id]
-        question = Question(booking.app_id, patient_of(booking).id, system.business_id, booking.service_type or "")
+        patient = self._vault.open(booking.patient_key, booking.patient)
+        if patient is None:
+            raise ValueError("the booking lacks its patient")
+        question = Question(booking.app_id, patient.id, system.business_id, booking.service_type or "")
         with tracing.span("eligibility", work.booking_ref, _headers(work), outgoing=True) as span:
             finding = await self._eligibility.find_out(question)
             tracing.say(span, outcome=finding)
@@ -132,7 +138,7 @@ class Course:
     async def _call(self, work: Work, claim: Claim, lease: Lease, started: float, standstills: int) -> Disposition:
         self._report.call_starts(claim)
         with tracing.span("clinic call", work.booking_ref, _headers(work), outgoing=True) as span:
-            answered = await make(claim, self._clinics.gateway(work.clinic_id), lease)
+            answered = await make(claim, self._clinics.gateway(work.clinic_id), lease, self._vault)
             tracing.say(span, kind=claim.kind, attempt=claim.attempt, outcome=answered.outcome)
         measured = self._standstill.times == standstills
         if not measured and answered.verdict is Verdict.FAILED:

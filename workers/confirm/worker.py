@@ -14,7 +14,9 @@ from aiokafka import ConsumerRecord
 
 from clinic_adapter.eligibility import EligibilityGateway, open_eligibility
 from clinic_adapter.transport import Transport, open_transport
+from waiting_room.envelope import envelope_of
 from waiting_room.kafka import Follower, Producer
+from waiting_room.patient_keys import Vault
 from waiting_room.settings import Settings
 from waiting_room.store.pool import Pool, create_pool
 from waiting_room.supervise import pause, supervise
@@ -150,6 +152,7 @@ class ConfirmWorker:
             self._put_aside,
             lambda: self._runner.look_again(),
             NextSlot(producer, self._clinics).ask,
+            Vault(envelope_of(settings)),
             self._eligibility,
             lease_seconds=settings.clinic_lease_seconds,
             call_seconds=settings.clinic_call_seconds,

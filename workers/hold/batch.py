@@ -15,7 +15,6 @@ from waiting_room.domain import eligibility
 from waiting_room.domain.appointment import CANCELLABLE, EventType, Reason, Status
 from waiting_room.domain.booking_ref import clinic_of
 from waiting_room.domain.deadlines import Deadlines as Deadlines
-from waiting_room.domain.limits import PENDING_MAX
 from waiting_room.domain.seats import Seat, Taken, allot
 from waiting_room.messages import Book, Cancel, Closure, Reschedule, Shortage
 from waiting_room.store import holds, moves, offering
@@ -29,7 +28,7 @@ from workers.hold.dead_holds import expire_dead_holds
 from workers.hold.doses import Doses
 from workers.hold.full import full_starts
 from workers.hold.outcome import Outcome
-from workers.hold.patients import Patients
+from workers.hold.patients import Known, Patients
 from workers.hold.reach import Reach
 from workers.hold.read import Appended, Item, Marker, MovingAway
 from workers.hold.rescheduling import Rescheduling
@@ -46,8 +45,8 @@ class Batch:
         conn: Connection,
         rules: dict[str, Rules],
         deadlines: Deadlines,
+        whom: Known,
         next_offset: NextOffset = behind_the_last,
-        pending_max: int = PENDING_MAX,
     ) -> None:
         self._conn = conn
         self._rules = rules
@@ -57,8 +56,7 @@ class Batch:
         self._claims: dict[tuple[str, str], Claim] = {}
         self._taken = Taken()
         self._doses = Doses(conn)
-        self._patients = Patients(conn, pending_max)
-        self._pending_max = pending_max
+        self._patients = Patients(conn, whom)
         self._journal: Journal
         self._moves: Rescheduling
         self._reach = Reach()
@@ -98,7 +96,7 @@ class Batch:
     async def _move_away(self, why: Closure | Shortage, outcome: Outcome) -> None:
         """In a journal of its own: what came before it in the batch is written."""
         journal = closing.own_journal(self._journal)
-        own = Doses(self._conn), Patients(self._conn, self._pending_max)
+        own = Doses(self._conn), Patients(self._conn, self._patients.known)
         moves = await Rescheduling.open(self._conn, journal, self._rules, self._deadlines.usual, [], *own)
         if isinstance(why, Closure):
             moved = await closing.close(self._conn, moves, why)
@@ -118,9 +116,9 @@ class Batch:
         self._aliases = await identity.follow(self._conn, [each for each in unknown if not isinstance(each, Book)])
         plans = {
             command.booking_ref: Reason.UNPROCESSABLE
-            if unprocessable
+            if unprocessable or command.patient is None
             else bookable(command, self._rules[command.clinic_id], self._journal.now)
-            for command in books
+            for command in reversed(books)  # of several with one ref the first counts
             if command.booking_ref not in elsewhere and (command.clinic_id, command.booking_ref) not in self._known
         }
         moving = await self._plan_moves(items, books)
@@ -129,7 +127,8 @@ class Batch:
             self._reach.add(book.clinic_id, plan.windows())
         self._taken = await self._reach.taken(self._conn)
         await self._doses.read(((book.clinic_id, plan.service) for book, plan in wanted), moving)
-        await self._patients.read((book for book, _ in wanted), moving)
+        told = [] if unprocessable else [book for book in books if book.booking_ref in plans]
+        await self._patients.read(told, moving)
         for item in items:
             command = item.command
             if isinstance(command, Cancel):
@@ -145,7 +144,7 @@ class Batch:
         if claims:
             await holds.claim_seats(self._conn, claims)
         await self._doses.write(self._known, keeping)
-        await self._patients.claim()
+        await self._patients.write()
         await self._waiters.write(self._conn)
         await offering.give(self._journal, self._rules)
         return self._outcome(items)
@@ -237,6 +236,7 @@ class Batch:
             return
         plan = plans[command.booking_ref]
         booking = self._known[key] = booking_for(command, storable=plan is not Reason.UNPROCESSABLE)
+        self._patients.seal(booking, command)
         if isinstance(plan, Bookable):
             plan = self._patients.allow(command, plan, self._rules[command.clinic_id])
         seat = self._allot(key, plan)

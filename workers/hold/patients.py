@@ -1,43 +1,80 @@
-"""What the patients of a batch have already, and what they may have beside it."""
+"""What the patients of a batch have already and may have beside it, and the keys that their data is sealed under."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date, datetime, time
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from waiting_room.domain import limits
 from waiting_room.domain.appointment import Reason
-from waiting_room.domain.limits import PatientClaim
+from waiting_room.domain.limits import PENDING_MAX, PatientClaim
 from waiting_room.messages import Book
-from waiting_room.store import patients
+from waiting_room.patient_keys import PatientKey, PatientTags, Vault
+from waiting_room.store import patient_keys, patients
 from waiting_room.store.holds import Rules
 from waiting_room.store.journal import Booking
+from waiting_room.store.patient_keys import NewKey
 from waiting_room.store.patients import Key, NewClaim, Patient
 from waiting_room.store.pool import Connection
 from workers.hold.wishes import Bookable
 
 
-class Patients:
-    """``pending_max``: how many pending bookings a patient of an app may have, at all clinics together."""
+class Known(NamedTuple):
+    """What hold knows patients by, and opens and makes their keys with. ``pending_max``: how many pending bookings a
+    patient of an app may have, at all clinics together.
+    """
 
-    def __init__(self, conn: Connection, pending_max: int) -> None:
+    tags: PatientTags
+    vault: Vault
+    pending_max: int = PENDING_MAX
+
+
+class Patients:
+    """Of one batch. Whoever is read is locked until the transaction ends, so that no key is forgotten meanwhile."""
+
+    def __init__(self, conn: Connection, known: Known) -> None:
         self._conn = conn
-        self._pending_max = pending_max
+        self.known = known
+        self._tags, self._vault, self._pending_max = known
+        self._of_ref: dict[str, Patient] = {}
         self._has: dict[Patient, dict[Key, PatientClaim]] = {}
+        self._keys: dict[Patient, PatientKey] = {}
+        self._new_keys: list[NewKey] = []
         self._new: dict[Key, NewClaim] = {}
 
     async def read(self, books: Iterable[Book], moving: Iterable[Booking]) -> None:
-        """Lock the patients of these commands, and of bookings that are to be moved, and read what they have."""
-        wanted = {(book.app_id, book.patient.id) for book in books}
-        wanted.update((each.app_id, each.patient_id) for each in moving if each.patient_id is not None)
+        """Lock the patients of these commands, and of bookings that are to be moved; read what they have, and the keys
+        of the former. Raises CannotOpen.
+        """
+        for book in books:
+            if book.patient is not None and book.booking_ref not in self._of_ref:  # the first body counts
+                self._of_ref[book.booking_ref] = book.app_id, self._tags.of(book.app_id, book.patient.id)
+        booking = set(self._of_ref.values())
+        wanted = booking | {(each.app_id, each.patient_id) for each in moving if each.patient_id is not None}
         if wanted:
             self._has = await patients.lock_and_read(self._conn, wanted)
+        if booking:
+            found = await patient_keys.find(self._conn, booking)
+            self._keys = {patient: self._vault.key(wrapped) for patient, wrapped in found.items()}
+
+    def seal(self, booking: Booking, book: Book) -> None:
+        """Put the patient on the booking, under their key; a new one if they have none. Not where it was not read."""
+        patient = self._of_ref.get(book.booking_ref)
+        if book.patient is None or patient is None:
+            return
+        key = self._keys.get(patient)
+        if key is None:
+            key, wrapped = self._vault.new_key()
+            self._keys[patient] = key
+            self._new_keys.append(NewKey(*patient, wrapped))
+        booking.patient_id, booking.patient = patient[1], key.seal(book.patient)
 
     def allow(self, book: Book, plan: Bookable, rules: Rules) -> Bookable | Reason:
         """The plan, begun later where an interval must pass first; or why the patient may not have it."""
-        has = self._has.get((book.app_id, book.patient.id), {}).values()
+        has = self._has[self._of_ref[book.booking_ref]].values()
         reason = limits.refusal(plan.service, rules.business_id, has, self._pending_max)
         if reason is not None:
             return reason
@@ -95,6 +132,9 @@ class Patients:
         if booking.patient_id is not None:
             self._has.get((booking.app_id, booking.patient_id), {}).pop(booking.key, None)
 
-    async def claim(self) -> None:
+    async def write(self) -> None:
+        """What is new: keys, and what bookings take."""
+        if self._new_keys:
+            await patient_keys.add(self._conn, self._new_keys)
         if self._new:
             await patients.claim(self._conn, list(self._new.values()))

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-import msgspec
-
 from waiting_room.domain.appointment import By, Reason
 from waiting_room.domain.candidates import Spans, candidates, spans_of, why_not_now
 from waiting_room.domain.directory import ClinicStatus, Provider, ServiceType
@@ -112,8 +110,8 @@ def notice_passed(booking: Booking, rules: Rules, by: By, asked_at: datetime) ->
 
 
 def booking_for(command: Book, *, storable: bool) -> Booking:
-    """The booking that the command asks for, without an event yet. Where it is not ``storable`` what was asked for is
-    left out: it may be what cannot be stored.
+    """The booking that the command asks for, without its patient and without an event yet. Where it is not ``storable``
+    what was asked for is left out: it may be what cannot be stored.
     """
     booking = Booking(
         clinic_id=command.clinic_id,
@@ -129,6 +127,4 @@ def booking_for(command: Book, *, storable: bool) -> Booking:
         booking.service_type = command.service_type
         booking.start_at = command.start_at
         booking.range_to = command.range.to_at if command.range else None
-        booking.patient_id = command.patient.id
-        booking.patient = msgspec.json.encode(command.patient).decode()
     return booking

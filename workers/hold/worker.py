@@ -19,6 +19,7 @@ from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 
 from waiting_room.dead_letters import put_aside
+from waiting_room.envelope import envelope_of
 from waiting_room.hot_tier import HotTier, hot_tier_of
 from waiting_room.kafka import Headers, Producer, group_consumer
 from waiting_room.messages import (
@@ -31,6 +32,7 @@ from waiting_room.messages import (
     Unreadable,
     encode,
 )
+from waiting_room.patient_keys import Vault, tags_of
 from waiting_room.settings import Settings
 from waiting_room.store import holds
 from waiting_room.store.journal import Booking
@@ -42,7 +44,9 @@ from waiting_room.telemetry.lag import ConsumerLag
 from waiting_room.topics import BOOKING_REQUESTS, CLINIC_CONFIRMATIONS, CLINIC_CONFIRMATIONS_PRIORITY
 from workers.hold.batch import Batch, Deadlines
 from workers.hold.free_starts import FreeStarts
+from workers.hold.opening import Opening
 from workers.hold.outcome import Outcome
+from workers.hold.patients import Known
 from workers.hold.poll import Poll
 from workers.hold.read import Appended, Item, item_of
 from workers.hold.rebalance import StartFromTheLower
@@ -58,14 +62,17 @@ FORWARDED_FOR = timedelta(hours=1)
 
 async def run(settings: Settings, finish: asyncio.Event) -> None:
     """Hold until told to finish; then store what was read, ring, commit and leave the group."""
+    envelope = envelope_of(settings)
+    whom = Known(tags_of(settings), Vault(envelope), settings.patient_pending_max)
     async with _resources(settings) as (pool, producer):
-        pulse = PulseWriter(settings.worker_id, producer)
+        pulse, opening = PulseWriter(settings.worker_id, producer), Opening(settings, envelope)
         hot_tier = hot_tier_of(settings)
-        worker = HoldWorker(settings, pool, producer, pulse, hot_tier)
+        worker = HoldWorker(settings, pool, producer, pulse, opening, whom, hot_tier)
         tasks: dict[str, Task] = {
             "hold loop": worker.loop,
             "pulse": pulse.run,
             "free starts": worker.free_starts.run,
+            "intake keys": opening.run,
             **({"hot tier": hot_tier.run} if hot_tier else {}),
         }
         await supervise(finish, tasks, shutdown_seconds=settings.shutdown_seconds)
@@ -92,12 +99,16 @@ class HoldWorker:
         pool: Pool,
         producer: Producer,
         pulse: PulseWriter,
+        opening: Opening,
+        whom: Known,
         hot_tier: HotTier | None = None,
     ) -> None:
         self._settings = settings
         self._pool = pool
         self._producer = producer
         self._pulse = pulse
+        self._opening = opening
+        self._whom = whom
         self._hot_tier = hot_tier
         self._rules: dict[str, holds.Rules] = {}
         self._offsets = Offsets()
@@ -141,6 +152,9 @@ class HoldWorker:
                 self._finish(record)
             else:
                 items.append(item)
+        items, unopened = await self._opening.open(items)
+        for item, why in unopened:  # held all the same: its booking is rejected
+            await put_aside(self._producer, item.record, why)
         waiting = await self._hold(items) if items else []
         wait = {(record.partition, record.offset) for record in waiting}
         done = [item for item in items if (item.partition, item.offset) not in wait]
@@ -179,8 +193,7 @@ class HoldWorker:
         """``behind``: of which clinics earlier parts of the same items wait, by partition; added to."""
         behind = set() if behind is None else behind
         async with self._pool.acquire() as conn, conn.transaction():
-            pending_max = self._settings.patient_pending_max
-            batch = Batch(conn, self._rules, self._deadlines, self._next_offset, pending_max)
+            batch = Batch(conn, self._rules, self._deadlines, self._whom, self._next_offset)
             outcome = await batch.work(items, unprocessable=unprocessable, behind=behind)
         behind.update((item.partition, item.clinic_id) for item in outcome.waiting)
         return outcome

@@ -8,6 +8,7 @@ from typing import Final
 
 from waiting_room.domain.notifications import TOLD_OF
 from waiting_room.messages import BookingEvent
+from waiting_room.patient_keys import Vault
 from waiting_room.settings import Settings
 from waiting_room.store import notifications
 from waiting_room.store.notifications import Planned
@@ -22,7 +23,8 @@ class Messages:
 
     group = GROUP
 
-    def __init__(self, settings: Settings, pool: Pool) -> None:
+    def __init__(self, settings: Settings, pool: Pool, vault: Vault) -> None:
+        self._vault = vault
         self._rules = rules_of(settings)
         self._pool = pool
 
@@ -40,8 +42,9 @@ class Messages:
             planned: list[Planned] = []
             for event in wanted:
                 subject = subjects.get((event.clinic_id, event.booking_ref))
-                if subject is not None:
-                    planned.extend(plan(event, subject, self._rules, now))
+                patient = subject and self._vault.open(subject.patient_key, subject.patient)
+                if subject and patient:
+                    planned.extend(plan(event, subject, patient, self._rules, now))
             async with conn.transaction():
                 if subjects:
                     await notifications.drop_overtaken(conn, list(subjects))

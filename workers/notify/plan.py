@@ -7,8 +7,6 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
-import msgspec
-
 from waiting_room.domain.appointment import CHANGEABLE, By, Status
 from waiting_room.domain.notifications import LOUD, NOT_MOVED, REMINDER, TOLD_OF, Channel, reach_of
 from waiting_room.domain.quiet_hours import QuietHours, news_at, quiet_hours_of, reminder_at
@@ -19,8 +17,6 @@ from waiting_room.store.notifications import Planned, Subject
 
 STALE: Final = timedelta(hours=24)
 """News older than this is told to nobody: events that are read anew after a loss of offsets, or by a first worker."""
-
-patient_of = msgspec.json.Decoder(Patient).decode
 
 
 class Rules(NamedTuple):
@@ -45,7 +41,7 @@ def rules_of(settings: Settings) -> Rules:
     )
 
 
-def plan(event: BookingEvent, subject: Subject, rules: Rules, now: datetime) -> list[Planned]:
+def plan(event: BookingEvent, subject: Subject, patient: Patient, rules: Rules, now: datetime) -> list[Planned]:
     """The messages to store, in the first of the patient's channels; none if the booking has moved on since.
 
     Reminders are for bookings that were confirmed before they were due: who books an hour ahead is not reminded of it.
@@ -56,7 +52,7 @@ def plan(event: BookingEvent, subject: Subject, rules: Rules, now: datetime) -> 
     if event.status is Status.CANCELLED and event.start_at is None and event.by is By.PATIENT:
         return []  # who waited for a seat and has left has no appointment that they would have to be told of
     usable = rules.gateways.difference(subject.unsubscribed)
-    reach = reach_of(patient_of(subject.patient).contact, usable, rules.quiet_hours)
+    reach = reach_of(patient.contact, usable, rules.quiet_hours)
     if not reach.channels:
         return []
     channel = reach.channels[0]

@@ -19,7 +19,9 @@ import structlog
 
 from waiting_room.domain.notifications import LOUD, REMINDER, Channel, Reach, after, base_of, reach_of
 from waiting_room.domain.quiet_hours import news_at
+from waiting_room.envelope import CannotOpen
 from waiting_room.messages import Patient
+from waiting_room.patient_keys import Vault
 from waiting_room.settings import Settings
 from waiting_room.store import notifications
 from waiting_room.store.faults import passes
@@ -31,7 +33,7 @@ from waiting_room.telemetry.health import say_ready
 from workers.notify.compose import Composer
 from workers.notify.hand import DatabaseClock, Hand
 from workers.notify.letter import Gateway
-from workers.notify.plan import patient_of, rules_of
+from workers.notify.plan import rules_of
 from workers.notify.verdict import Answer, dropped, settle, unwanted
 
 log = structlog.get_logger(__name__)
@@ -54,8 +56,11 @@ LAST_WORDS_SECONDS = 3.0
 class Sender:
     """One a process; several share the work."""
 
-    def __init__(self, settings: Settings, pool: Pool, composer: Composer, gateways: Mapping[Channel, Gateway]) -> None:
+    def __init__(
+        self, settings: Settings, pool: Pool, vault: Vault, composer: Composer, gateways: Mapping[Channel, Gateway]
+    ) -> None:
         self._settings = settings
+        self._vault = vault
         self._pool = pool
         self._composer = composer
         self._gateways = gateways
@@ -179,8 +184,15 @@ class Sender:
         if _seconds() - begun_at > LEASE_MARGIN_SECONDS:  # stood still: by now it may be another's to send
             self._end(Settled(begun.key, begun.lease_until, "due", tried=False, again_in_seconds=0.0))
             return
-        patient = patient_of(begun.patient) if begun.patient else Patient(id="")
-        answer = await self._send(begun, patient)
+        try:
+            patient = self._vault.open(begun.patient_key, begun.patient)
+        except CannotOpen as error:
+            patient, answer = Patient(id=""), _broken(begun, error)
+        else:
+            if patient is None:
+                self._end(dropped(begun, "erased"))
+                return
+            answer = await self._send(begun, patient)
         reach = reach_of(patient.contact, self._rules.gateways.difference(begun.unsubscribed), self._rules.quiet_hours)
         next_channel = after(begun.key.channel, reach)
         settled = settle(
@@ -195,16 +207,14 @@ class Sender:
 
     async def _send(self, begun: Begun, patient: Patient) -> Answer:
         """A message that cannot be written fails like one that cannot be sent: it keeps no other from going out."""
-        key, gateway = begun.key, self._gateways.get(Channel(begun.key.channel))
+        gateway = self._gateways.get(Channel(begun.key.channel))
         try:
             letter = await self._composer.letter(begun, patient)
             if letter is None or gateway is None:
                 return Answer(False, "no address" if letter is None else "no gateway", final=True)
             return await gateway.send(letter)
-        except Exception as error:  # its text may hold what no log may
-            why = type(error).__name__
-            log.error("notification_broken", clinic_id=key.clinic_id, booking_ref=key.booking_ref, error=why)
-            return Answer(False, f"broken: {why}")
+        except Exception as error:
+            return _broken(begun, error)
 
     def _quiet_seconds(self, begun: Begun, reach: Reach) -> float:
         """How long the patient's quiet hours hold back a channel that steps in now."""
@@ -268,6 +278,13 @@ class Sender:
             if not passes(error):
                 raise
             log.warning("left_to_their_leases", error=type(error).__name__)
+
+
+def _broken(begun: Begun, error: Exception) -> Answer:
+    """Without the error's text: it may hold what no log may."""
+    key, why = begun.key, type(error).__name__
+    log.error("notification_broken", clinic_id=key.clinic_id, booking_ref=key.booking_ref, error=why)
+    return Answer(False, f"broken: {why}")
 
 
 def _rest(keys: Sequence[Key], begun: Sequence[Begun]) -> list[Key]:

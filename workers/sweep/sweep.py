@@ -17,6 +17,8 @@ from workers.sweep.absent import miss
 from workers.sweep.expire import BATCH_MAX, expire
 from workers.sweep.extend import extend
 from workers.sweep.fill import fill
+from workers.sweep.forget import BATCH_MAX as FORGET_MAX
+from workers.sweep.forget import forget
 from workers.sweep.rebook import rebook
 from workers.sweep.ring import ROUND_MAX, ring
 from workers.sweep.waitlist import Looking, end_waits, lapse
@@ -67,6 +69,10 @@ class Sweep:
         if filled := await fill(self._pool):
             log.info("doses_found", bookings=filled)
         await rebook(self._pool, self._producer)
+        while forgotten := await forget(self._pool, self._settings.patient_keep_days):
+            log.info("patients_forgotten", patients=forgotten)
+            if forgotten < FORGET_MAX:
+                break
         while rung := await ring(self._pool, self._producer, self._settings.sweep_ring_after_seconds):
             log.info("rung_again", bookings=rung)
             if rung < ROUND_MAX:

@@ -6,8 +6,9 @@ from datetime import datetime
 
 from waiting_room.domain.appointment import PUBLIC_EVENTS
 from waiting_room.messages import BookingEvent
+from waiting_room.patient_keys import Vault
 from waiting_room.store.webhooks import Delivery, Notice
-from waiting_room.webhook_events import PayloadKind, patient_of, render, webhook_id
+from waiting_room.webhook_events import PayloadKind, render, webhook_id
 from waiting_room.webhook_signing import Signers
 
 
@@ -21,7 +22,7 @@ def id_of(delivery: Delivery) -> str:
     return webhook_id(delivery.endpoint_id, delivery.clinic_id, delivery.seq)
 
 
-def body_of(delivery: Delivery) -> str:
+def body_of(delivery: Delivery, vault: Vault) -> str:
     """Raises ValueError if what is stored cannot be told."""
     if delivery.payload is not None:
         return delivery.payload
@@ -29,7 +30,7 @@ def body_of(delivery: Delivery) -> str:
         raise ValueError("the event is not there")
     if not delivery.in_full:
         return render(delivery.record, delivery.sequence, PayloadKind.THIN)
-    patient = patient_of(delivery.patient_id, delivery.patient)
+    patient = vault.open(delivery.patient_key, delivery.patient)
     return render(delivery.record, delivery.sequence, PayloadKind.FULL, patient)
 
 

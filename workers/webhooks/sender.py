@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
 
+from waiting_room.patient_keys import Vault
 from waiting_room.settings import Settings
 from waiting_room.store import webhooks
 from waiting_room.store.faults import passes
@@ -42,11 +44,12 @@ LAST_WORDS_SECONDS = 3.0
 class Sender:
     """One a process; several share the work."""
 
-    def __init__(self, settings: Settings, pool: Pool, poster: Poster, signers: Signers) -> None:
+    def __init__(self, settings: Settings, pool: Pool, poster: Poster, signers: Signers, vault: Vault) -> None:
         self._settings = settings
         self._pool = pool
         self._poster = poster
         self._signers = signers
+        self._vault = vault
         self._pauses = pauses_of(settings.webhook_retry_seconds)
         self._paces = Paces(settings.webhook_endpoint_in_flight_max)
         self._endpoints = Endpoints(settings.webhook_disable_after_seconds)
@@ -113,12 +116,14 @@ class Sender:
         loop = asyncio.get_running_loop()
         started, started_at = loop.time(), datetime.now(UTC)
         try:
-            body = body_of(delivery)
+            body = body_of(delivery, self._vault)
             headers = headers_of(delivery, body, self._signers, started_at)
         except ValueError as error:
             answer = Answer(None, str(error), asked=False)
         else:
             answer = await self._post(delivery, headers, body.encode())
+        if delivery.in_full:  # what an endpoint answers may hold what it was told
+            answer = replace(answer, response=None)
         now, ended_at = loop.time(), datetime.now(UTC)
         self._paces.ended(
             delivery.endpoint_id,

@@ -18,6 +18,7 @@ SELECT
     a.end_at,
     a.accepted_at,
     a.decided_at,
+    a.patient_erased_at,
     c.timezone,
     k.last_seq AS seq,
     k.line,

@@ -7,6 +7,7 @@ SELECT
     a.revision,
     a.start_at,
     a.patient,
+    k.wrapped AS patient_key,
     c.timezone,
     l.leads,
     array(
@@ -17,6 +18,7 @@ SELECT
 FROM unnest($1::text[], $2::text[]) AS n (clinic_id, booking_ref)
 INNER JOIN appointments AS a ON n.clinic_id = a.clinic_id AND n.booking_ref = a.booking_ref
 INNER JOIN clinics AS c ON a.clinic_id = c.clinic_id
+LEFT JOIN patient_keys AS k ON a.app_id = k.app_id AND a.patient_id = k.patient_id
 LEFT JOIN reminder_leads AS l ON c.business_id = l.business_id AND a.service_type = l.service_type
 WHERE a.patient IS NOT NULL;
 
@@ -180,6 +182,7 @@ SELECT
     a.start_at,
     a.end_at,
     a.patient,
+    k.wrapped AS patient_key,
     c.name AS clinic_name,
     c.timezone,
     p.name AS provider_name,
@@ -207,6 +210,7 @@ SELECT
 FROM begun AS b
 INNER JOIN appointments AS a ON b.clinic_id = a.clinic_id AND b.booking_ref = a.booking_ref
 INNER JOIN clinics AS c ON b.clinic_id = c.clinic_id
+LEFT JOIN patient_keys AS k ON a.app_id = k.app_id AND a.patient_id = k.patient_id
 LEFT JOIN providers AS p ON a.provider_id = p.provider_id
 LEFT JOIN pass_generations AS g ON a.clinic_id = g.clinic_id AND a.booking_ref = g.booking_ref
 LEFT JOIN offers AS o

@@ -172,8 +172,8 @@ SELECT
     c.payload,
     c.age_seconds,
     a.record,
-    p.patient_id,
     p.patient,
+    p.patient_key,
     (
         SELECT count(*)
         FROM appointment_events AS b
@@ -194,9 +194,10 @@ LEFT JOIN LATERAL (
 ) AS a ON TRUE
 LEFT JOIN LATERAL (
     SELECT
-        b.patient_id,
-        b.patient
+        b.patient,
+        k.wrapped AS patient_key
     FROM appointments AS b
+    LEFT JOIN patient_keys AS k ON b.app_id = k.app_id AND b.patient_id = k.patient_id
     WHERE c.in_full AND b.clinic_id = c.clinic_id AND b.booking_ref = c.booking_ref
     LIMIT 1 -- noqa: AM09
 ) AS p ON TRUE;
