@@ -233,7 +233,7 @@ async def test_what_is_not_held_yet_makes_nobody_sure(scene: Scene) -> None:
     assert refused_at_once(await scene.book(scene.other, spec))
     await scene.hold.aclose()
     assert refused_at_once(await scene.book(scene.other, spec))
-    first = await scene.one.book("in line", wish(spec.provider_id, start_at=tomorrow(20)))
+    first = await scene.one.book("in-line", wish(spec.provider_id, start_at=tomorrow(20)))
     assert first.status == 202
     late = await scene.other.book("maybe", wish(spec.provider_id))
     assert late.status == 202
