@@ -130,7 +130,7 @@ async def _produce(
     clinic = site.clinic
     require_producing(parts, clinic.partition, ref)
     place_before = _require_room(parts, site, ref, request.service_type, or_wait)
-    eta = parts.lines.eta(clinic, place_before, accepted_at)
+    eta = parts.lines.eta(clinic, place_before, accepted_at, request.service_type)
     patient = request.patient
     command = Book(
         booking_ref=ref,

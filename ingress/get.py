@@ -26,10 +26,11 @@ from ingress.parts import Parts
 from ingress.passes.cookie import caller
 from ingress.remembered import Accepted
 from waiting_room.access import Scope
-from waiting_room.domain.appointment import Status
+from waiting_room.domain.appointment import Stage, Status
 from waiting_room.domain.eta import Eta
 from waiting_room.messages import AccessKey
 from waiting_room.store import notifications
+from waiting_room.store.bookings import BookingRow
 
 
 async def reader(parts: Parts, request: Request) -> AccessKey:
@@ -43,13 +44,14 @@ async def answer(parts: Parts, state: State) -> BookingAnswer:
     """What is told of it now."""
     if isinstance(state, Accepted):
         return accepted_answer(state)
-    return row_answer(state, eta(parts, state.clinic_id, state.place), await parts.alternatives.near(state))
+    return row_answer(state, eta(parts, state), await parts.alternatives.near(state))
 
 
-def eta(parts: Parts, clinic_id: str, place: int | None) -> Eta | None:
-    """When the booking at this place will be decided, if anybody can tell."""
-    site = parts.directory.clinic(clinic_id)
-    return parts.lines.eta(site.clinic, place, datetime.now(UTC)) if site else None
+def eta(parts: Parts, row: BookingRow) -> Eta | None:
+    """When the booking will be decided, if anybody can tell."""
+    site = parts.directory.clinic(row.clinic_id)
+    to_verify = row.service_type if row.stage is Stage.VERIFYING else None
+    return parts.lines.eta(site.clinic, row.place, datetime.now(UTC), to_verify) if site else None
 
 
 async def get(parts: Parts, request: Request) -> Response:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from heapq import nlargest
 
-from waiting_room.domain.directory import AdapterKind, Clinic
+from waiting_room.domain.directory import AdapterKind, Clinic, Eligibility
 from waiting_room.domain.eta import Eta, Pace
 from waiting_room.messages import ClinicPulse, Pulse, pulse_key
 
@@ -56,6 +56,8 @@ class Lines:
         self._known: dict[str, Known] = {}
         self._held: dict[int, Held] = {}
         self._bookable: dict[str, int] = {}
+        self._eligibility_away_at: dict[str, datetime] = {}
+        """When a worker last said so, of those that have not taken it back."""
         self._ends: dict[int, int] = {}
 
     def saw_appended(self, partition: int, offset: int) -> None:
@@ -64,10 +66,14 @@ class Lines:
 
     def apply(self, key: str, pulse: Pulse | None) -> None:
         """Take a worker's record. ``None``: the worker has left, what it said remains until others say better."""
+        if pulse is None or not pulse.eligibility_away:
+            self._eligibility_away_at.pop(key, None)
         if pulse is None:
             self._pulses.pop(key, None)
             return
         self._pulses[key] = pulse
+        if pulse.eligibility_away:
+            self._eligibility_away_at[key] = pulse.at
         for clinic_id, seen in pulse.clinics.items():
             newest = self._newest.get(clinic_id)
             if newest is None or seen.seq >= newest.seq:
@@ -171,9 +177,11 @@ class Lines:
         known = self._known.get(clinic_id)
         return known.pace if known else None
 
-    def eta(self, clinic: Clinic, place: int | None, now: datetime) -> Eta | None:
-        """When the booking at ``place`` will be decided; None while nobody can honestly say."""
-        if place is None:
+    def eta(self, clinic: Clinic, place: int | None, now: datetime, to_verify: str | None = None) -> Eta | None:
+        """When the booking at ``place`` will be decided; None while nobody can honestly say. ``to_verify``: its service
+        type, if that may still have to be verified.
+        """
+        if place is None or self._waits_for_eligibility(clinic, to_verify, now):
             return None
         if clinic.adapter is AdapterKind.BUILTIN:
             held = self._held.get(clinic.partition)
@@ -185,6 +193,11 @@ class Lines:
         if known is None or known.breaker_open or _stale(known.at, now):
             return None
         return known.pace.eta(place, self._longest_seconds)
+
+    def _waits_for_eligibility(self, clinic: Clinic, service_type: str | None, now: datetime) -> bool:
+        """Whether a booking of this service would wait for a system of which nobody knows when it is back."""
+        asks = {each.service_type: each.eligibility for each in clinic.service_types}.get(service_type or "")
+        return asks is Eligibility.FAIL_CLOSED and not all(_stale(at, now) for at in self._eligibility_away_at.values())
 
 
 def _stale(at: datetime, now: datetime) -> bool:

@@ -81,7 +81,7 @@ async def _answer(parts: Parts, query: QueryParams, asked: dict[str, str], page:
 
     found, rows = await parts.reads.run(run)
     more = next_page(APPOINTMENTS, asked, limit, found[limit - 1]) if len(found) > limit else None
-    told = [row_answer(row, eta(parts, row.clinic_id, row.place)) for row in rows]
+    told = [row_answer(row, eta(parts, row)) for row in rows]
     return json_answer(BookingList(appointments=told, next=more))
 
 

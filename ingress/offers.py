@@ -26,9 +26,10 @@ from ingress.limiting import RATE_LIMIT, require_rate
 from ingress.links import OFFERS, booking_links
 from ingress.operation import STRING, Answer, Operation, Parameter, answering
 from ingress.parts import Parts
+from ingress.passes.cookie import caller
 from ingress.problems import ProblemType
 from ingress.refusal import Refused
-from waiting_room.access import Scope
+from waiting_room.access import OwnerKind, Scope
 from waiting_room.domain.appointment import Status
 from waiting_room.domain.booking_ref import clinic_of
 from waiting_room.domain.deadlines import Deadlines
@@ -62,17 +63,18 @@ async def decline(parts: Parts, request: Request) -> Response:
 
 
 async def _answer(parts: Parts, request: Request, *, accepts: bool) -> Response:
-    key = parts.authenticate(dict(request.scope["headers"]))
-    require_app(key)
-    require_scope(key, Scope.APPOINTMENTS_WRITE)
     text, _, revision = request.path_params["id"].rpartition(".")
+    key = await caller(parts, request, text)
+    if key.owner_kind != OwnerKind.PASS:
+        require_app(key)
+    require_scope(key, Scope.APPOINTMENTS_WRITE)
     if not (revision.isascii() and revision.isdigit() and len(revision) < 10):
         raise _unknown()
     try:
         ref = own_ref(parts, key, text)
     except Refused as error:
         raise _unknown() from error
-    rate = require_rate(parts, key.owner_id)
+    rate = require_rate(parts, key.owner_id, ref if key.owner_kind == OwnerKind.PASS else None)
     usual = timedelta(seconds=parts.settings.hold_deadline_seconds)
     deadlines = Deadlines(usual, timedelta(seconds=parts.settings.hold_deadline_in_outage_seconds))
     asked = offer_id(ref, int(revision))
@@ -138,7 +140,13 @@ _ANSWERS: Final = (
         leads_to=("get", "history", "events", "cancel"),
     ),
 )
-_PROBLEMS: Final = (problems.UNKNOWN_OFFER, problems.RATE_LIMITED, problems.NOT_CHANGED)
+_PROBLEMS: Final = (
+    problems.BAD_HEADER,
+    problems.UNKNOWN_OFFER,
+    problems.RATE_LIMITED,
+    problems.NOT_CHANGED,
+    problems.READS_AWAY,
+)
 ACCEPT: Final = Operation(
     name="accept_offer",
     method="POST",
@@ -148,6 +156,7 @@ ACCEPT: Final = Operation(
     parameters=(_ID,),
     answers=_ANSWERS,
     problems=(*_PROBLEMS, problems.OFFER_ENDED, problems.OFFER_TAKEN, problems.OFFER_EXPIRED),
+    by_pass=True,
 )
 DECLINE: Final = Operation(
     name="decline_offer",
@@ -158,4 +167,5 @@ DECLINE: Final = Operation(
     parameters=(_ID,),
     answers=_ANSWERS,
     problems=(*_PROBLEMS, problems.OFFER_ACCEPTED),
+    by_pass=True,
 )

@@ -82,4 +82,5 @@ LEAVE: Final = Operation(
         problems.OUTCOME_UNKNOWN,
         problems.READS_AWAY,
     ),
+    by_pass=True,
 )

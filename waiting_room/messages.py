@@ -121,13 +121,14 @@ class Pulse(msgspec.Struct, frozen=True, kw_only=True, tag="pulse"):
     """What one worker last saw of some clinics (``pulse_key``); replaced on change, at most once a second.
 
     ``held_offsets``: by partition of booking.requests, the next offset this hold worker will read: everything
-    before it is in PostgreSQL.
+    before it is in PostgreSQL. ``eligibility_away``: to this confirm worker the eligibility system does not answer.
     """
 
     worker_id: str
     at: Moment
     clinics: dict[str, ClinicPulse] = {}
     held_offsets: dict[int, int] = {}
+    eligibility_away: bool = False
     v: int = 1
 
 

@@ -27,6 +27,7 @@ class PulseWriter:
         self._producer = producer
         self._clinics: dict[str, dict[str, ClinicPulse]] = {worker_id: {}}
         self._held_offsets: dict[int, int] = {}
+        self._eligibility_away = False
         self._changed: set[str] = set()
 
     def saw_clinic(self, clinic_id: str, pulse: ClinicPulse) -> None:
@@ -39,6 +40,11 @@ class PulseWriter:
     def saw_held(self, partition: int, next_offset: int) -> None:
         if self._held_offsets.get(partition) != next_offset:
             self._held_offsets[partition] = next_offset
+            self._changed.add(self._worker_id)
+
+    def saw_eligibility(self, *, away: bool) -> None:
+        if self._eligibility_away != away:
+            self._eligibility_away = away
             self._changed.add(self._worker_id)
 
     def forget_partitions(self, partitions: set[int]) -> None:
@@ -80,5 +86,11 @@ class PulseWriter:
             log.warning("pulse_not_written", error=type(error).__name__)
 
     def _pulse(self, key: str, now: datetime) -> Pulse:
-        offsets = dict(self._held_offsets) if key == self._worker_id else {}
-        return Pulse(worker_id=self._worker_id, at=now, clinics=dict(self._clinics[key]), held_offsets=offsets)
+        clinics, first = dict(self._clinics[key]), key == self._worker_id
+        return Pulse(
+            worker_id=self._worker_id,
+            at=now,
+            clinics=clinics,
+            held_offsets=dict(self._held_offsets) if first else {},
+            eligibility_away=self._eligibility_away and first,
+        )

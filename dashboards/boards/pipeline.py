@@ -48,7 +48,14 @@ BOARD = Board(
                     unit="reqps",
                     queries=(rate_by("outcome", "waiting_room_slot_days_total"),),
                     kind="stack",
-                    width=24,
+                    width=16,
+                ),
+                Panel(
+                    title="The waitlist",
+                    says="Bookings that wait for a seat to come free, and those that were offered one and have not "
+                    "answered.",
+                    unit="short",
+                    queries=(Query("max by (state) (waiting_room_waitlisted)", "{{state}}"),),
                 ),
             ),
         ),
@@ -134,8 +141,8 @@ BOARD = Board(
                 ),
                 Panel(
                     title="Moved on by sweep",
-                    says="Holds that expired or got more time, bookings that were rung for again because nobody "
-                    "had them.",
+                    says="Holds that expired or got more time, offers that ran out, bookings that were rung for again "
+                    "because nobody had them.",
                     unit="reqps",
                     queries=(rate_by("kind", "waiting_room_swept_total", "5m"),),
                 ),

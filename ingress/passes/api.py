@@ -5,7 +5,7 @@ A pass comes in a body and goes out in a cookie that no script can read: it stan
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Final
 
 import msgspec
@@ -76,15 +76,8 @@ async def open_pass(parts: Parts, request: Request) -> Response:
     clinic = site.clinic
     told = OpenedPass(booking_ref=held.booking_ref, clinic=clinic.name, timezone=clinic.timezone, ends_at=held.ends_at)
     answer = json_answer(told)
-    answer.set_cookie(
-        cookie_name(held.booking_ref),
-        wanted.text,
-        max_age=max(int((held.ends_at - datetime.now(UTC)).total_seconds()), 1),
-        path="/",
-        secure=True,
-        httponly=True,
-        samesite="strict",
-    )
+    # Until the browser is closed: it may be somebody else's, and the link is still in the message.
+    answer.set_cookie(cookie_name(held.booking_ref), wanted.text, secure=True, httponly=True, samesite="strict")
     return answer
 
 

@@ -1,7 +1,8 @@
 """Who comes with a pass instead of a key: its cookie opens one booking, on this site's own pages only.
 
-The cookie is not sent where another site's page leads here (SameSite=Strict), and a command needs a header that no
-page can send elsewhere without being allowed to. What browsers say of where a request comes from is checked besides.
+The cookie is not sent where another site's page leads here (SameSite=Strict), and what changes something needs a
+header, ``Idempotency-Key``, that no page can send elsewhere without being allowed to. What browsers say of where a
+request comes from is checked besides.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from ingress import problems
 from ingress.access import unauthenticated
 from ingress.parts import Parts
 from ingress.refusal import Refused
-from ingress.requests import Headers
+from ingress.requests import Headers, idempotency_key
 from waiting_room.access import SCOPES_OF, OwnerKind
 from waiting_room.domain.booking_ref import NotARef, clinic_of, normalise
 from waiting_room.messages import AccessKey
@@ -27,22 +28,25 @@ def cookie_name(ref: str) -> str:
     return f"__Host-pass_{ref.replace('-', '')}"
 
 
-async def caller(parts: Parts, request: Request) -> AccessKey:
+async def caller(parts: Parts, request: Request, asked: str | None = None) -> AccessKey:
     """Whose request about one booking this is: a key's or, without one, that of the pass in the booking's cookie.
 
-    Raises Refused: 401, 403 where another site's page sends it, 503.
+    ``asked``: its ref as it was sent, where that is not all of ``ref`` in the path. Raises Refused: 400 for a command
+    without the header, 401, 403 where another site's page sends it, 503.
     """
     headers = dict(request.scope["headers"])
     if b"authorization" in headers or b"cookie" not in headers:
         return parts.authenticate(headers)
     try:
-        ref = normalise(request.path_params["ref"])
+        ref = normalise(request.path_params["ref"] if asked is None else asked)
     except NotARef:
         return parts.authenticate(headers)
     text = request.cookies.get(cookie_name(ref))
     if text is None:
         return parts.authenticate(headers)
     require_same_site(headers)
+    if request.method not in ("GET", "HEAD"):
+        idempotency_key(headers)
     try:
         held = await held_pass(parts, text)
     except NotAPass as error:

@@ -7,6 +7,9 @@ const WORDS = {
     title: "Your appointment", loading: "one moment", gone: "This link does not hold any more. Look in the app you booked with.",
     away: "This cannot be reached right now. Try again in a moment.", lost: "connection lost, trying again",
     pending: "Waiting for the clinic to confirm", confirmed: "Confirmed", rejected: "Not booked", cancelled: "Cancelled",
+    waitlisted: "On the waiting list", offered: "A place has come free for you",
+    held: (until) => `It is held for you until ${until}.`, first: (until) => `The first to accept has it, until ${until}.`,
+    accept: "Accept it", declineOffer: "Decline it and wait on", leave: "Leave the waiting list",
     arrived: "You have arrived", completed: "It has taken place", no_show: "You did not come",
     place: (place) => (place === 1 ? "You are next in line." : `You are number ${place} in line.`),
     eta: (minutes) => `Usually decided within ${minutes} min.`,
@@ -21,6 +24,9 @@ const WORDS = {
     title: "Ihr Termin", loading: "einen Moment", gone: "Dieser Link gilt nicht mehr. Sehen Sie in der App nach, in der Sie gebucht haben.",
     away: "Das ist gerade nicht zu erreichen. Versuchen Sie es gleich noch einmal.", lost: "Verbindung verloren, neuer Versuch",
     pending: "Die Praxis muss noch bestätigen", confirmed: "Bestätigt", rejected: "Nicht gebucht", cancelled: "Abgesagt",
+    waitlisted: "Auf der Warteliste", offered: "Ein Platz ist für Sie frei geworden",
+    held: (until) => `Er wird bis ${until} für Sie freigehalten.`, first: (until) => `Wer zuerst annimmt, bekommt ihn, bis ${until}.`,
+    accept: "Annehmen", declineOffer: "Ablehnen und weiter warten", leave: "Warteliste verlassen",
     arrived: "Sie sind angekommen", completed: "Hat stattgefunden", no_show: "Sie sind nicht gekommen",
     place: (place) => (place === 1 ? "Sie sind als Nächstes an der Reihe." : `Sie sind Nummer ${place} in der Reihe.`),
     eta: (minutes) => `Meist entschieden in ${minutes} Min.`,
@@ -64,10 +70,12 @@ function note() {
 
 function show(told) {
   booking = told;
-  const over = !["pending", "confirmed"].includes(told.status);
+  const over = !["pending", "confirmed", "waitlisted"].includes(told.status);
+  const waits = told.status === "waitlisted";
+  const offer = waits ? told.waitlist?.offer : undefined;
   const moved = told.reschedule?.status === "rescheduled" && told.reschedule.by === "clinic";
   if (asked !== null && asked.done(told)) asked = null;
-  $("status").textContent = words[told.status] ?? told.status;
+  $("status").textContent = words[offer ? "offered" : told.status] ?? told.status;
   $("status").className = told.status === "confirmed" ? "good" : over ? "bad" : "";
   $("clinic").textContent = opened.clinic;
   $("when").textContent = told.start_at ? local(told.start_at) : "";
@@ -76,7 +84,10 @@ function show(told) {
   $("line").textContent = `${place} ${eta}`.trim();
   $("ref").textContent = `${words.ref}: ${told.booking_ref}`;
   $("note").textContent = note();
-  $("cancel").textContent = moved ? words.decline : words.cancel;
+  $("offer").hidden = !offer;
+  if (offer) $("held").textContent = words[offer.to_all ? "first" : "held"](local(offer.expires_at));
+  $("move").hidden = waits;
+  $("cancel").textContent = waits ? words.leave : moved ? words.decline : words.cancel;
   $("change").hidden = over || asked !== null;
   document.querySelector("main").hidden = false;
 }
@@ -92,9 +103,9 @@ function follow() {
   const events = new EventSource(`${address()}/events`);
   events.addEventListener("booking", (event) => {
     say("");
-    show({...booking, ...JSON.parse(event.data)});
+    show(JSON.parse(event.data));
   });
-  events.addEventListener("error", () => say(booking.status === "pending" ? words.lost : "", true));
+  events.addEventListener("error", () => say(["pending", "waitlisted"].includes(booking.status) ? words.lost : "", true));
 }
 
 async function keepLooking() {
@@ -116,6 +127,10 @@ async function send(method, path, body, waiting) {
     return say(words.away, true);
   }
   if (answer.status === 401) return end();
+  if (answer.status === 200) {
+    say("");
+    return show(await answer.json());
+  }
   if (answer.status === 202) {
     say("");
     asked = {...waiting, looks: LOOKS_FOR_A_WISH};
@@ -152,6 +167,9 @@ async function open() {
   return told;
 }
 
+for (const how of ["accept", "decline"]) {
+  $(how).addEventListener("click", () => send("POST", booking.waitlist.offer.links[how]));
+}
 $("cancel").addEventListener("click", () => { $("ask").hidden = false; $("yes").focus(); });
 $("no").addEventListener("click", () => { $("ask").hidden = true; });
 $("yes").addEventListener("click", () => {
@@ -172,7 +190,8 @@ async function run() {
   document.documentElement.lang = LANGUAGE;
   document.title = words.title;
   document.querySelector("label").textContent = words.day;
-  for (const id of ["find", "cancel", "sure", "yes", "no"]) $(id).textContent = words[id];
+  for (const id of ["find", "cancel", "accept", "sure", "yes", "no"]) $(id).textContent = words[id];
+  $("decline").textContent = words.declineOffer;
   $("day").min = new Date().toISOString().slice(0, 10);
   say(words.loading);
   try {

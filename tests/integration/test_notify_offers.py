@@ -42,6 +42,20 @@ async def test_every_channel_and_language_says_how_to_answer(database: Database,
     assert sent["push"].subject.startswith("A place has come free")
 
 
+async def test_where_no_app_has_a_page_for_it_the_link_is_a_pass(database: Database, hold: Hold) -> None:
+    (clinic,) = clinics(1)
+    await seeded(database, [clinic])
+    booked = book(clinic, "booked")
+    first = wait(clinic, "1", patient=Patient(id="a", contact={"email": "a@patients.example"}))
+    await hold(appended(booked, first, cancel(booked)))
+    links = {"notify_public_url": "https://book.example", "notify_link_secret": "x" * 32}
+    async with gateways() as post, notify(database, post, **links) as at_work:
+        await at_work.take()
+        async with at_work.sending():
+            [sent] = await post.sent(1)
+    assert f"Accept or decline it: https://book.example/pass#{first.booking_ref}." in " ".join(sent.text.split())
+
+
 async def test_a_message_that_would_come_too_late_is_not_sent(database: Database, hold: Hold) -> None:
     (clinic,) = clinics(1)
     await seeded(database, [clinic])

@@ -214,6 +214,54 @@ async def test_a_browser_opens_the_link_moves_and_cancels(app: Caller, served: t
     assert text.rpartition(".")[2] not in Path(log_file).read_text()
 
 
+async def waiting(app: Caller, hour: int) -> tuple[str, str]:
+    """A booking, and another of the same time that waits for it."""
+    wanted = wish(ONE.provider_id, start_at=tomorrow(hour) + timedelta(days=2))
+    headers = [{"Idempotency-Key": str(uuid4()), "Prefer": "wait=20"} for _ in range(2)]
+    first, second = [(await app.call("POST", "/v1/waitlist", json=wanted, headers=each)).body for each in headers]
+    assert (first["status"], second["status"]) == ("confirmed", "waitlisted")
+    return str(first["booking_ref"]), str(second["booking_ref"])
+
+
+async def test_an_offer_is_answered_by_its_bookings_pass_only(app: Caller, anybody: Caller) -> None:
+    first, second = await waiting(app, 18)
+    _, cookie = await opened(anybody, await pass_of(app, second))
+    _, of_another = await opened(anybody, await pass_of(app, first))
+    await app.cancel(first, str(uuid4()))
+    found: list[str] = []
+
+    async def offered() -> bool:
+        read = (await anybody.get(f"/v1/appointments/{second}", headers=cookie)).body
+        found[:] = [str(read["waitlist"].get("offer", {}).get("links", {}).get("accept"))]
+        return str(read["stage"]) == "offered"
+
+    await until(offered)
+    [link] = found
+    key = {"Idempotency-Key": "answer"}
+    assert (await anybody.call("POST", link, headers=key)).status == 401
+    assert (await anybody.call("POST", link, headers={**of_another, **key})).status == 401
+    assert (await anybody.call("POST", link, headers=cookie)).status == 400, "a form has no such header"
+    accepted = await anybody.call("POST", link, headers={**cookie, **key})
+    assert (accepted.status, accepted.body["status"]) == (200, "confirmed")
+
+
+@needs_a_browser
+async def test_a_browser_takes_a_place_that_comes_free(app: Caller, served: tuple[str, str]) -> None:
+    base, _ = served
+    first, second = await waiting(app, 19)
+    async with browsing(PHONE) as (page, complaints):
+        await page.goto(f"{base}/pass#{await pass_of(app, second)}")
+        await expect(page.locator("#status")).to_have_text("On the waiting list")
+        await expect(page.locator("#offer")).to_be_hidden()
+        await app.cancel(first, str(uuid4()))
+        await expect(page.locator("#status")).to_have_text("A place has come free for you", timeout=15_000)
+        await expect(page.locator("#held")).to_contain_text("It is held for you until")
+        await page.click("#accept")
+        await expect(page.locator("#status")).to_have_text("Confirmed")
+        await expect(page.locator("#offer")).to_be_hidden()
+        assert complaints == []
+
+
 @needs_a_browser
 async def test_a_browser_shows_the_line_live_and_when_the_link_is_over(
     stage: Stage, app: Caller, served: tuple[str, str]

@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from ingress.line import FRESH_SECONDS, Lines
-from waiting_room.domain.directory import AdapterKind, Clinic, ClinicStatus
+from waiting_room.domain.directory import AdapterKind, Clinic, ClinicStatus, Eligibility, ServiceType
 from waiting_room.messages import ClinicPulse, Pulse
 
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
@@ -164,6 +165,26 @@ def test_at_a_builtin_clinic_hold_decides() -> None:
     assert eta.p90 <= 1.5
     assert lines_of(hold(1, 0, 0)).eta(builtin, 1, NOW + timedelta(minutes=1)) is None
     assert lines_of(confirm(1, 0)).eta(builtin, 1, NOW) is None
+
+
+def test_nobody_can_tell_how_long_it_takes_while_the_eligibility_system_is_away() -> None:
+    asking = clinic()
+    services = tuple(
+        ServiceType(service_type=asks.value, duration_minutes=30, eligibility=asks) for asks in Eligibility
+    )
+    asking = replace(asking, service_types=services)
+    away = replace(confirm(1, 0), eligibility_away=True)
+
+    def told(lines: Lines, now: datetime = NOW) -> list[bool]:
+        return [lines.eta(asking, 9, now, each.service_type) is not None for each in services]
+
+    assert told(lines_of(confirm(1, 0))) == [True, True, True]
+    assert told(lines_of(away)) == [True, True, False], "where it fails open nobody waits"
+    assert lines_of(away).eta(asking, 9, NOW) is not None, "it is verified already"
+    assert told(lines_of(away, replace(confirm(2, 0), at=NOW + timedelta(seconds=1)))) == [True, True, True]
+    gone = lines_of(away)
+    gone.apply(away.worker_id, None)
+    assert told(gone) == [True, True, True]
 
 
 @given(

@@ -74,6 +74,14 @@ class Waiting(NamedTuple):
     refused: frozenset[tuple[str, datetime]]
 
 
+class WaitedFor(NamedTuple):
+    """A clinic, its bookings that wait for a seat, and those of them that were offered one and have not answered."""
+
+    clinic_id: str
+    waiting: int
+    asked: int
+
+
 async def add(conn: Connection, waiters: Sequence[NewWaiter]) -> None:
     """What they wait for; their bookings are written."""
     await conn.copy_records_to_table("waitlist", columns=NewWaiter._fields, records=waiters)
@@ -137,9 +145,9 @@ async def over(conn: Connection, limit: int) -> list[Key]:
     return [(row["clinic_id"], row["booking_ref"]) for row in await conn.fetch(_SQL["over"], limit)]
 
 
-async def clinics_waited_for(conn: Connection) -> list[str]:
+async def clinics_waited_for(conn: Connection) -> list[WaitedFor]:
     """Clinics at which anybody waits."""
-    return [row["clinic_id"] for row in await conn.fetch(_SQL["clinics_waited_for"])]
+    return [WaitedFor(*row) for row in await conn.fetch(_SQL["clinics_waited_for"])]
 
 
 async def offered_in(

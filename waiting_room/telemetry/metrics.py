@@ -163,6 +163,9 @@ WEBHOOKS_IN_FLIGHT = Gauge("waiting_room_webhooks_in_flight", "Webhook deliverie
 
 # sweep: what PostgreSQL says of all lines, whoever works on them; every sweep says the same
 SWEPT = Counter("waiting_room_swept_total", "Bookings that sweep moved on.", ["kind"])
+WAITLISTED = Gauge(
+    "waiting_room_waitlisted", "Bookings that wait for a seat: waiting, or asked whether one will do.", ["state"]
+)
 OLDEST_WAIT = Gauge(
     "waiting_room_oldest_wait_seconds",
     "Accepted and still undecided for so long, the longest at clinics that are up, or down.",

@@ -162,6 +162,7 @@ class Report:
         metrics.BREAKERS_OPEN.set(sum(view.breaker_open for view in views.values()))
         metrics.PARTITIONS_PAUSED.set(paused)
         metrics.ELIGIBILITY_AWAY.set(unverifiable)
+        self._pulse.saw_eligibility(away=unverifiable)
         self._showing.look(standing, now)
         return views
 

@@ -33,7 +33,6 @@ class Composer:
         self._public_url = settings.notify_public_url.rstrip("/")
         self._secret = next(iter(settings.link_secrets), None)
         own_page = link_to(self._public_url, "{pass}") if self._public_url and self._secret else ""
-        self._page_of_app = bool(settings.notify_booking_link)
         self._link = settings.notify_booking_link or own_page
         self._pass_days = settings.notify_pass_days
         self._pool = pool
@@ -53,7 +52,7 @@ class Composer:
             timezone=begun.timezone,
             start_at=begun.start_at,
             reason=begun.reason,
-            link=self._link_to(begun, kind),
+            link=self._link_to(begun),
             now=now,
             alternatives=await self._alternatives(begun, now) if kind == "rejected" else (),
             offer=self._offer(begun),
@@ -78,10 +77,8 @@ class Composer:
         accept, decline = (page.replace("{answer}", answer) or None for answer in ("accept", "decline"))
         return SeatOffered(begun.offer_expires_at, begun.offer_to_all, accept, decline)
 
-    def _link_to(self, begun: Begun, kind: str) -> str | None:
+    def _link_to(self, begun: Begun) -> str | None:
         """Where the patient sees and changes the booking, by a pass where it takes one."""
-        if kind == "offered" and not self._page_of_app:
-            return None  # ours takes no offers
         link = self._link.replace("{booking_ref}", begun.key.booking_ref)
         if "{pass}" in link and self._secret is not None:
             until = ends_at(begun.end_at or begun.due_at, self._pass_days)

@@ -23,6 +23,7 @@ log = structlog.get_logger(__name__)
 
 BATCH_MAX = 200
 LOOK_EVERY_SECONDS = 30.0
+COUNT_EVERY_SECONDS = 5.0
 
 
 async def lapse(pool: Pool) -> int:
@@ -59,15 +60,16 @@ class Looking:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._next_at: dict[str, float] = {}
+        self._count_at = float("-inf")
 
     async def look(self) -> None:
         """Offer what is free by now. Raises database errors; a clinic that is locked waits for the next look."""
         now = asyncio.get_running_loop().time()
-        async with self._pool.acquire() as conn:
-            clinic_ids = await waitlist.clinics_waited_for(conn)
-        self._next_at = {each: self._next_at.get(each, now) for each in clinic_ids}
-        for clinic_id in clinic_ids:
-            if self._next_at[clinic_id] > now:
+        if self._count_at <= now:
+            self._count_at = now + COUNT_EVERY_SECONDS
+            await self._count(now)
+        for clinic_id, at in list(self._next_at.items()):
+            if at > now:
                 continue
             self._next_at[clinic_id] = now + LOOK_EVERY_SECONDS
             try:
@@ -76,6 +78,15 @@ class Looking:
                 if not is_contention(error):
                     raise
                 log.info("clinic_busy", clinic_id=clinic_id)
+
+    async def _count(self, now: float) -> None:
+        """Where anybody waits, and how many do."""
+        async with self._pool.acquire() as conn:
+            clinics = await waitlist.clinics_waited_for(conn)
+        self._next_at = {each.clinic_id: self._next_at.get(each.clinic_id, now) for each in clinics}
+        asked = sum(each.asked for each in clinics)
+        metrics.WAITLISTED.labels("asked").set(asked)
+        metrics.WAITLISTED.labels("waiting").set(sum(each.waiting for each in clinics) - asked)
 
     async def _look_at(self, clinic_id: str) -> None:
         async with self._pool.acquire() as conn, conn.transaction():

@@ -104,10 +104,18 @@ ORDER BY w.to_at
 LIMIT $1;
 
 -- clinics_waited_for --
-SELECT clinic_id
-FROM clinic_counters
-WHERE waiting > 0
-ORDER BY clinic_id;
+-- With how many wait there, and how many of them are asked just now.
+SELECT
+    k.clinic_id,
+    k.waiting,
+    (
+        SELECT count(*)::integer
+        FROM offers AS o
+        WHERE o.clinic_id = k.clinic_id AND o.ended_at IS NULL
+    ) AS asked
+FROM clinic_counters AS k
+WHERE k.waiting > 0
+ORDER BY k.clinic_id;
 
 -- offered_in --
 -- Bookings with an open offer at one of these providers that reaches into this time.
