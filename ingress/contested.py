@@ -23,6 +23,7 @@ from ingress.alternatives import Alternatives
 from ingress.answers import NEXT_STEP
 from ingress.calendars import Calendars
 from ingress.directory import Site
+from ingress.line import Lines
 from ingress.links import JOIN_WAITLIST
 from ingress.reads import Reads
 from ingress.refusal import Alternative, Refused
@@ -80,6 +81,7 @@ class Contested:
         self,
         tier: HotTier | None,
         follower: Follower,
+        lines: Lines,
         reads: Reads,
         calendars: Calendars,
         alternatives: Alternatives,
@@ -89,6 +91,7 @@ class Contested:
         self._tier = tier
         self._within_seconds = within_seconds
         self._follower = follower
+        self._lines = lines
         self._reads = reads
         self._calendars = calendars
         self._alternatives = alternatives
@@ -131,6 +134,8 @@ class Contested:
         """How each stands: refused, free, known, or unsure. Raises KafkaError, Refused (503)."""
         partitions = sorted({each for wish in wishes for each in _partitions(wish.site)})
         ends = await asyncio.gather(*(self._follower.end_offset(BOOKING_REQUESTS, each) for each in partitions))
+        # Before the statement that looks: what is held only after it may have freed what it saw taken.
+        said = {each: held.next_offset for each in partitions if (held := self._lines.held(each)) is not None}
         told = await self._calendars.rules(sorted({wish.clinic_id for wish in wishes}))
         looks = [_Look(wish, list(_times(wish, told.rules.get(wish.clinic_id)))) for wish in wishes]
 
@@ -140,7 +145,12 @@ class Contested:
             return consumed, await slots.contested(connection, wanted) if wanted else []
 
         consumed, contests = await self._reads.run(read)
-        held = {each for each, end in zip(partitions, ends, strict=True) if consumed.get(each, 0) >= end}
+        # Hold's word counts where the last records were no commands: PostgreSQL hears of those with the next command.
+        held = {
+            each
+            for each, end in zip(partitions, ends, strict=True)
+            if max(consumed.get(each, 0), said.get(each, 0)) >= end
+        }
         rest = iter(contests)
         return [
             _standing(look, [next(rest) for _ in look.times], told.rules.get(look.wish.clinic_id), held)

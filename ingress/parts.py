@@ -172,7 +172,7 @@ async def wired(settings: Settings, refs: RefSecrets, stopping: asyncio.Event) -
             calendars=calendars,
             hot_tier=hot_tier,
             contested=Contested(
-                hot_tier, follower, reads, calendars, alternatives, settings.contested_within_ms / 1000
+                hot_tier, follower, lines, reads, calendars, alternatives, settings.contested_within_ms / 1000
             ),
             tail=Tail(settings),
             rate_limits=Limits(settings.rate_app_per_second, settings.rate_patient_per_minute),
