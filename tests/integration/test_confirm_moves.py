@@ -12,8 +12,10 @@ import pytest
 from tests.stack import Kafka
 from tests.support.confirming import Site, confirming, sites, until
 from tests.support.database import Database
+from tests.support.topics import groups
 from waiting_room.store import moves
 from waiting_room.store.journal import Booking
+from workers.confirm.intake import GROUP
 
 SLOW = {"latency_mean": 0.3, "latency_sigma": 0.0, "latency_max": 1.0, "capacity": 2}
 
@@ -44,6 +46,11 @@ async def callers(site: Site) -> list[str]:
     return [row["worker"] for row in rows]
 
 
+async def both_share(kafka: Kafka) -> bool:
+    """Whether the group is of two, who have both been given their partitions."""
+    return await groups(kafka, GROUP) == {GROUP: ("Stable", 2)}
+
+
 def booked_once(site: Site, bookings: list[Booking]) -> bool:
     records = site.records()
     return records.keys() == {each.booking_ref for each in bookings} and {
@@ -51,12 +58,14 @@ def booked_once(site: Site, bookings: list[Booking]) -> bool:
     } == {1}
 
 
+@pytest.mark.usefixtures("groups_can_be_read")
 async def test_the_line_goes_to_the_worker_of_the_new_partition(
     stack: AsyncExitStack, database: Database, fresh_kafka: Kafka
 ) -> None:
     (site,) = await stack.enter_async_context(sites(database, fresh_kafka, behaviour=SLOW, concurrency=2))
-    bookings = await site.hold(12)
     async with confirming(site, worker_id="one"), confirming(site, worker_id="two"):
+        await until(lambda: both_share(fresh_kafka))
+        bookings = await site.hold(12)
         await until(lambda: len(site.records()) >= 3)
         await move(site, 2)
         bookings += await site.hold(4)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
+from aiokafka.protocol import admin as protocol
 
 from tests.stack import Kafka, Postgres
 from tests.support import topics
@@ -58,3 +59,9 @@ async def sweeping(database: Database) -> AsyncIterator[Pool]:
     pool = await create_pool(settings_for(database, None, "sweep"), "sweep")
     yield pool
     await pool.close()
+
+
+@pytest.fixture
+def groups_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """aiokafka reads the newest answer it can ask for as if it were the one before, and stumbles."""
+    monkeypatch.setattr(protocol.DescribeGroupsRequest_v3, "RESPONSE_TYPE", protocol.DescribeGroupsResponse_v3)

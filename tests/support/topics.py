@@ -18,6 +18,17 @@ async def recreate(kafka: Kafka) -> None:
     await topics_admin.ensure(settings_for(None, kafka))
 
 
+async def groups(kafka: Kafka, *names: str) -> dict[str, tuple[str, int]]:
+    """Each group's state, as Kafka calls it, and how many members it has. Needs ``groups_can_be_read``."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)
+    await admin.start()
+    try:
+        described = await admin.describe_consumer_groups(list(names))
+        return {group[1]: (group[2], len(group[5])) for response in described for group in response.groups}
+    finally:
+        await admin.close()
+
+
 async def remove(kafka: Kafka) -> None:
     """Delete our topics, with what consumer groups had committed of them."""
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)
