@@ -9,6 +9,7 @@ from waiting_room.envelope import UnknownMasterKey
 _PASSING = (
     OSError,  # refused, reset, unreachable; TimeoutError is one of them
     asyncpg.InterfaceError,  # the connection or the pool is closed
+    asyncpg.InternalClientError,  # the connection ended in the middle of an answer
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,  # shutting down, crashed, starting up, cancelled by a timeout
     asyncpg.InsufficientResourcesError,
