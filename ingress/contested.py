@@ -135,7 +135,7 @@ class Contested:
         partitions = sorted({each for wish in wishes for each in _partitions(wish.site)})
         ends = await asyncio.gather(*(self._follower.end_offset(BOOKING_REQUESTS, each) for each in partitions))
         # Before the statement that looks: what is held only after it may have freed what it saw taken.
-        said = {each: held.next_offset for each in partitions if (held := self._lines.held(each)) is not None}
+        said = {each: word.next_offset for each in partitions if (word := self._lines.held(each)) is not None}
         told = await self._calendars.rules(sorted({wish.clinic_id for wish in wishes}))
         looks = [_Look(wish, list(_times(wish, told.rules.get(wish.clinic_id)))) for wish in wishes]
 
