@@ -81,6 +81,7 @@ async def two_and_one(kafka: Kafka, template: Database, specs: Sequence[ClinicSp
         hold = await stack.enter_async_context(AsyncExitStack())
         with_it: dict[str, Any] = {"valkey_url": valkey.url, **PATIENT}
         await hold.enter_async_context(running(Role.HOLD, settings_for(stage.database, kafka, **with_it)))
+        await stack.enter_async_context(running(Role.RELAY, settings_for(stage.database, kafka, "relay")))
         apps = []
         for settings in (with_it, with_it, {}):
             base = await stack.enter_async_context(ingress(kafka, stage.database, **settings))
