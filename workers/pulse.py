@@ -72,6 +72,10 @@ class PulseWriter:
             await pause(finish, EVERY_SECONDS)
         await self._write(set(self._clinics))
 
+    async def write_changes(self) -> None:
+        """Now, whatever was seen since the last time."""
+        await self._write(self._changed)
+
     async def _write(self, keys: set[str]) -> None:
         """A record that is to tell nothing any more still replaces what it told."""
         self._changed = set()

@@ -133,6 +133,7 @@ class HoldWorker:
         consumer.subscribe([BOOKING_REQUESTS], listener=listener)
         try:
             await poll.run(finish)
+            await self._pulse.write_changes()  # of the last batch, if the pulse has said its last word by now
         finally:
             await consumer.stop()
 
