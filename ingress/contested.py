@@ -32,8 +32,8 @@ from waiting_room.domain.appointment import Reason
 from waiting_room.domain.directory import Provider, ServiceType
 from waiting_room.domain.schedule import busy_for, offers
 from waiting_room.domain.seats import Candidate, Taken
+from waiting_room.follower import Follower
 from waiting_room.hot_tier import HotTier
-from waiting_room.kafka import Follower
 from waiting_room.store import holds, slots
 from waiting_room.store.holds import Rules
 from waiting_room.store.pool import Connection

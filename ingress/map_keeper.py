@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 from ingress.handover import Handover
 from ingress.map_lease import MapLease
 from waiting_room.announcements import PARTITION
-from waiting_room.kafka import Follower
+from waiting_room.follower import Follower
 from waiting_room.messages import MapReport, encode
 from waiting_room.supervise import pause
 from waiting_room.topics import CLINIC_DIRECTORY, CLINIC_PULSE

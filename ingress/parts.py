@@ -35,8 +35,8 @@ from waiting_room import collector
 from waiting_room.domain.booking_ref import RefSecrets
 from waiting_room.domain.map_reports import lease_seconds
 from waiting_room.envelope import Envelope, envelope_of
+from waiting_room.follower import Follower, OnRecord
 from waiting_room.hot_tier import HotTier, hot_tier_of
-from waiting_room.kafka import Follower, OnRecord
 from waiting_room.messages import AccessKey, MapReport, PulseRecord, Reader, Unreadable
 from waiting_room.patient_keys import PatientTags, tags_of
 from waiting_room.settings import Settings

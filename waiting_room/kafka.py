@@ -1,10 +1,10 @@
-"""Clients of Kafka, made from Settings: the durable producer, group consumers, and followers of compacted topics."""
+"""Clients of Kafka, made from Settings: the durable producer, and consumers in a group."""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -231,87 +231,3 @@ def assigned(consumer: AIOKafkaConsumer, *topics: str) -> list[TopicPartition]:
     if missing := set(topics) - {where.topic for where in partitions}:
         raise UnknownTopicOrPartitionError(", ".join(sorted(missing)))
     return partitions
-
-
-OnRecord = Callable[[str, bytes | None], None]
-
-
-class Follower:
-    """Reads compacted topics from their beginning and goes on reading; survives the broker's absence.
-
-    ``caught_up`` is set once everything that was there at the start has been handed on. Whenever it begins to read,
-    which may hand on older records once more, ``begins`` is called first.
-    """
-
-    def __init__(
-        self, settings: Settings, tables: Mapping[str, OnRecord], begins: Callable[[], None] = lambda: None
-    ) -> None:
-        self._settings = settings
-        self._tables = tables
-        self._begins = begins
-        self._consumer: AIOKafkaConsumer | None = None
-        self._positions: dict[TopicPartition, int] = {}
-        self.caught_up = asyncio.Event()
-
-    async def run(self, finish: asyncio.Event) -> None:
-        """Follow until told to finish. Raises what is none of Kafka's faults."""
-        following = asyncio.create_task(self._run(), name="follow")
-        finishing = asyncio.create_task(finish.wait(), name="finish follower")
-        try:
-            await asyncio.wait((following, finishing), return_when=asyncio.FIRST_COMPLETED)
-            if following.done():
-                following.result()
-        finally:
-            for task in (following, finishing):
-                task.cancel()
-            await asyncio.gather(following, finishing, return_exceptions=True)
-
-    async def _run(self) -> None:
-        while True:
-            consumer = AIOKafkaConsumer(
-                *self._tables,
-                **connection(self._settings),
-                client_id=self._settings.worker_id,
-                enable_auto_commit=False,
-                auto_offset_reset="earliest",
-                fetch_max_wait_ms=200,
-                request_timeout_ms=REQUEST_TIMEOUT_MS,
-            )
-            try:
-                await consumer.start()
-                self._consumer = consumer
-                await self._follow(consumer)
-            except KafkaError as error:
-                log.warning("follower_restarts", error=type(error).__name__)
-                await asyncio.sleep(0.5)
-            finally:
-                self._consumer = None
-                await consumer.stop()
-
-    def position(self, topic: str, partition: int) -> int:
-        """Everything before this offset of a table's partition has been handed on."""
-        return self._positions.get(TopicPartition(topic, partition), 0)
-
-    async def end_offset(self, topic: str, partition: int) -> int:
-        """The offset the next record appended to this partition will get, asked now. Raises KafkaError."""
-        if self._consumer is None:
-            raise KafkaError("not connected")
-        where = TopicPartition(topic, partition)
-        ends: dict[TopicPartition, int] = await self._consumer.end_offsets([where])
-        return ends[where]
-
-    async def _follow(self, consumer: AIOKafkaConsumer) -> None:
-        partitions = assigned(consumer, *self._tables)
-        self._positions.clear()
-        self._begins()
-        await consumer.seek_to_beginning(*partitions)
-        ends = await consumer.end_offsets(partitions)
-        while True:
-            for where, records in (await consumer.getmany(timeout_ms=1_000)).items():
-                for record in records:
-                    if record.key is not None:
-                        self._tables[where.topic](record.key.decode(), record.value)
-            for where in partitions:
-                self._positions[where] = await consumer.position(where)
-            if all(self._positions[where] >= ends[where] for where in partitions):
-                self.caught_up.set()

@@ -16,7 +16,8 @@ from typing import Final, TypeVar
 from waiting_room import topics_admin
 from waiting_room.announcements import PARTITION
 from waiting_room.domain.map_reports import Reports
-from waiting_room.kafka import Follower, Producer
+from waiting_room.follower import Follower
+from waiting_room.kafka import Producer
 from waiting_room.messages import MapReport, PulseRecord, Reader, Unreadable, encode
 from waiting_room.settings import Settings
 from waiting_room.store import moves

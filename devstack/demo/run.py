@@ -21,7 +21,7 @@ from devstack.processes import ProcessFailed
 from devstack.stack import RUN, Stack
 from devstack.world import Shape
 from loadtest.measure import SendResult
-from waiting_room.kafka import Follower
+from waiting_room.follower import Follower
 from waiting_room.messages import ClinicPulse, Pulse, PulseRecord, Reader
 from waiting_room.supervise import stop_on_signals
 from waiting_room.topics import CLINIC_PULSE

@@ -310,7 +310,8 @@ async def test_a_closure_is_told_to_who_asked(stage: Stage, base: str) -> None:
             == (of_app.received[-1].payload["data"])
         )
         assert (await close("why", reason="flu")).status == 422
-        await settled(stage.database)  # or what is still being told would stand for its own replay
+        # Or what is still being told would stand for its own replay.
+        await settled(stage.database, addresses[1].rpartition("/")[2])
         again = await app.call("POST", f"{addresses[1]}/replay", json={"since": began.isoformat()})
         assert again.body["replayed"] == 2
         await until_received(of_app, "clinic.closed", 4)

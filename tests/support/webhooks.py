@@ -80,11 +80,12 @@ async def rows(database: Database) -> list[asyncpg.Record]:
         return list(await owner.fetch("SELECT * FROM webhook_deliveries ORDER BY endpoint_id, clinic_id, seq"))
 
 
-async def settled(database: Database) -> list[asyncpg.Record]:
+async def settled(database: Database, endpoint_id: str | None = None) -> list[asyncpg.Record]:
+    """``endpoint_id``: what others have to deliver may be under way."""
     found: list[asyncpg.Record] = []
 
     async def none_due() -> bool:
-        found[:] = await rows(database)
+        found[:] = [row for row in await rows(database) if endpoint_id in (None, row["endpoint_id"])]
         return bool(found) and all(row["state"] != "due" for row in found)
 
     await until(none_due)

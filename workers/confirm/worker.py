@@ -15,7 +15,8 @@ from aiokafka import ConsumerRecord
 from clinic_adapter.eligibility import EligibilityGateway, open_eligibility
 from clinic_adapter.transport import Transport, open_transport
 from waiting_room.envelope import envelope_of
-from waiting_room.kafka import Follower, Producer
+from waiting_room.follower import Follower
+from waiting_room.kafka import Producer
 from waiting_room.patient_keys import Vault
 from waiting_room.settings import Settings
 from waiting_room.store.pool import Pool, create_pool

@@ -13,15 +13,15 @@ from aiokafka.errors import KafkaError
 
 from waiting_room.announcements import PARTITION
 from waiting_room.envelope import CannotOpen, Envelope
+from waiting_room.follower import Follower
 from waiting_room.intake_keys import IntakeKeys
-from waiting_room.kafka import Follower
 from waiting_room.messages import Book, Patient
 from waiting_room.settings import Settings
 from waiting_room.topics import INTAKE_KEYS
 from workers.hold.read import Appended, Item
 
 log = structlog.get_logger(__name__)
-_LOOK_EVERY_SECONDS = 0.05
+_LOOK_EVERY_SECONDS, _TELL_EVERY_SECONDS = 0.05, 5.0
 _decode = msgspec.json.Decoder(Patient).decode
 Unopened = tuple[Appended, str]
 """A booking whose patient nobody will ever know, and why."""
@@ -70,7 +70,12 @@ class Opening:
     async def _read_to_the_end(self) -> None:
         """A key is appended before anything is sealed with it: what is not there when asked now is not there at all."""
         end: int | None = None
+        clock = asyncio.get_running_loop().time
+        told_at = clock()
         while end is None or self._follower.position(INTAKE_KEYS, PARTITION) < end:
+            if clock() - told_at >= _TELL_EVERY_SECONDS:
+                told_at = clock()
+                log.warning("intake_keys_late", position=self._follower.position(INTAKE_KEYS, PARTITION), end=end)
             try:
                 if end is None:
                     end = await self._follower.end_offset(INTAKE_KEYS, PARTITION)
