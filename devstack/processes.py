@@ -146,12 +146,15 @@ class Process:
         await self.start()
 
     async def wait(self, timeout_seconds: float | None = None) -> int:
-        """Waits for the end and returns the exit code. Raises TimeoutError."""
+        """Waits for the end of this run, though another may be started meanwhile, and returns its exit code.
+
+        Raises TimeoutError.
+        """
+        child = self._child
+        assert child is not None, "wait before start"
         async with asyncio.timeout(timeout_seconds):
-            while self.running:
+            while (status := child.poll()) is None:
                 await asyncio.sleep(_POLL_SECONDS)
-        status = self.returncode
-        assert status is not None, "wait before start"
         return status
 
     async def expect_success(self, timeout_seconds: float) -> None:

@@ -130,3 +130,23 @@ async def test_starting_from_another_thread_is_refused(tmp_path: Path) -> None:
     sleeper = Process("sleeper", _SLEEP, log_file=tmp_path / "log")
     with pytest.raises(RuntimeError, match="main thread"):
         await asyncio.to_thread(sleeper.spawn)
+
+
+async def test_a_kill_is_over_when_that_run_is_though_another_begins_at_once(tmp_path: Path) -> None:
+    process = Process("probe", _SLEEP, log_file=tmp_path / "probe.log")
+    process.spawn()
+
+    async def keep_alive() -> None:
+        while process.running:
+            await asyncio.sleep(0)
+        process.spawn()
+
+    keeper = asyncio.create_task(keep_alive())
+    try:
+        async with asyncio.timeout(10):
+            await process.kill()
+        await keeper
+        assert process.running
+    finally:
+        keeper.cancel()
+        await process.kill()
