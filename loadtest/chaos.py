@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -135,6 +136,7 @@ def kill_loop(
     """kill -9 of every part, over and over, under load; exit status 1 if anything was lost or doubled."""
     logs.configure("kill-loop", "warning")
     print(f"seed {seed}")
+    shutil.rmtree(RUN / "kill-loop" / "data", ignore_errors=True)  # of a run that was killed itself
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         verdict: Verdict = runner.run(chaos(rounds, seed, RUN / "kill-loop"))
     figures: dict[str, Any] = {
