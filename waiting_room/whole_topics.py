@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import ConsumerRecord, TopicPartition
 
-from waiting_room.kafka import assigned, connection
+from waiting_room.kafka import Consumer, assigned, connection
 from waiting_room.settings import Settings
 
 
@@ -18,7 +18,7 @@ async def read_whole(
     Every partition comes at least once, be it without records. What is appended meanwhile is left out. Raises
     KafkaError, also if there is no such topic.
     """
-    consumer = AIOKafkaConsumer(
+    consumer = Consumer(
         *topics,
         **connection(settings),
         client_id=settings.worker_id,
