@@ -37,6 +37,25 @@ async def test_an_offer_ends_by_the_databases_clock_and_not_when_sweep_comes(
     await check_counters(database)
 
 
+async def test_a_row_that_fails_is_left_out_and_keeps_nobody_else_waiting(
+    database: Database, hold: Hold, sweeping: Pool
+) -> None:
+    """Sweep died of it, again and again, and with it all that rings and frees."""
+    first, second = clinics(2)
+    await seeded(database, [first, second])
+    spoilt, elsewhere = wait(first, "spoilt"), wait(second, "elsewhere")
+    beside = wait(first, "beside", start_at=tomorrow(11))
+    booked = [book(first, "1"), book(first, "2", start_at=tomorrow(11)), book(second, "3")]
+    await hold(appended(*booked, spoilt, beside, elsewhere, *map(cancel, booked)))
+    for offer in await open_offers(database):
+        await run_out(database, offer.offer_id)
+    async with database.owner() as owner:
+        await owner.execute("UPDATE appointments SET stage = 'waiting' WHERE booking_ref = $1", spoilt.booking_ref)
+    assert await lapse(sweeping) == 2
+    (left,) = await open_offers(database)
+    assert left.booking_ref == spoilt.booking_ref
+
+
 async def test_what_comes_free_without_being_given_up_is_found(database: Database, hold: Hold, sweeping: Pool) -> None:
     (clinic,) = clinics(1)
     await seeded(database, [clinic])
