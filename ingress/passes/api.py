@@ -88,7 +88,8 @@ async def make(parts: Parts, request: Request) -> Response:
     if not secrets:
         raise Refused(problems.NOT_FOUND, "There are no passes here: no secret for links is set.")
     generation = await parts.reads.run(lambda connection: passes.generation(connection, row.clinic_id, row.booking_ref))
-    until = ends_at(row.end_at or row.accepted_at, parts.settings.notify_pass_days)
+    last = row.end_at or (row.wait.to_at if row.wait else row.accepted_at)
+    until = ends_at(last, parts.settings.notify_pass_days)
     text = sign(secrets[0], Pass(row.booking_ref, until, generation or 0))
     return json_answer(MadePass(text=text, link=link_to("", text), ends_at=until), 201)
 
