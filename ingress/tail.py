@@ -16,7 +16,7 @@ import structlog
 from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 
-from waiting_room.kafka import REQUEST_TIMEOUT_MS, Consumer, assigned, connection
+from waiting_room.kafka import REQUEST_TIMEOUT_MS, Consumer, assigned, lone_consumer
 from waiting_room.messages import BookingEvent, Reader, Unreadable
 from waiting_room.settings import Settings
 from waiting_room.telemetry import metrics
@@ -121,11 +121,9 @@ class Tail:
             finishing.cancel()
 
     async def _read_once(self, finish: asyncio.Event) -> None:
-        consumer = Consumer(
+        consumer = lone_consumer(
+            self._settings,
             BOOKING_EVENTS,
-            **connection(self._settings),
-            client_id=self._settings.worker_id,
-            enable_auto_commit=False,
             auto_offset_reset="latest",
             fetch_max_wait_ms=100,
             request_timeout_ms=REQUEST_TIMEOUT_MS,

@@ -9,7 +9,7 @@ import structlog
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from waiting_room.kafka import REQUEST_TIMEOUT_MS, Consumer, assigned, connection
+from waiting_room.kafka import REQUEST_TIMEOUT_MS, Consumer, assigned, lone_consumer
 from waiting_room.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -61,14 +61,8 @@ class Follower:
 
     async def _run(self) -> None:
         while True:
-            consumer = Consumer(
-                *self._tables,
-                **connection(self._settings),
-                client_id=self._settings.worker_id,
-                enable_auto_commit=False,
-                auto_offset_reset="earliest",
-                fetch_max_wait_ms=200,
-                request_timeout_ms=REQUEST_TIMEOUT_MS,
+            consumer = lone_consumer(
+                self._settings, *self._tables, fetch_max_wait_ms=200, request_timeout_ms=REQUEST_TIMEOUT_MS
             )
             try:
                 async with asyncio.timeout(START_SECONDS):

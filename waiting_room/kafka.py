@@ -88,6 +88,12 @@ def group_consumer(settings: Settings, group: str, **tuning: Any) -> Consumer:
     )
 
 
+def lone_consumer(settings: Settings, *topics: str, **tuning: Any) -> Consumer:
+    """Of all partitions of these topics, as no member of any group; from the beginning unless tuned otherwise."""
+    options = {"auto_offset_reset": "earliest", **connection(settings), **tuning}
+    return Consumer(*topics, client_id=settings.worker_id, enable_auto_commit=False, **options)
+
+
 class Producer:
     """One long-lived idempotent producer (acks=all), replaced when it reports a fatal error.
 
