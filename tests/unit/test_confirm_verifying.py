@@ -94,10 +94,12 @@ class Confirm:
         self.put_aside.append(reason)
 
 
-@pytest.mark.parametrize("patient", [None, b"\x01 this was never sealed"])
+KEY, WRAPPED = VAULT.new_key()
+
+
+@pytest.mark.parametrize("patient", [None, KEY.seal(Patient(id="p-1"))[:-1]])
 async def test_a_booking_whose_patient_nobody_can_read_is_rejected_and_put_aside_once(patient: bytes | None) -> None:
-    _, wrapped = VAULT.new_key()
-    confirm = Confirm(Ledger(wrapped, patient))
+    confirm = Confirm(Ledger(WRAPPED, patient))
     await confirm.rung_for()
     state = confirm.ledger.booking.known_state
     assert (state.status, state.reason) == (Status.REJECTED, Reason.UNPROCESSABLE)
@@ -106,8 +108,7 @@ async def test_a_booking_whose_patient_nobody_can_read_is_rejected_and_put_aside
 
 
 async def test_a_booking_whose_patients_key_was_forgotten_is_rejected() -> None:
-    key, _ = VAULT.new_key()
-    confirm = Confirm(Ledger(None, key.seal(Patient(id="p-1"))))
+    confirm = Confirm(Ledger(None, KEY.seal(Patient(id="p-1"))))
     await confirm.rung_for()
     assert confirm.ledger.booking.known_state.status is Status.REJECTED
 
