@@ -26,7 +26,7 @@ from ingress.answers import (
     poll_after_seconds,
     row_answer,
 )
-from ingress.body import BookingRequest, read
+from ingress.body import BODY_PROBLEMS, BookingRequest, read
 from ingress.command import fence, hand_over, overloaded, refused, require_producing, require_sealing
 from ingress.contested import Wish
 from ingress.directory import Site
@@ -243,12 +243,7 @@ LOCATION: Final = {"Location": {**STRING, "description": "Where the booking is r
 LEADS_TO: Final = ("get", "history", "events", "cancel")
 PROBLEMS: Final = (
     problems.BAD_HEADER,
-    problems.WRONG_CONTENT_TYPE,
-    problems.BODY_TOO_LARGE,
-    problems.MALFORMED_JSON,
-    problems.UNKNOWN_FIELD,
-    problems.MISSING_FIELD,
-    problems.WRONG_VALUE,
+    *BODY_PROBLEMS,
     problems.START_OR_RANGE,
     problems.PROVIDER_OR_CLINIC,
     problems.UNKNOWN_PROVIDER,

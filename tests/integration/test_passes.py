@@ -129,6 +129,39 @@ async def test_a_pass_is_over_when_it_ends_is_revoked_or_of_no_booking(app: Call
     assert (await anybody.get(address, headers=cookie)).status == 200
 
 
+async def test_who_watches_is_told_nothing_more_once_the_pass_is_revoked(
+    stage: Stage, app: Caller, anybody: Caller
+) -> None:
+    async with stage.database.owner() as owner:
+        mine = await plant(owner, TWO, 3, HELD)
+        address = f"/v1/appointments/{mine.booking_ref}"
+        _, cookie = await opened(anybody, await pass_of(app, mine.booking_ref))
+        async with anybody.session.get(f"{address}/events", headers=cookie) as stream:
+            async for line in stream.content:
+                if line.startswith(b"data:"):
+                    break
+            assert (await app.call("DELETE", f"{address}/passes")).status == 204
+            async with owner.transaction():
+                journal = await Journal.open(owner, [TWO.clinic_id])
+                found = await journal.load([mine.key])
+                journal.record(found[mine.key], EventType.CONFIRMED)
+                await journal.write()
+            assert b"confirmed" not in await stream.read()
+
+
+async def test_a_pass_of_who_waits_holds_for_as_long_as_they_may_wait(
+    stage: Stage, app: Caller, anybody: Caller
+) -> None:
+    _, waits = await waiting(app, 20)
+    async with stage.database.owner() as owner:
+        await owner.execute(
+            "UPDATE appointments SET accepted_at = accepted_at - interval '9 days' WHERE booking_ref = $1", waits
+        )
+    answer, cookie = await opened(anybody, await pass_of(app, waits))
+    assert answer.status == 200
+    assert (await anybody.get(f"/v1/appointments/{waits}", headers=cookie)).body["status"] == "waitlisted"
+
+
 async def test_who_may_make_and_revoke_them(stage: Stage, app: Caller, served: tuple[str, str]) -> None:
     ref = await booked(app, hour=12)
     async with (
