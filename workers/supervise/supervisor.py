@@ -32,6 +32,9 @@ STEP_SHARE = 0.25
 MARGIN_SECONDS = 10.0
 """Beyond ``shutdown_seconds`` a worker flushes and leaves its group before it is killed."""
 
+for _why in ("up", "down", "died"):
+    metrics.REBALANCES.labels(_why)  # from nothing to one is no increase, from zero it is
+
 
 def shutdown_seconds(settings: Settings) -> float:
     """How long the supervisor may take to end: as long as its workers, and a little."""
