@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support import deployable
 from tests.support.kustomize import Object, render
 from tests.support.manifests import ROLES, offences, one
 
@@ -179,3 +181,22 @@ def test_a_mistake_is_found(
 def test_no_role_may_be_forgotten(production: list[Object], role: str, kind: str) -> None:
     left = [each for each in production if each is not one(production, kind, role)]
     assert f"{role}: no Deployment or no PodDisruptionBudget" in offences(left)
+
+
+def test_make_check_says_where_a_mistake_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "-m tests.support.deployable" in (ROOT / "Makefile").read_text()
+    shutil.copy(ROOT / "compose.yaml", tmp_path)
+    shutil.copytree(ROOT / "deploy", tmp_path / "deploy")
+    assert deployable.main(tmp_path) == 0
+    assert "production, staging" in capsys.readouterr().out
+    for file, written, planted in (
+        ("deploy/base/hold.yaml", "  replicas: 2", "  replicsa: 2"),
+        ("compose.yaml", "  WAITING_ROOM_METRICS_HOST: 0.0.0.0\n", ""),
+    ):
+        path = tmp_path / file
+        path.write_text(path.read_text().replace(written, planted))
+    assert deployable.main(tmp_path) == 1
+    said = capsys.readouterr().out
+    assert "compose.yaml: hold: WAITING_ROOM_METRICS_HOST must be set" in said
+    assert "deploy/overlays/production: Deployment hold: Kubernetes 1.33: spec: " in said
+    assert "deploy/overlays/staging: Deployment hold: " in said

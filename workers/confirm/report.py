@@ -114,12 +114,10 @@ class Report:
             log.info("hold_expired", booking_ref=booking.booking_ref, clinic_state=booking.known_state.clinic_state)
 
     def _decided(self, booking: Booking) -> None:
-        if booking.decided_at:
-            waited = max((booking.decided_at - booking.asked_at).total_seconds(), 0.0)
-            decided.observe(booking.booking_ref, booking.known_state.status, waited, booking.eta_p90)
-            if booking.eta_p50 is not None and booking.eta_p90 is not None:
-                metrics.ETA_OUTCOMES.labels("within" if waited <= booking.eta_p90 else "later").inc()
-                metrics.ETA_ERROR.observe(abs(waited - booking.eta_p50) / max(booking.eta_p50, 1.0))
+        waited = decided.observe(booking)
+        if waited is not None and booking.eta_p50 is not None and booking.eta_p90 is not None:
+            metrics.ETA_OUTCOMES.labels("within" if waited <= booking.eta_p90 else "later").inc()
+            metrics.ETA_ERROR.observe(abs(waited - booking.eta_p50) / max(booking.eta_p50, 1.0))
 
     def look(
         self, lanes: Lanes, now: float, *, paused: int, settled: bool, unverifiable: bool = False
