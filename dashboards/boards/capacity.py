@@ -94,6 +94,7 @@ BOARD = Board(
                         rate_by("outcome", "waiting_room_hot_tier_writes_total"),
                         Query("sum(waiting_room_hot_tier_away)", "processes without"),
                     ),
+                    alert="HotTierAway",
                 ),
                 Panel(
                     title="Bookings of a time that was marked as taken",

@@ -1,5 +1,5 @@
-"""``python -m tests.support.deployable``: compose.yaml and each overlay of deploy/, against the schemas of those that read
-them (compose's, Kubernetes', KEDA's; what they do not know is a mistake) and against our own code.
+"""``python -m tests.support.deployable``: compose.yaml and each overlay of deploy/, against the schemas of those that
+read them (compose, Kubernetes, KEDA; what they do not know is a mistake) and against our own code.
 """
 
 from __future__ import annotations

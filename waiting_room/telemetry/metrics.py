@@ -37,6 +37,11 @@ SLOT_DAYS = Counter(
     "Providers' days that were asked for: read from PostgreSQL, shared by the hot tier, or kept.",
     ["outcome"],
 )
+PASSES_OPENED = Counter(
+    "waiting_room_passes_opened_total",
+    "Links in messages that their patients opened: opened, or refused since they had ended, were revoked or are none.",
+    ["outcome"],
+)
 CONTESTED = Counter(
     "waiting_room_contested_total",
     "Bookings of a time marked as taken: refused, or taken in since it was free, the key known, or nobody sure.",
