@@ -165,6 +165,14 @@ OTHER_SECRET = {"secretKeyRef": {"name": "ingress", "key": "kafka-password"}}
         # Network
         ("NetworkPolicy", "deny", put("spec.egress", [{}]), "may reach everything"),
         ("NetworkPolicy", "world", put("spec.podSelector.matchExpressions.0.values", ["ingress"]), "lets ingress into"),
+        (
+            "NetworkPolicy",
+            "hot-tier",
+            put("spec.podSelector.matchExpressions.0.values", ["hold"]),
+            "VALKEY_URL at 6379",
+        ),
+        ("NetworkPolicy", "servers", put("spec.egress.2", None), "Job migrate: no policy lets it reach"),
+        ("NetworkPolicy", "mail", put("spec.egress.0.ports.1.port", 25), "WAITING_ROOM_NOTIFY_SMTP_URL at 587"),
     ],
 )
 def test_a_mistake_is_found(
