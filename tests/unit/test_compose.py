@@ -62,6 +62,18 @@ def test_nothing_is_wrong_with_it() -> None:
             '_METRICS_PORT: "8081"\n  WAITING_ROOM_HOLD_BATCH_MAX: "9"\n',
             "and not in the embed",
         ),
+        # Addresses
+        (
+            "http://eligibility:8090",
+            "http://elegibility:8090",
+            "confirm: WAITING_ROOM_ELIGIBILITY_URL names elegibility",
+        ),
+        ("@postgres/waiting_room?sslmode=disable\n\n  # Several", "@db/waiting_room\n\n  # Several", "names db, which"),
+        (
+            "      WAITING_ROOM_VALKEY_URL: *hot-tier\n",
+            "",
+            "the hot tier of ingress is valkey://valkey:6379/0, and of hold",
+        ),
         # Order
         ("    depends_on:\n      kafka: {condition: service_healthy}\n", "", "hold: starts before kafka is done"),
         (
