@@ -186,6 +186,12 @@ OLDEST_WAIT_QUANTILE = Gauge(
     "waiting_room_oldest_wait_by_clinic_seconds", "Oldest waits of clinics with a line, by quantile.", ["quantile"]
 )
 
+# everyone who opens what is sealed: hold, confirm, webhooks, notify and, for patients' keys, ingress
+MASTER_KEY_UNKNOWN = Counter(
+    "waiting_room_master_key_unknown_total",
+    "Times something was to be opened that is sealed under a master key which this process is not told of.",
+)
+
 # everyone
 READY = Gauge("waiting_room_ready", "Whether a role does its work in this process: 1 or 0.", ["role"])
 LOOP_LAG = Histogram(
