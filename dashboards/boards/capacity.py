@@ -80,8 +80,8 @@ BOARD = Board(
             (
                 Panel(
                     title="Sealed under a master key that is not known",
-                    says="Times a second that a process was to open something that is sealed under a master key which it is "
-                    "not told of. Anything but nothing is a mistake in its environment.",
+                    says="Times a second that a process was to open something that is sealed under a master key which "
+                    "it is not told of. Anything but nothing is a mistake in its environment.",
                     unit="reqps",
                     queries=(
                         Query("sum by (instance) (rate(waiting_room_master_key_unknown_total[5m]))", "{{instance}}"),
