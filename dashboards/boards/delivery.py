@@ -30,9 +30,10 @@ BOARD = Board(
                 ),
                 Panel(
                     title="Events published",
-                    says="Every change of every booking is one.",
+                    says="Every change of every booking is one; by what happened, the waitlist's offers and moves too.",
                     unit="reqps",
-                    queries=(Query("sum(rate(waiting_room_published_total[1m]))", "events"),),
+                    queries=(rate_by("kind", "waiting_room_published_total"),),
+                    kind="stack",
                 ),
             ),
         ),

@@ -143,7 +143,7 @@ PROCESSED = Counter(
 # relay, webhooks, notify
 OUTBOX_DELAY = Histogram("waiting_room_outbox_delay_seconds", "Event committed until published.", buckets=_PASS)
 OUTBOX_OLDEST = Gauge("waiting_room_outbox_oldest_seconds", "Age of the oldest event that is not published yet.")
-PUBLISHED = Counter("waiting_room_published_total", "Events published.")
+PUBLISHED = Counter("waiting_room_published_total", "Events published, by what happened: a closed list.", ["kind"])
 WEBHOOK_DELAY = Histogram(
     "waiting_room_webhook_delay_seconds", "Event committed until its webhook is answered 2xx.", buckets=_WAIT
 )
