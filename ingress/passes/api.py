@@ -30,6 +30,7 @@ from waiting_room.domain.booking_ref import clinic_of
 from waiting_room.passes import NotAPass, Pass, ends_at, link_to, sign
 from waiting_room.store import passes
 from waiting_room.store.bookings import BookingRow
+from waiting_room.telemetry import metrics
 
 PATH: Final = "/v1/passes"
 
@@ -60,6 +61,10 @@ class MadePass(msgspec.Struct, frozen=True, kw_only=True, rename={"text": "pass"
 _decode: Final = msgspec.json.Decoder(PassRequest).decode
 
 
+for _outcome in ("opened", "refused"):
+    metrics.PASSES_OPENED.labels(_outcome)
+
+
 async def open_pass(parts: Parts, request: Request) -> Response:
     headers = dict(request.scope["headers"])
     require_same_site(headers)
@@ -67,12 +72,14 @@ async def open_pass(parts: Parts, request: Request) -> Response:
     try:
         held = await held_pass(parts, wanted.text)
     except NotAPass as error:
+        metrics.PASSES_OPENED.labels("refused").inc()
         fix = "Open the link of the newest message, or look in the app."
         raise wrong_field("/pass", f"The pass opens nothing: {error}.", fix, problems.WRONG_VALUE) from error
     site = parts.directory.clinic(clinic_of(held.booking_ref))
     if site is None:
         raise unknown()
     clinic = site.clinic
+    metrics.PASSES_OPENED.labels("opened").inc()
     told = OpenedPass(booking_ref=held.booking_ref, clinic=clinic.name, timezone=clinic.timezone, ends_at=held.ends_at)
     answer = json_answer(told)
     # Until the browser is closed: it may be somebody else's, and the link is still in the message.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -106,6 +107,8 @@ async def test_a_pass_opens_its_booking_and_nothing_else(app: Caller, anybody: C
 async def test_what_is_no_pass_opens_nothing(anybody: Caller, text: str) -> None:
     answer, _ = await opened(anybody, text)
     assert (answer.status, answer.body["errors"][0]["pointer"]) == (422, "/pass")
+    refused = r'waiting_room_passes_opened_total\{outcome="refused"\} [1-9]'
+    assert re.search(refused, (await anybody.get("/metrics")).body)
     assert "Set-Cookie" not in answer.headers
 
 

@@ -28,7 +28,7 @@ from waiting_room.store.faults import passes
 from waiting_room.store.notifications import Begun, Key, Settled
 from waiting_room.store.pool import Pool
 from waiting_room.supervise import pause
-from waiting_room.telemetry import metrics
+from waiting_room.telemetry import metrics, tracing
 from waiting_room.telemetry.health import say_ready
 from workers.notify.compose import Composer
 from workers.notify.hand import DatabaseClock, Hand
@@ -237,7 +237,7 @@ class Sender:
         metrics.NOTIFICATIONS.labels(key.channel, outcome).inc()
         if settled.state == "sent" and late_seconds is not None:
             delay = metrics.REMINDER_DELAY if base_of(key.kind) == REMINDER else metrics.NOTIFICATION_DELAY
-            delay.observe(max(late_seconds, 0.0))
+            delay.observe(max(late_seconds, 0.0), tracing.exemplar(key.booking_ref))
         log.info(
             "notification",
             outcome=outcome,
