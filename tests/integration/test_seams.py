@@ -17,8 +17,9 @@ from waiting_room.domain.eligibility import Finding
 from waiting_room.domain.waitlist import Ended
 from waiting_room.messages import Book
 from waiting_room.store import calls, verifications
-from waiting_room.store.pool import create_pool
+from waiting_room.store.pool import Pool, create_pool
 from waiting_room.store.verifications import Found
+from workers.sweep.waitlist import Looking
 
 VERIFYING, HELD = ("pending", "verifying"), ("pending", "held")
 WAITING, OFFERED = ("waitlisted", "waiting"), ("waitlisted", "offered")
@@ -112,4 +113,25 @@ async def test_an_offer_whose_dose_is_recounted_away_is_lost_and_nothing_else(
     assert [row["booking_ref"] for row in await rows_of(database, "SELECT booking_ref FROM dose_shortages")] == (
         [] if left else [other.booking_ref]
     )
+    await check_counters(database)
+
+
+async def test_a_clinic_that_takes_no_bookings_offers_nothing(
+    database: Database, hold: Hold, answers: Answers, sweeping: Pool
+) -> None:
+    """Or who took it would lose it, and be offered it again, as often as they liked."""
+    (clinic,) = clinics(1)
+    await seeded(database, [clinic])
+    booked, other = book(clinic, "booked"), book(clinic, "other", start_at=tomorrow(11))
+    asked, waits = wait(clinic, "asked"), wait(clinic, "waits", start_at=tomorrow(11))
+    await hold(appended(booked, other, asked, waits, cancel(booked)))
+    (offer,) = await open_offers(database)
+    async with database.owner() as owner:
+        await owner.execute("UPDATE clinics SET status = 'closed'")
+        await owner.execute("UPDATE clinic_counters SET rules_version = rules_version + 1")
+    await hold(appended(cancel(other), first_offset=5))
+    assert await answers.accept(offer.offer_id) is Ended.LOST
+    await Looking(sweeping).look()
+    assert await offered_to(database) == []
+    assert await claims(database) == []
     await check_counters(database)
