@@ -216,7 +216,8 @@ class _Core(BaseSettings):
     )
     ops_metrics_urls: str = Field(
         "",
-        description="Where /ops reads what the other processes say: addresses of /metrics, comma separated.",
+        description="Where /ops reads what the other processes say: addresses of /metrics, or a supervisor's of "
+        "/targets, comma separated.",
     )
     ops_from_loopback: bool = Field(
         True,
