@@ -108,7 +108,8 @@ ELIGIBILITY_CACHE = Counter(
 ELIGIBILITY_AWAY = Gauge("waiting_room_eligibility_away", "Whether the eligibility system is taken to be down: 1 or 0.")
 VERIFIED = Counter(
     "waiting_room_verified_total",
-    "Bookings whose eligibility was asked for: eligible, not_eligible, assumed (nobody could say) or waits.",
+    "Bookings whose eligibility was to be asked for: eligible, not_eligible, assumed (nobody could say), waits, or "
+    "nobody (their patient cannot be read).",
     ["outcome"],
 )
 CLINIC_LINE = Gauge("waiting_room_clinic_line", "Undecided bookings of a clinic that matters now.", ["clinic"])
@@ -167,7 +168,10 @@ WEBHOOK_DISABLED = Counter(
 WEBHOOKS_IN_FLIGHT = Gauge("waiting_room_webhooks_in_flight", "Webhook deliveries under way in this worker.")
 
 # sweep: what PostgreSQL says of all lines, whoever works on them; every sweep says the same
-SWEPT = Counter("waiting_room_swept_total", "Bookings that sweep moved on.", ["kind"])
+SWEPT = Counter(
+    "waiting_room_swept_total", "Bookings that sweep moved on; left_out: those that a fault kept it from.", ["kind"]
+)
+SWEPT.labels("left_out")  # from nothing to one is no increase, from zero it is
 WAITLISTED = Gauge(
     "waiting_room_waitlisted", "Bookings that wait for a seat: waiting, or asked whether one will do.", ["state"]
 )
