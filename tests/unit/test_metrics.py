@@ -16,7 +16,7 @@ from waiting_room.domain.appointment import By, Reason, State, Status
 from waiting_room.domain.booking_ref import clinic_id_of_number
 from waiting_room.messages import ClinicPulse
 from waiting_room.store.booking import Booking
-from waiting_room.store.waiting import WaitingLine
+from waiting_room.store.lines import WaitingLine
 from waiting_room.telemetry import decided, metrics
 from waiting_room.telemetry.lag import ConsumerLag
 from waiting_room.telemetry.shown import CLINICS_SHOWN, Shown, quantiles
