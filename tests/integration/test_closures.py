@@ -16,7 +16,7 @@ from tests.support.commands import appended, book, record, reschedule
 from tests.support.confirming import Site, confirming, sites, until
 from tests.support.database import Database
 from tests.support.holding import REST, Hold, check_counters, rows_of, seeded
-from tests.support.ingress import Caller, Newcomer, Stage, ingress, staged, wish
+from tests.support.ingress import Answer, Caller, Newcomer, Stage, ingress, staged, wish
 from tests.support.running import running
 from tests.support.world import ClinicSpec, clinics, settings_for, tomorrow
 from waiting_room.access import OwnerKind
@@ -208,6 +208,28 @@ async def test_a_clinic_closes_and_its_patients_read_their_new_times(stage: Stag
         unknown = {**body, "provider_ids": ["0002-1"]}
         wrong = await desk.call("POST", "/v1/clinics/0001/closures", json=unknown, headers=headers)
         assert (wrong.status, wrong.body["errors"][0]["pointer"]) == (422, "/provider_ids/0")
+
+
+async def test_a_day_is_the_clinics_own(stage: Stage) -> None:
+    async with (
+        ingress(stage.kafka, stage.database) as base,
+        Newcomer(stage.kafka, base, OwnerKind.CLINIC, "0002") as desk,
+    ):
+
+        async def close(**body: str) -> Answer:
+            headers = {"Idempotency-Key": str(uuid4())}
+            return await desk.call("POST", "/v1/clinics/0002/closures", json=body, headers=headers)
+
+        day = tomorrow(0).date()
+        answer = await close(day=day.isoformat())
+        assert answer.status == 202
+        assert [answer.body[name] for name in ("from", "to")] == [
+            f"{each}T00:00:00Z" for each in (day, day + timedelta(days=1))
+        ]
+        both = {"day": day.isoformat(), "from": tomorrow(9).isoformat(), "to": tomorrow(10).isoformat()}
+        for wrong in (both, {"from": tomorrow(9).isoformat()}, {"day": "9999-12-31"}, {}):
+            refused = await close(**wrong)
+            assert (refused.status, refused.body["errors"][0]["pointer"]) == (422, "/day")
 
 
 async def test_a_clinic_moves_one_booking(stage: Stage) -> None:
