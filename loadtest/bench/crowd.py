@@ -9,7 +9,7 @@ import asyncio
 import random
 import time
 import uuid
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -47,8 +47,8 @@ class Crowd:
     offers_run_out: int = 0
     _refs: list[str] = field(default_factory=list)
     _waiting: list[str] = field(default_factory=list)
-    _soon: deque[str] = field(default_factory=lambda: deque(maxlen=200))
-    """Booked for today, so that their patients may be seen."""
+    _soon: list[str] = field(default_factory=list)
+    """Confirmed for the next hours, so that their patients may be seen."""
     _offers: list[str] = field(default_factory=list)
 
     async def prepare(self) -> None:
@@ -64,7 +64,7 @@ class Crowd:
 
     async def run(self, seconds: float) -> None:
         until = time.monotonic() + seconds
-        beside = [asyncio.create_task(each) for each in (self._look_for_offers(), self._run_out())]
+        beside = [asyncio.create_task(each) for each in (self._look(), self._run_out())]
         try:
             await asyncio.gather(*(self._client(random.Random(f"{self.seed} {n}"), until) for n in range(CLIENTS)))
         finally:
@@ -136,8 +136,6 @@ class Crowd:
         )
         if status == 202:
             (self._waiting if or_wait else self._refs).append(told["booking_ref"])
-            if today:
-                self._soon.append(told["booking_ref"])
         return status
 
     async def _change(self, act: str, chance: random.Random) -> int:
@@ -217,12 +215,13 @@ class Crowd:
         token: str = self.stack.description["clinic_keys"][clinic_id]
         return token
 
-    async def _look_for_offers(self) -> None:
-        """What their patients are told by message."""
+    async def _look(self) -> None:
+        """What patients are told by message, and a desk sees in its list of the day."""
         connection = await asyncpg.connect(self.stack.description["postgres"])
         try:
             while not self.done.is_set():
                 self._offers = [row["offer_id"] for row in await connection.fetch(_OPEN_OFFERS)]
+                self._soon = [row["booking_ref"] for row in await connection.fetch(_SOON)]
                 await _unless(self.done, LOOK_EVERY_SECONDS)
         finally:
             await connection.close()
@@ -251,6 +250,10 @@ class Crowd:
 
 _ANY_VERSION = {"If-Match": "*"}
 _OPEN_OFFERS = "SELECT offer_id FROM offers WHERE ended_at IS NULL ORDER BY made_at LIMIT 200"
+_SOON = """
+SELECT booking_ref FROM appointments
+WHERE status IN ('confirmed', 'arrived') AND start_at < now() + interval '11 hours' ORDER BY start_at LIMIT 100
+"""
 _RUN_OUT = """
 UPDATE offers SET made_at = made_at - interval '1 day', expires_at = now()
 WHERE offer_id IN (

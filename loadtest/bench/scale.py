@@ -194,12 +194,12 @@ _PROVIDERS = tuple(
 
 
 def _bookings(times: int) -> None:
-    """A seat for each of so many bookings, ten to a provider: candidates by the rules, and the first that is free."""
+    """Ten at each of so many providers: candidates by the rules, and the first that is free."""
     taken = Taken()
     until = _BERLIN_DAY + timedelta(days=1)
-    for number in range(times):
-        provider = _PROVIDERS[number // 10]
-        allot(candidates((provider,), _SERVICE, ZONE, _BERLIN_DAY, until), taken)
+    for provider in _PROVIDERS[:times]:
+        for _ in range(10):
+            allot(candidates((provider,), _SERVICE, ZONE, _BERLIN_DAY, until), taken)
 
 
 _WORK = {
@@ -208,5 +208,5 @@ _WORK = {
     "slots of a window, by eight": _slots,
     "extensions of a day": _overrides,
     "claims side by side": _claims,
-    "bookings that find a seat": _bookings,
+    "bookings that find a seat, by ten": _bookings,
 }
