@@ -108,6 +108,11 @@ ELIGIBILITY_CACHE = Counter(
     "Questions of eligibility, by whether the answer was known (hit) or had to be asked for (miss).",
     ["outcome"],
 )
+CLINIC_CHANGES = Counter(
+    "waiting_room_clinic_changes_total",
+    "Times a clinic's system was asked what it has booked or cancelled itself: read, failed, or to be read anew.",
+    ["outcome"],
+)
 ELIGIBILITY_AWAY = Gauge("waiting_room_eligibility_away", "Whether the eligibility system is taken to be down: 1 or 0.")
 VERIFIED = Counter(
     "waiting_room_verified_total",
