@@ -61,9 +61,19 @@ def render(folder: Path) -> list[Object]:
 
 
 def containers(workload: Object) -> list[Object]:
-    """Of a Deployment or Job; none of anything else."""
-    pod = workload.get("spec", {}).get("template", {}).get("spec", {}) if isinstance(workload.get("spec"), dict) else {}
-    found: list[Object] = pod.get("containers", [])
+    """Of a Deployment, Job or CronJob; none of anything else."""
+    found: list[Object] = pod_of(workload).get("containers", [])
+    return found
+
+
+def pod_of(workload: Object) -> Object:
+    """What its pods are, as its template says; empty where it has none."""
+    spec = workload.get("spec")
+    if not isinstance(spec, dict):
+        return {}
+    if workload["kind"] == "CronJob":
+        spec = spec["jobTemplate"]["spec"]
+    found: Object = spec.get("template", {}).get("spec", {})
     return found
 
 

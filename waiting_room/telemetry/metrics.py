@@ -163,6 +163,12 @@ WEBHOOKS_IN_FLIGHT = Gauge("waiting_room_webhooks_in_flight", "Webhook deliverie
 
 # sweep: what PostgreSQL says of all lines, whoever works on them; every sweep says the same
 SWEPT = Counter("waiting_room_swept_total", "Bookings that sweep moved on.", ["kind"])
+CLAIM_DAYS_SPARE = Gauge(
+    "waiting_room_claim_days_spare", "Days beyond the furthest that may be booked for which seats can be claimed."
+)
+CLAIM_DAYS_OVERDUE = Gauge(
+    "waiting_room_claim_days_overdue", "So long ago the oldest month of seat claims should have been put away."
+)
 WAITLISTED = Gauge(
     "waiting_room_waitlisted", "Bookings that wait for a seat: waiting, or asked whether one will do.", ["state"]
 )
