@@ -14,6 +14,7 @@ from waiting_room.store.pool import Pool
 from waiting_room.supervise import pause
 from waiting_room.telemetry.health import say_ready
 from workers.sweep.absent import miss
+from workers.sweep.close_again import ClosingAgain
 from workers.sweep.expire import BATCH_MAX, expire
 from workers.sweep.extend import extend
 from workers.sweep.fill import fill
@@ -27,13 +28,14 @@ log = structlog.get_logger(__name__)
 
 
 class Sweep:
-    """What it has done is in the database, but for when it last looked for seats."""
+    """What it has done is in the database, but for when it last looked for seats, or at closures."""
 
     def __init__(self, settings: Settings, pool: Pool, producer: Producer) -> None:
         self._settings = settings
         self._pool = pool
         self._producer = producer
         self._looking = Looking(pool)
+        self._closing = ClosingAgain(pool, producer)
 
     async def run(self, finish: asyncio.Event) -> None:
         """A round every ``sweep_every_seconds``. Faults that pass are left to the next round."""
@@ -69,6 +71,7 @@ class Sweep:
         if filled := await fill(self._pool):
             log.info("doses_found", bookings=filled)
         await rebook(self._pool, self._producer)
+        await self._closing.look()
         while forgotten := await forget(self._pool, self._settings.patient_keep_days):
             log.info("patients_forgotten", patients=forgotten)
             if forgotten < FORGET_MAX:
