@@ -88,7 +88,8 @@ async def test_what_is_past_is_put_away_while_bookings_are_held(database: Databa
         held = 0
         while not stop.is_set():
             at = tomorrow(0) + timedelta(minutes=30 * held)
-            await hold(appended(book(specs[number], f"{held}", start_at=at), first_offset=held, partition=number))
+            command = book(specs[number], f"{number} {held}", start_at=at)
+            await hold(appended(command, first_offset=held, partition=number))
             held += 1
         return held
 

@@ -62,18 +62,16 @@ def render(folder: Path) -> list[Object]:
 
 def containers(workload: Object) -> list[Object]:
     """Of a Deployment, Job or CronJob; none of anything else."""
-    found: list[Object] = pod_of(workload).get("containers", [])
+    found: list[Object] = template_of(workload).get("spec", {}).get("containers", [])
     return found
 
 
-def pod_of(workload: Object) -> Object:
-    """What its pods are, as its template says; empty where it has none."""
+def template_of(workload: Object) -> Object:
+    """What it makes its pods from; empty where it makes none."""
     spec = workload.get("spec")
     if not isinstance(spec, dict):
         return {}
-    if workload["kind"] == "CronJob":
-        spec = spec["jobTemplate"]["spec"]
-    found: Object = spec.get("template", {}).get("spec", {})
+    found: Object = (spec["jobTemplate"]["spec"] if workload["kind"] == "CronJob" else spec).get("template", {})
     return found
 
 

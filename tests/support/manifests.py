@@ -18,7 +18,7 @@ import waiting_room.telemetry.metrics  # noqa: F401 - registers every metric
 from dashboards.promql import NotPromql, selectors
 from dashboards.rule_files import rules
 from tests.support import told
-from tests.support.kustomize import Object, containers, pod_of
+from tests.support.kustomize import Object, containers, template_of
 from waiting_room.settings import PREFIX, Settings
 from workers.assemble import Role
 from workers.supervise.supervisor import MARGIN_SECONDS
@@ -173,7 +173,7 @@ def _settings(objects: list[Object]) -> Iterator[str]:
 def _security(objects: list[Object]) -> Iterator[str]:
     for each in objects:
         for container in containers(each):
-            pod = pod_of(each)
+            pod = template_of(each)["spec"]
             if container.get("securityContext") != RESTRICTED or not pod.get("securityContext", {}).get("runAsNonRoot"):
                 yield f"{name_of(each)}: is not restricted"
             if pod.get("automountServiceAccountToken") is not False:
@@ -299,7 +299,7 @@ def _network(objects: list[Object]) -> Iterator[str]:
     for each in objects:
         for container in containers(each):
             told_of = {*environment(objects, container), *(variable["name"] for variable in container.get("env", ()))}
-            labels = each["spec"]["template"]["metadata"]["labels"]
+            labels = template_of(each)["metadata"]["labels"]
             open_ports = {port for policy in policies if _selects(policy, labels) for port in _egress_ports(policy)}
             for setting, port in SPOKEN_TO.items():
                 if PREFIX + setting in told_of and port not in open_ports:
