@@ -12,25 +12,25 @@ SELECT
     CASE
         WHEN n.seq >= 0 AND k.last_seq > n.seq AND k.last_seq - n.seq <= $3::bigint
             THEN (
-                SELECT
-                    jsonb_agg(
-                        jsonb_build_array(
-                            t.booking_ref,
-                            s.provider_id,
-                            lower(coalesce(s.claimed, s.during)),
-                            upper(coalesce(s.claimed, s.during))
-                        )
-                    )
+                SELECT jsonb_agg(jsonb_build_array(t.booking_ref, c.provider_id, lower(c.claimed), upper(c.claimed)))
                 FROM (
                     SELECT DISTINCT e.booking_ref
                     FROM appointment_events AS e
                     WHERE e.clinic_id = k.clinic_id AND e.seq > n.seq AND e.seq <= k.last_seq
                 ) AS t
-                LEFT JOIN seat_claims AS s
-                    ON
-                        s.clinic_id = k.clinic_id AND t.booking_ref = s.booking_ref
-                        AND s.day >= (now() AT TIME ZONE 'UTC')::date - 3
-                        AND (s.claimed IS NULL OR lower(s.during) = lower(s.claimed))
+                LEFT JOIN
+                    LATERAL (
+                        SELECT
+                            s.provider_id,
+                            coalesce(s.claimed, s.during) AS claimed
+                        FROM seat_claims AS s
+                        WHERE
+                            s.clinic_id = k.clinic_id AND s.booking_ref = t.booking_ref
+                            AND s.day >= (now() AT TIME ZONE 'UTC')::date - 3
+                            AND (s.claimed IS NULL OR lower(s.during) = lower(s.claimed))
+                        OFFSET 0 -- noqa: AM09
+                    ) AS c
+                    ON TRUE
             )
     END AS touched
 FROM unnest($1::text[], $2::bigint[]) AS n (clinic_id, seq)
