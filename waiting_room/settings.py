@@ -18,6 +18,7 @@ from waiting_room.eligibility_settings import EligibilitySettings
 from waiting_room.hot_tier_settings import HotTierSettings
 from waiting_room.notify_settings import NotifySettings
 from waiting_room.privacy_settings import PrivacySettings
+from waiting_room.storage_settings import StorageSettings
 from waiting_room.webhook_settings import WebhookSettings
 
 PREFIX = "WAITING_ROOM_"
@@ -261,7 +262,9 @@ class _Core(BaseSettings):
         return self
 
 
-class Settings(HotTierSettings, PrivacySettings, NotifySettings, WebhookSettings, EligibilitySettings, _Core):
+class Settings(
+    StorageSettings, HotTierSettings, PrivacySettings, NotifySettings, WebhookSettings, EligibilitySettings, _Core
+):
     """All of them."""
 
 

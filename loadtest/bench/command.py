@@ -29,6 +29,7 @@ BENCHMARKS = {
     "instant": "accepted to decided at 100 bookings/s where the platform keeps the calendar",
     "metrics": "what measuring costs on the accept path, at a scrape of ingress, in bytes of a whole deployment",
     "outage": "all clinics away for ten minutes: nothing dead-lettered, nothing rejected in time, no herd afterwards",
+    "partitions": "seat claims by month and clinic against one table, and who waits while months are put away",
     "reminders": "20,000 reminders due in one minute, one of four senders killed: in time, once, none when cancelled",
     "spike": "twenty times a sustainable load: who is refused, and whether they get in when told to come back",
     "scale": "rules, seats and holds at 1, 10 and 100 times as many; holds a second with everything in play",

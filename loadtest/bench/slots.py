@@ -239,7 +239,7 @@ _CREATE = (
     "CREATE INDEX appointments_of_day ON appointments (clinic_id, start_at)",
     """
     ALTER TABLE seat_claims ADD CONSTRAINT seat_claims_no_overlap
-    EXCLUDE USING gist (clinic_id WITH =, provider_id WITH =, seat WITH =, during WITH &&)
+    EXCLUDE USING gist (clinic_id WITH =, provider_id WITH =, seat WITH =, during WITH &&, day WITH =)
     """,
 )
 _APPOINTMENTS = """

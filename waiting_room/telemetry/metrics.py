@@ -180,6 +180,12 @@ SWEPT = Counter(
     "waiting_room_swept_total", "Bookings that sweep moved on; left_out: those that a fault kept it from.", ["kind"]
 )
 SWEPT.labels("left_out")  # from nothing to one is no increase, from zero it is
+CLAIM_DAYS_SPARE = Gauge(
+    "waiting_room_claim_days_spare", "Days beyond the furthest that may be booked for which seats can be claimed."
+)
+CLAIM_DAYS_OVERDUE = Gauge(
+    "waiting_room_claim_days_overdue", "So long ago the oldest month of seat claims should have been put away."
+)
 WAITLISTED = Gauge(
     "waiting_room_waitlisted", "Bookings that wait for a seat: waiting, or asked whether one will do.", ["state"]
 )

@@ -154,7 +154,7 @@ class Batch:
         stale = [
             clinic_id
             for clinic_id, counters in self._journal.counters.items()
-            if clinic_id not in self._rules or self._rules[clinic_id].version != counters.rules_version
+            if (had := self._rules.get(clinic_id)) is None or had.is_stale(counters.rules_version, self._journal.now)
         ]
         if stale:
             self._rules.update(await holds.load_rules(self._conn, stale))

@@ -68,7 +68,9 @@ def bookable(command: Wanted, rules: Rules, now: datetime) -> Bookable | Reason:
     span = _span(command, now)
     if span is None:
         return Reason.NOT_BOOKABLE
-    from_at, to_at = span
+    from_at, to_at = span[0], min(span[1], rules.bookable_until)
+    if from_at >= to_at:
+        return Reason.TOO_FAR_AHEAD
     spans = spans_of(tuple(providers), rules.timezone, now)
     if command.start_at is not None:
         providers = [each for each in providers if offers(each, service, rules.timezone, command.start_at)]

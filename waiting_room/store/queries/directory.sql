@@ -330,7 +330,9 @@ INNER JOIN seat_claims AS s
     ON
         p.clinic_id = s.clinic_id AND p.provider_id = s.provider_id
         AND greatest(p.capacity, p.capacity_before) <= s.seat
-WHERE p.clinic_id = any($1::text[]) AND upper(s.during) > clock_timestamp()
+WHERE
+    p.clinic_id = any($1::text[]) AND upper(s.during) > clock_timestamp()
+    AND s.day >= (now() AT TIME ZONE 'UTC')::date
 GROUP BY p.provider_id, p.capacity
 ORDER BY p.provider_id;
 
