@@ -15,8 +15,9 @@ from playwright.async_api import expect
 from tests.stack import Kafka
 from tests.support.browsing import PHONE, browsing, needs_a_browser
 from tests.support.database import Database
-from tests.support.ingress import Answer, Caller, Newcomer, Stage, ingress_process, staged, wish
+from tests.support.ingress import Caller, Newcomer, Stage, ingress_process, staged
 from tests.support.log import until
+from tests.support.passes import booked, opened, pass_of, waiting
 from tests.support.running import running
 from tests.support.world import clinics, settings_for, tomorrow
 from tests.support.written import HELD, plant
@@ -59,25 +60,6 @@ async def app(stage: Stage, served: tuple[str, str]) -> AsyncIterator[Caller]:
 async def anybody(served: tuple[str, str]) -> AsyncIterator[Caller]:
     async with Caller(served[0], None) as anybody:
         yield anybody
-
-
-async def booked(app: Caller, provider_id: str = ONE.provider_id, hour: int = 9) -> str:
-    wanted = wish(provider_id, start_at=tomorrow(hour) + timedelta(days=2))
-    return str((await app.book(str(uuid4()), wanted, headers={"Prefer": "wait=20"})).body["booking_ref"])
-
-
-async def pass_of(app: Caller, ref: str) -> str:
-    made = await app.call("POST", f"/v1/appointments/{ref}/passes")
-    assert made.status == 201
-    assert made.body["link"] == f"/pass#{made.body['pass']}"
-    return str(made.body["pass"])
-
-
-async def opened(anybody: Caller, text: str) -> tuple[Answer, dict[str, str]]:
-    """The answer, and the headers with which the browser comes back."""
-    answer = await anybody.call("POST", "/v1/passes", json={"pass": text})
-    cookie = answer.headers.get("Set-Cookie", "")
-    return answer, {"Cookie": cookie.partition(";")[0]}
 
 
 async def test_a_pass_opens_its_booking_and_nothing_else(app: Caller, anybody: Caller) -> None:
@@ -244,15 +226,6 @@ async def test_a_browser_opens_the_link_moves_and_cancels(app: Caller, served: t
         assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "it fits the screen"
         assert complaints == []
     assert text.rpartition(".")[2] not in Path(log_file).read_text()
-
-
-async def waiting(app: Caller, hour: int) -> tuple[str, str]:
-    """A booking, and another of the same time that waits for it."""
-    wanted = wish(ONE.provider_id, start_at=tomorrow(hour) + timedelta(days=2))
-    headers = [{"Idempotency-Key": str(uuid4()), "Prefer": "wait=20"} for _ in range(2)]
-    first, second = [(await app.call("POST", "/v1/waitlist", json=wanted, headers=each)).body for each in headers]
-    assert (first["status"], second["status"]) == ("confirmed", "waitlisted")
-    return str(first["booking_ref"]), str(second["booking_ref"])
 
 
 async def test_an_offer_is_answered_by_its_bookings_pass_only(app: Caller, anybody: Caller) -> None:

@@ -203,6 +203,8 @@ def test_buckets_have_a_bound_at_every_promise() -> None:
 
     for histogram, promise in (
         (metrics.ACCEPT_SECONDS, 0.2),
+        (metrics.SLOTS_SECONDS, 0.2),
+        (metrics.REMINDER_DELAY, 60.0),
         (metrics.DECIDE_SECONDS, decided.PROMISE_SECONDS),
         (metrics.DECIDE_SECONDS, 1.0),
         (metrics.CONFIRM_WAIT, 60.0),
