@@ -36,6 +36,43 @@ SELECT
 FROM unnest($1::text[], $2::bigint[]) AS n (clinic_id, seq)
 INNER JOIN clinic_counters AS k ON n.clinic_id = k.clinic_id;
 
+-- news_of_one --
+-- The same as ``news`` of one clinic, as nearly all ask: known when the plan starts, it leaves three parts of each month
+-- closed, and the plan is made once.
+SELECT
+    k.clinic_id,
+    k.last_seq,
+    k.rules_version,
+    k.busy_version,
+    clock_timestamp() AS now,
+    k.last_seq - $2::bigint > $3::bigint AS too_many,
+    CASE
+        WHEN $2::bigint >= 0 AND k.last_seq > $2::bigint AND k.last_seq - $2::bigint <= $3::bigint
+            THEN (
+                SELECT jsonb_agg(jsonb_build_array(t.booking_ref, c.provider_id, lower(c.claimed), upper(c.claimed)))
+                FROM (
+                    SELECT DISTINCT e.booking_ref
+                    FROM appointment_events AS e
+                    WHERE e.clinic_id = $1::text AND e.seq > $2::bigint AND e.seq <= k.last_seq
+                ) AS t
+                LEFT JOIN
+                    LATERAL (
+                        SELECT
+                            s.provider_id,
+                            coalesce(s.claimed, s.during) AS claimed
+                        FROM seat_claims AS s
+                        WHERE
+                            s.clinic_id = $1::text AND s.booking_ref = t.booking_ref
+                            AND s.day >= (now() AT TIME ZONE 'UTC')::date - 3
+                            AND (s.claimed IS NULL OR lower(s.during) = lower(s.claimed))
+                        OFFSET 0 -- noqa: AM09
+                    ) AS c
+                    ON TRUE
+            )
+    END AS touched
+FROM clinic_counters AS k
+WHERE k.clinic_id = $1::text;
+
 -- taken --
 -- Claims with whether their bookings are decided, and busy times, by the number of the window they reach into. As in
 -- holds.sql, but for $7: the clinic of all windows, where it is one, so that its part alone is planned for.
