@@ -17,10 +17,10 @@ from ingress.access import require_app, require_scope
 from ingress.answers import POLL_SECONDS, RescheduleAnswer, json_answer
 from ingress.body import BODY_PROBLEMS, RescheduleRequest, read_reschedule
 from ingress.command import fence, hand_over, overloaded, require_producing
-from ingress.found import own_ref, unknown
+from ingress.found import own_ref, unknown, version_seen
 from ingress.limiting import RATE_LIMIT, require_rate
 from ingress.links import booking_links
-from ingress.operation import IDEMPOTENCY_KEY, REF, RETRY_AFTER, STRING, Answer, Operation, answering
+from ingress.operation import IDEMPOTENCY_KEY, IF_UNCHANGED, REF, RETRY_AFTER, STRING, Answer, Operation, answering
 from ingress.parts import Parts
 from ingress.passes.cookie import caller
 from ingress.remembered import Rescheduling
@@ -59,6 +59,7 @@ async def reschedule(parts: Parts, request: Request) -> Response:
         start_at, range_ = moved_to(asked, site, accepted_at, parts.settings.book_ahead_max_days)
         partition = site.clinic.partition
         require_producing(parts, partition, ref)
+        seen = await version_seen(parts, request, ref)
         command = Reschedule(
             booking_ref=ref,
             clinic_id=clinic_id,
@@ -70,6 +71,7 @@ async def reschedule(parts: Parts, request: Request) -> Response:
             provider_id=asked.provider_id or None,
             start_at=start_at,
             range=range_,
+            if_version=seen,
         )
         await hand_over(parts, partition, command, accept_by_ms)
         return Rescheduling(ref, accepted_at)
@@ -88,7 +90,7 @@ RESCHEDULE: Final = Operation(
     summary="Move a booking to another time",
     endpoint=answering(reschedule),
     body=RescheduleRequest,
-    parameters=(REF, IDEMPOTENCY_KEY),
+    parameters=(REF, IDEMPOTENCY_KEY, IF_UNCHANGED),
     answers=(
         Answer(
             status=202,
@@ -111,6 +113,7 @@ RESCHEDULE: Final = Operation(
         problems.TOO_FAR_AHEAD,
         problems.RANGE_EMPTY,
         problems.RANGE_TOO_LONG,
+        problems.CHANGED_MEANWHILE,
         problems.KEY_REUSED,
         problems.RATE_LIMITED,
         problems.BUSY,

@@ -187,6 +187,9 @@ class _Core(BaseSettings):
         le=300,
         description="How long a claimed call is nobody else's. More than clinic_call_seconds.",
     )
+    clinic_changes_seconds: float = Field(
+        10.0, gt=0, le=86_400, description="How often a clinic that reports changes is asked what it booked itself."
+    )
     shutdown_seconds: float = Field(
         15.0, gt=0, le=600, description="Time a worker takes to finish or hand back on SIGTERM."
     )
@@ -217,7 +220,8 @@ class _Core(BaseSettings):
     )
     ops_metrics_urls: str = Field(
         "",
-        description="Where /ops reads what the other processes say: addresses of /metrics, comma separated.",
+        description="Where /ops reads what the other processes say: addresses of /metrics, or a supervisor's of "
+        "/targets, comma separated.",
     )
     ops_from_loopback: bool = Field(
         True,

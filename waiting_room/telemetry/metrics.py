@@ -32,6 +32,9 @@ REFUSED = Counter("waiting_room_refused_total", "Commands refused before anythin
 PRODUCE_IN_FLIGHT = Gauge("waiting_room_produce_in_flight", "Commands waiting for Kafka's acknowledgement.")
 UNHELD = Gauge("waiting_room_unheld", "Appended but not yet held in the fullest partition, as far as this ingress saw.")
 WATCHERS = Gauge("waiting_room_watchers", "Open event streams and waiting requests.")
+SLOTS_SECONDS = Histogram(
+    "waiting_room_slots_seconds", "Finding out what is free: all but reading the request and writing it.", buckets=_FAST
+)
 SLOT_DAYS = Counter(
     "waiting_room_slot_days_total",
     "Providers' days that were asked for: read from PostgreSQL, shared by the hot tier, or kept.",
@@ -103,6 +106,11 @@ ELIGIBILITY_CALL = Histogram(
 ELIGIBILITY_CACHE = Counter(
     "waiting_room_eligibility_cache_total",
     "Questions of eligibility, by whether the answer was known (hit) or had to be asked for (miss).",
+    ["outcome"],
+)
+CLINIC_CHANGES = Counter(
+    "waiting_room_clinic_changes_total",
+    "Times a clinic's system was asked what it has booked or cancelled itself: read, failed, or to be read anew.",
     ["outcome"],
 )
 ELIGIBILITY_AWAY = Gauge("waiting_room_eligibility_away", "Whether the eligibility system is taken to be down: 1 or 0.")
