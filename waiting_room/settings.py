@@ -13,6 +13,7 @@ from typing import Literal, NoReturn, Self
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from waiting_room.archive_settings import ArchiveSettings
 from waiting_room.domain.limits import PENDING_MAX
 from waiting_room.eligibility_settings import EligibilitySettings
 from waiting_room.hot_tier_settings import HotTierSettings
@@ -252,7 +253,9 @@ class _Core(BaseSettings):
         return self
 
 
-class Settings(HotTierSettings, PrivacySettings, NotifySettings, WebhookSettings, EligibilitySettings, _Core):
+class Settings(
+    ArchiveSettings, HotTierSettings, PrivacySettings, NotifySettings, WebhookSettings, EligibilitySettings, _Core
+):
     """All of them."""
 
 

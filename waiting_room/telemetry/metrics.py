@@ -163,6 +163,9 @@ WEBHOOKS_IN_FLIGHT = Gauge("waiting_room_webhooks_in_flight", "Webhook deliverie
 
 # sweep: what PostgreSQL says of all lines, whoever works on them; every sweep says the same
 SWEPT = Counter("waiting_room_swept_total", "Bookings that sweep moved on.", ["kind"])
+ARCHIVE_LATE = Gauge(
+    "waiting_room_archive_late_seconds", "The oldest booking that is over could have been archived so long ago."
+)
 WAITLISTED = Gauge(
     "waiting_room_waitlisted", "Bookings that wait for a seat: waiting, or asked whether one will do.", ["state"]
 )
