@@ -17,15 +17,15 @@ from starlette.responses import Response
 from ingress import problems
 from ingress.access import require_scope
 from ingress.answers import json_answer
-from ingress.body import Id, Instant, read_as
-from ingress.calendar_of import BODY_PROBLEMS, json_body, require_own_clinic, span_of, wrong_value
+from ingress.body import BODY_PROBLEMS, Id, Instant, read_as
+from ingress.calendar_of import require_own_clinic, span_of, wrong_value
 from ingress.command import fence, hand_over, require_producing
 from ingress.directory import Site
 from ingress.operation import IDEMPOTENCY_KEY, RETRY_AFTER, Answer, Operation, Parameter, answering
 from ingress.overrides import LONGEST, OVERRIDES_MAX
 from ingress.parts import Parts
 from ingress.refusal import Refused
-from ingress.requests import idempotency_key
+from ingress.requests import idempotency_key, json_body
 from waiting_room.access import Scope
 from waiting_room.domain.availability.rules import ClosureReason, Override, OverrideKind
 from waiting_room.messages import Closure
@@ -68,7 +68,7 @@ async def close(parts: Parts, request: Request) -> Response:
     if site is None:
         raise Refused(problems.NOT_FOUND, "There is no such clinic.")
     require_own_clinic(key, site)
-    wanted = read_as(await json_body(parts, request), _decode)
+    wanted = read_as(await json_body(request, parts.settings.calendar_body_max_bytes), _decode)
     from_at, to_at = span_of(wanted.from_at, wanted.to_at)
     if to_at - from_at > LONGEST:
         raise wrong_value("/to", f"A closure may be {LONGEST.days} days long.")

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from ingress import problems
 from ingress.access import require_app, require_scope
 from ingress.answers import POLL_SECONDS, RescheduleAnswer, json_answer
-from ingress.body import RescheduleRequest, read_reschedule
+from ingress.body import BODY_PROBLEMS, RescheduleRequest, read_reschedule
 from ingress.command import fence, hand_over, overloaded, require_producing
 from ingress.found import glance, own_ref, unknown
 from ingress.limiting import RATE_LIMIT, require_rate
@@ -26,7 +26,7 @@ from ingress.parts import Parts
 from ingress.passes.cookie import caller
 from ingress.refusal import Refused
 from ingress.remembered import Rescheduling
-from ingress.requests import body, idempotency_key, require_json
+from ingress.requests import idempotency_key, json_body
 from ingress.wanted import moved_to
 from waiting_room.access import OwnerKind, Scope
 from waiting_room.domain.appointment import By
@@ -51,8 +51,7 @@ async def reschedule(parts: Parts, request: Request) -> Response:
     if parts.directory.clinic(clinic_id) is None:
         raise unknown()
     rate = require_rate(parts, key.owner_id, ref if key.owner_kind == OwnerKind.PASS else None)
-    require_json(headers)
-    asked = read_reschedule(await body(headers, request.receive, parts.settings.ingress_body_max_bytes))
+    asked = read_reschedule(await json_body(request, parts.settings.ingress_body_max_bytes))
     row = await glance(parts, ref)
     if row is not None and row.archived:
         raise Refused(problems.WRONG_STATUS, f"The booking is {row.status}.")
@@ -108,12 +107,7 @@ RESCHEDULE: Final = Operation(
     problems=(
         problems.BAD_HEADER,
         problems.UNKNOWN_BOOKING,
-        problems.WRONG_CONTENT_TYPE,
-        problems.BODY_TOO_LARGE,
-        problems.MALFORMED_JSON,
-        problems.UNKNOWN_FIELD,
-        problems.MISSING_FIELD,
-        problems.WRONG_VALUE,
+        *BODY_PROBLEMS,
         problems.START_OR_RANGE,
         problems.UNKNOWN_PROVIDER,
         problems.PROVIDER_ELSEWHERE,

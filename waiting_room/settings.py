@@ -173,6 +173,11 @@ class _Core(BaseSettings):
         le=86_400,
         description="A confirm worker goes when it was not needed for so long; the next a quarter of that later.",
     )
+    confirm_workers_prometheus_url: str = Field(
+        "",
+        description="Prometheus that scrapes these workers (`supervise` lists them at /targets) and records how many "
+        "are desired. Unset, or while it has no number, the workers themselves are asked.",
+    )
     clinic_call_seconds: float = Field(
         10.0, gt=0, le=120, description="Deadline of one clinic call; a call's lease is longer."
     )

@@ -76,6 +76,22 @@ BOARD = Board(
             ),
         ),
         Row(
+            "Keys",
+            (
+                Panel(
+                    title="Sealed under a master key that is not known",
+                    says="Times a second that a process was to open something that is sealed under a master key which "
+                    "it is not told of. Anything but nothing is a mistake in its environment.",
+                    unit="reqps",
+                    queries=(
+                        Query("sum by (instance) (rate(waiting_room_master_key_unknown_total[5m]))", "{{instance}}"),
+                    ),
+                    alert="MasterKeyUnknown",
+                    width=24,
+                ),
+            ),
+        ),
+        Row(
             "Hot tier",
             (
                 Panel(
@@ -94,6 +110,7 @@ BOARD = Board(
                         rate_by("outcome", "waiting_room_hot_tier_writes_total"),
                         Query("sum(waiting_room_hot_tier_away)", "processes without"),
                     ),
+                    alert="HotTierAway",
                 ),
                 Panel(
                     title="Bookings of a time that was marked as taken",

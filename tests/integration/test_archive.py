@@ -220,6 +220,18 @@ async def test_a_clinic_that_is_locked_waits_for_the_next_round(owner: Connectio
     assert await archiving_step.look() == 1
 
 
+async def test_one_that_fails_whenever_it_is_tried_keeps_no_other(owner: Connection, sweeping: Pool) -> None:
+    made = [await over(owner, SPEC, number) for number in range(3)]
+    await owner.execute(
+        "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'spoilt'; END $$; "
+        "CREATE TRIGGER fails BEFORE DELETE ON appointments FOR EACH ROW "
+        f"WHEN (OLD.booking_ref = '{made[1].booking_ref}') EXECUTE FUNCTION fail()"
+    )
+    assert await Archiving(sweeping, -1).look() == 2
+    assert await owner.fetchval("SELECT booking_ref FROM appointments") == made[1].booking_ref
+    assert await owner.fetchval("SELECT count(*) FROM archived_bookings") == 2
+
+
 async def test_a_month_that_is_detached_takes_nothing(owner: Connection, sweeping: Pool) -> None:
     await over(owner, SPEC, 1)
     month = long_ago().date().replace(day=1)

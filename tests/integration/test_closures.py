@@ -17,15 +17,21 @@ from tests.support.confirming import Site, confirming, sites, until
 from tests.support.database import Database
 from tests.support.holding import REST, Hold, check_counters, rows_of, seeded
 from tests.support.ingress import Caller, Newcomer, Stage, ingress, staged, wish
+from tests.support.log import everything_in
 from tests.support.running import running
 from tests.support.world import ClinicSpec, clinics, settings_for, tomorrow
 from waiting_room.access import OwnerKind
+from waiting_room.domain.appointment import EventType, Reason
 from waiting_room.domain.availability.rules import Override, OverrideKind
+from waiting_room.kafka import Producer
 from waiting_room.messages import Closure
-from waiting_room.store.pool import create_pool
+from waiting_room.store.journal import Journal
+from waiting_room.store.pool import Connection, create_pool
+from waiting_room.topics import BOOKING_REQUESTS
 from workers.assemble import Role
 from workers.hold import closing
 from workers.hold.read import Item, item_of
+from workers.sweep.close_again import ClosingAgain
 
 
 def closure(spec: ClinicSpec, from_hour: int, to_hour: int, name: str = "closure") -> Closure:
@@ -41,12 +47,32 @@ def closure(spec: ClinicSpec, from_hour: int, to_hour: int, name: str = "closure
     )
 
 
-async def blocked(database: Database, spec: ClinicSpec, from_hour: int, to_hour: int) -> None:
+async def happens(owner: Connection, clinic_id: str, booking_ref: str, *events: EventType) -> None:
+    """To this booking, as its clinic answers."""
+    async with owner.transaction():
+        journal = await Journal.open(owner, [clinic_id])
+        (booking,) = (await journal.load([(clinic_id, booking_ref)])).values()
+        for event in events:
+            reason = Reason.CLINIC_REFUSED if event is EventType.RESCHEDULE_FAILED else None
+            journal.record(booking, event, reason=reason)
+        await journal.write()
+
+
+async def opened(database: Database, spec: ClinicSpec) -> None:
+    """The clinic takes its closure back."""
+    async with database.owner() as owner:
+        await owner.execute("DELETE FROM availability_overrides WHERE provider_id = $1", spec.provider_id)
+        await owner.execute("UPDATE clinic_counters SET rules_version = rules_version + 1")
+
+
+async def blocked(
+    database: Database, spec: ClinicSpec, from_hour: int, to_hour: int, override_id: str = "closure"
+) -> None:
     await put_override(
         database,
         spec,
         Override(
-            override_id="closure",
+            override_id=override_id,
             kind=OverrideKind.BLOCK,
             from_at=tomorrow(from_hour),
             to_at=tomorrow(to_hour),
@@ -95,6 +121,63 @@ async def test_a_wish_that_was_refused_before_does_not_hold_up_a_closure(databas
     await hold(item(closure(clinic, 9, 12), 2))
     (row,) = await rows_of(database, "SELECT * FROM appointments")
     assert (row["start_at"], row["revision"]) == (tomorrow(12), 3)
+
+
+async def test_who_came_back_when_it_was_open_again_is_moved_by_the_same_closure_again(
+    database: Database, hold: Hold
+) -> None:
+    (clinic,) = clinics(1)
+    await seeded(database, [clinic])
+    command = book(clinic, "key", start_at=tomorrow(10))
+    await hold(appended(command))
+    await blocked(database, clinic, 9, 12)
+    await hold(item(closure(clinic, 9, 12), 1))
+    await opened(database, clinic)
+    await hold(appended(reschedule(command, "back", start_at=tomorrow(11)), first_offset=2))
+    assert [row["start_at"] for row in await rows_of(database, "SELECT * FROM appointments")] == [tomorrow(11)]
+    await blocked(database, clinic, 9, 12)
+    await hold(item(closure(clinic, 9, 12), 3))
+    assert [row["start_at"] for row in await rows_of(database, "SELECT * FROM appointments")] == [tomorrow(12)]
+    await check_counters(database)
+
+
+@pytest.mark.parametrize("why", ["the command was lost", "a wish of their own came to nothing"])
+async def test_who_is_booked_then_all_the_same_is_moved_when_sweep_finds_them(
+    why: str, database: Database, hold: Hold, fresh_kafka: Kafka
+) -> None:
+    (clinic,) = clinics(1, endpoint=REST)
+    await seeded(database, [clinic])
+    command = book(clinic, "key", start_at=tomorrow(10))
+    await hold(appended(command))
+    async with database.owner() as owner:
+        await happens(owner, command.clinic_id, command.booking_ref, EventType.CALLING, EventType.CONFIRMED)
+        if why != "the command was lost":
+            await hold(appended(reschedule(command, "wish", start_at=tomorrow(15)), first_offset=1))
+        await blocked(database, clinic, 9, 12, "closure-7")
+        await owner.execute(
+            "INSERT INTO clinic_closures (clinic_id, closure_id, sequence, at, payload) "
+            "VALUES ($1, '7', 1, now() - interval '5 min', '{}')",
+            clinic.clinic_id,
+        )
+        if why != "the command was lost":
+            await hold(item(closure(clinic, 9, 12, "7"), 2))
+            await happens(owner, command.clinic_id, command.booking_ref, EventType.RESCHEDULE_FAILED)
+    settings = settings_for(database, fresh_kafka, "sweep")
+    producer, pool = Producer(settings), await create_pool(settings, "sweep")
+    await producer.start()
+    assert await ClosingAgain(pool, producer).look() == 1
+    assert await ClosingAgain(pool, producer).look() == 0, "it was asked for just now"
+    await producer.stop()
+    await pool.close()
+    (asked,) = await everything_in(fresh_kafka, BOOKING_REQUESTS)
+    found = item_of(asked)
+    assert found is not None
+    await hold([found])
+    (row,) = await rows_of(database, "SELECT moving_to, start_at FROM appointments")
+    (wished,) = await rows_of(database, "SELECT start_at, must_move FROM reschedules WHERE ended_at IS NULL")
+    assert (row["moving_to"] is not None, row["start_at"]) == (True, tomorrow(10))
+    assert (wished["start_at"], wished["must_move"]) == (tomorrow(12), True)
+    await check_counters(database)
 
 
 async def test_where_nothing_fits_it_is_cancelled_by_the_clinic(database: Database, hold: Hold) -> None:

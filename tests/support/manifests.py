@@ -28,6 +28,16 @@ KUBERNETES = ("1.33", "1.37")
 """The oldest and the newest version that deploy/ is for."""
 ROLES = ("ingress", *Role)
 SLOW_SCALE_IN_SECONDS = 300
+SPOKEN_TO = {
+    "KAFKA_BOOTSTRAP": 9093,
+    "POSTGRES_DSN": 5432,
+    "VALKEY_URL": 6379,
+    "ELIGIBILITY_URL": 443,
+    "NOTIFY_SMTP_URL": 587,
+    "NOTIFY_SMS_URL": 443,
+    "NOTIFY_PUSH_URL": 443,
+}
+"""Settings that name a server, and the port it is spoken to at."""
 RESTRICTED = {"readOnlyRootFilesystem": True, "allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 PROBES = {
     "worker": {"startupProbe": "/healthz", "readinessProbe": "/readyz", "livenessProbe": "/healthz"},
@@ -282,3 +292,22 @@ def _network(objects: list[Object]) -> Iterator[str]:
         chosen = each["spec"]["podSelector"].get("matchExpressions", [{"values": ["everybody"]}])[0]["values"]
         if world and set(chosen) not in ({"confirm", "webhooks", "notify"}, {"notify"}):
             yield f"{name_of(each)}: lets {', '.join(chosen)} into the world"
+    for each in objects:
+        for container in containers(each):
+            told_of = {*environment(objects, container), *(variable["name"] for variable in container.get("env", ()))}
+            labels = each["spec"]["template"]["metadata"]["labels"]
+            open_ports = {port for policy in policies if _selects(policy, labels) for port in _egress_ports(policy)}
+            for setting, port in SPOKEN_TO.items():
+                if PREFIX + setting in told_of and port not in open_ports:
+                    yield f"{name_of(each)}: no policy lets it reach {PREFIX}{setting} at {port}"
+
+
+def _selects(policy: Object, labels: dict[str, str]) -> bool:
+    selector = policy["spec"]["podSelector"]
+    return selector.get("matchLabels", {}).items() <= labels.items() and all(
+        labels.get(each["key"]) in each["values"] for each in selector.get("matchExpressions", ())
+    )
+
+
+def _egress_ports(policy: Object) -> set[int]:
+    return {port["port"] for rule in policy["spec"].get("egress", ()) for port in rule.get("ports", ())}

@@ -50,6 +50,13 @@ def test_what_becomes_of_a_booking(finding: Finding, asks: Eligibility, changes:
     assert resolve(VERIFYING, finding, asks, BUILTIN, NOW, 9.0) == Verification(at_ours, again_at)
 
 
+@pytest.mark.parametrize("asks", Eligibility)
+@pytest.mark.parametrize("adapter", [REST, BUILTIN])
+def test_a_booking_without_its_patient_is_of_no_use_to_anybody(asks: Eligibility, adapter: AdapterKind) -> None:
+    rejected = Verification((Change(EventType.REJECTED, Reason.UNPROCESSABLE),))
+    assert resolve(VERIFYING, Finding.NOBODY, asks, adapter, NOW, 9.0) == rejected
+
+
 @pytest.mark.parametrize("finding", Finding)
 @pytest.mark.parametrize(
     "state",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support import deployable
 from tests.support.kustomize import Object, render
 from tests.support.manifests import ROLES, offences, one
 
@@ -163,6 +165,14 @@ OTHER_SECRET = {"secretKeyRef": {"name": "ingress", "key": "kafka-password"}}
         # Network
         ("NetworkPolicy", "deny", put("spec.egress", [{}]), "may reach everything"),
         ("NetworkPolicy", "world", put("spec.podSelector.matchExpressions.0.values", ["ingress"]), "lets ingress into"),
+        (
+            "NetworkPolicy",
+            "hot-tier",
+            put("spec.podSelector.matchExpressions.0.values", ["hold"]),
+            "VALKEY_URL at 6379",
+        ),
+        ("NetworkPolicy", "servers", put("spec.egress.2", None), "Job migrate: no policy lets it reach"),
+        ("NetworkPolicy", "mail", put("spec.egress.0.ports.1.port", 25), "WAITING_ROOM_NOTIFY_SMTP_URL at 587"),
     ],
 )
 def test_a_mistake_is_found(
@@ -179,3 +189,22 @@ def test_a_mistake_is_found(
 def test_no_role_may_be_forgotten(production: list[Object], role: str, kind: str) -> None:
     left = [each for each in production if each is not one(production, kind, role)]
     assert f"{role}: no Deployment or no PodDisruptionBudget" in offences(left)
+
+
+def test_make_check_says_where_a_mistake_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "-m tests.support.deployable" in (ROOT / "Makefile").read_text()
+    shutil.copy(ROOT / "compose.yaml", tmp_path)
+    shutil.copytree(ROOT / "deploy", tmp_path / "deploy")
+    assert deployable.main(tmp_path) == 0
+    assert "production, staging" in capsys.readouterr().out
+    for file, written, planted in (
+        ("deploy/base/hold.yaml", "  replicas: 2", "  replicsa: 2"),
+        ("compose.yaml", "  WAITING_ROOM_METRICS_HOST: 0.0.0.0\n", ""),
+    ):
+        path = tmp_path / file
+        path.write_text(path.read_text().replace(written, planted))
+    assert deployable.main(tmp_path) == 1
+    said = capsys.readouterr().out
+    assert "compose.yaml: hold: WAITING_ROOM_METRICS_HOST must be set" in said
+    assert "deploy/overlays/production: Deployment hold: Kubernetes 1.33: spec: " in said
+    assert "deploy/overlays/staging: Deployment hold: " in said

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 AHEAD: Final = timedelta(days=731)
 """Nobody waits for a time further off."""
-LOOKED_THROUGH: Final = 100
-"""So many of those who wait are looked for where nobody knows what came free."""
 
 
 async def give(journal: Journal, rules: Mapping[str, Rules] | None = None) -> None:
@@ -77,7 +75,7 @@ async def _give(journal: Journal, rules: Rules, freed: Sequence[Freed]) -> None:
 
 
 async def look(journal: Journal, clinic_id: str) -> None:
-    """Offer anything that is free by now to those who have waited longest.
+    """Offer anything that is free by now, to those who have waited longest first.
 
     For what comes free without anybody giving it up: other hours, another capacity, new stock.
     """
@@ -88,17 +86,24 @@ async def look(journal: Journal, clinic_id: str) -> None:
 async def _look(journal: Journal, rules: Rules, only: Sequence[str] | None) -> None:
     """``only``: whether there is anything for these; if there is, it may be somebody's who has waited longer."""
     ever, providers = (journal.now, journal.now + AHEAD), list(rules.providers)
-    page = await waitlist.waiting(journal.conn, rules.clinic_id, 0, ever, providers, LOOKED_THROUGH, only)
-    if not page:
-        return
-    from_at = max(journal.now, min(each.waiter.from_at for each in page))
-    to_at = max(each.waiter.to_at for each in page)
-    giving = await Giving.open(journal, rules, [Freed(each, from_at, to_at) for each in providers])
-    await giving.consider(page)
-    if only is None:
-        await giving.write()
-    elif giving.gifts:
-        await _look(journal, rules, None)
+    after_ticket = 0
+    while True:
+        page = await waitlist.waiting(journal.conn, rules.clinic_id, after_ticket, ever, providers, LOOKED_AT_MAX, only)
+        if not page:
+            return
+        from_at = max(journal.now, min(each.waiter.from_at for each in page))
+        to_at = max(each.waiter.to_at for each in page)
+        giving = await Giving.open(journal, rules, [Freed(each, from_at, to_at) for each in providers])
+        giving.narrow(page)
+        await giving.consider(page)
+        if only is None:
+            await giving.write()
+        elif giving.gifts:
+            await _look(journal, rules, None)
+            return
+        if len(page) < LOOKED_AT_MAX:
+            return
+        after_ticket = page[-1].waiter.ticket
 
 
 async def accept(journal: Journal, offer: Offer, deadlines: Deadlines) -> Ended:

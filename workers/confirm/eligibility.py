@@ -14,6 +14,9 @@ from waiting_room.telemetry import metrics
 from workers.confirm.answers import Answers
 from workers.pacing.checks import TRIES, Checks
 
+for _outcome in ("hit", "miss"):
+    metrics.ELIGIBILITY_CACHE.labels(_outcome)  # a share needs both from the start
+
 
 class Eligibility:
     """``times_stood_still``: how often this process has; what fails while it did tells nothing of the system."""

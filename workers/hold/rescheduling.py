@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Final, NamedTuple
 
 from waiting_room.domain.appointment import CHANGEABLE, By, ClinicState, EventType, Reason, Stage
@@ -118,6 +119,9 @@ class Rescheduling:
             return False
         asked = self.asked.setdefault(booking.key, Asked())
         asked.newest_revision = revision = max(asked.newest_revision, booking.known_state.newest_revision) + 1
+        if mark in asked.key_hashes:  # it was moved for this before, and has come back when it could
+            mark = sha256(mark + revision.to_bytes(4, "big")).digest()
+        asked.key_hashes.add(mark)
         self._hold(booking, revision, mark, seat, by=By.CLINIC, must_move=True, for_want_of=for_want_of)
         return True
 

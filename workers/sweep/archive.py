@@ -17,9 +17,10 @@ import structlog
 
 from waiting_room.store import archiving
 from waiting_room.store.archiving import Candidate
-from waiting_room.store.faults import is_contention
+from waiting_room.store.faults import is_contention, passes
 from waiting_room.store.pool import Connection, Pool
 from waiting_room.telemetry import metrics
+from workers.sweep.by_clinic import Key, by_clinic
 
 log = structlog.get_logger(__name__)
 
@@ -94,14 +95,22 @@ class Archiving:
         for month in {each.month for each in found} - self._ranges:
             if await archiving.make_range(conn, month):
                 self._ranges.add(month)
-        refs = [each.booking_ref for each in found if each.month in self._ranges]
-        try:
+        keys = [(clinic_id, each.booking_ref) for each in found if each.month in self._ranges]
+
+        async def move(some: Sequence[Key]) -> int:
             async with conn.transaction():
-                gone = await archiving.archive(conn, clinic_id, refs, before)
+                return len(await archiving.archive(conn, clinic_id, [ref for _, ref in some], before))
+
+        try:
+            gone = await move(keys)
         except (asyncpg.CheckViolationError, asyncpg.ForeignKeyViolationError) as error:
             # A month is just being detached, of the archive or of the seats: they go another time.
             log.warning("not_archived", clinic_id=clinic_id, error=type(error).__name__)
             self._ranges.clear()
             return 0
-        metrics.SWEPT.labels("archived").inc(len(gone))
-        return len(gone)
+        except Exception as error:
+            if passes(error):
+                raise
+            gone = await by_clinic(keys, move)
+        metrics.SWEPT.labels("archived").inc(gone)
+        return gone

@@ -15,6 +15,7 @@ from waiting_room.supervise import pause
 from waiting_room.telemetry.health import say_ready
 from workers.sweep.absent import miss
 from workers.sweep.archive import Archiving
+from workers.sweep.close_again import ClosingAgain
 from workers.sweep.expire import BATCH_MAX, expire
 from workers.sweep.extend import extend
 from workers.sweep.fill import fill
@@ -28,13 +29,14 @@ log = structlog.get_logger(__name__)
 
 
 class Sweep:
-    """What it has done is in the database, but for when it last looked for seats, and for what to archive."""
+    """What it has done is in the database, but for when it last looked for seats, at closures, or for what is over."""
 
     def __init__(self, settings: Settings, pool: Pool, producer: Producer) -> None:
         self._settings = settings
         self._pool = pool
         self._producer = producer
         self._looking = Looking(pool)
+        self._closing = ClosingAgain(pool, producer)
         self._archiving = Archiving(pool, settings.archive_after_days)
 
     async def run(self, finish: asyncio.Event) -> None:
@@ -71,6 +73,7 @@ class Sweep:
         if filled := await fill(self._pool):
             log.info("doses_found", bookings=filled)
         await rebook(self._pool, self._producer)
+        await self._closing.look()
         while forgotten := await forget(self._pool, self._settings.patient_keep_days):
             log.info("patients_forgotten", patients=forgotten)
             if forgotten < FORGET_MAX:
