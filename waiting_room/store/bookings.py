@@ -1,6 +1,7 @@
 """What is read of bookings to tell others: nothing is locked and nothing changes.
 
-Those that are archived are found too. They are looked for last, and only where they can be.
+Those that are archived are found too. They are looked for last, and only where they can be: what is archived meanwhile
+is found here or there, or both.
 """
 
 from __future__ import annotations
@@ -139,7 +140,7 @@ async def of_patient(
     if reach is not None and reach > datetime.now(UTC) - _YOUNGEST:
         return found
     old = await archived.of_patient(conn, app_id, patient_id, after, limit, reach)
-    return sorted([*found, *(Position(*each) for each in old)], reverse=True)[:limit]
+    return sorted({*found, *(Position(*each) for each in old)}, reverse=True)[:limit]
 
 
 async def of_day(
@@ -152,7 +153,7 @@ async def of_day(
     if from_at > datetime.now(UTC) - _YOUNGEST:
         return found
     old = await archived.of_day(conn, clinic_id, from_at, to_at, after, limit)
-    return sorted([*found, *(Position(*each) for each in old)])[:limit]
+    return sorted({*found, *(Position(*each) for each in old)})[:limit]
 
 
 async def history(conn: Connection, clinic_id: str, booking_ref: str) -> list[BookingEvent]:
