@@ -82,8 +82,8 @@ async def test_what_is_archived_is_read_as_it_was_and_changed_by_nobody(
     records = len(await everything_in(stage.kafka, BOOKING_REQUESTS))
     refused = [
         await app.cancel(seen.booking_ref, "too-late"),
-        await app.reschedule(seen.booking_ref, "another time", start_at=tomorrow().isoformat()),
-        await clinic.cancel(seen.booking_ref, "by the clinic"),
+        await app.reschedule(seen.booking_ref, "another-time", start_at=tomorrow().isoformat()),
+        await clinic.cancel(seen.booking_ref, "by-the-clinic"),
         await clinic.call("POST", f"{LIST}/{seen.booking_ref}/arrival"),
         await clinic.call("POST", f"{LIST}/{off.booking_ref}/no-show"),
         await clinic.call("POST", f"{LIST}/{off.booking_ref}/completion"),
@@ -93,7 +93,7 @@ async def test_what_is_archived_is_read_as_it_was_and_changed_by_nobody(
     assert len(await everything_in(stage.kafka, BOOKING_REQUESTS)) == records
     again = await clinic.call("POST", f"{LIST}/{seen.booking_ref}/completion")  # as it was said before
     assert (again.status, again.body["status"]) == (200, "completed")
-    assert (await app.cancel(off.booking_ref, "once more")).status == 202
+    assert (await app.cancel(off.booking_ref, "once-more")).status == 202
     never = "0001-0000-0000-0000-0000"
     assert (await clinic.call("POST", f"{LIST}/{never}/arrival")).status == 404
 

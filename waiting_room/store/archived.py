@@ -1,10 +1,10 @@
-"""What is read of bookings that are over and archived. Asked where the live tables have nothing: a look here costs a
-probe for each range that is attached.
+"""What is read of bookings that are over and archived. Asked where the live tables have nothing: a look into the archive
+costs a probe for each month that is attached, so nobody looks for what cannot be there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -19,13 +19,8 @@ YOUNGEST_DAYS = 8
 
 async def bookings(conn: Connection, refs: Sequence[str]) -> list[Any]:
     """Rows of those of these canonical refs that lead to an archived booking, as ``store.bookings`` reads live ones."""
-    return await conn.fetch(_SQL["bookings"], refs)
-
-
-async def there(conn: Connection, keys: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
-    """Those of these (clinic_id, booking_ref), at least one, that are archived."""
-    rows = await conn.fetch(_SQL["there"], *zip(*keys, strict=True))
-    return {(row["clinic_id"], row["booking_ref"]) for row in rows}
+    claimed = [row["ref"] for row in await conn.fetch(_SQL["claimed"], refs)]
+    return await conn.fetch(_SQL["bookings"], claimed) if claimed else []
 
 
 async def history(conn: Connection, clinic_id: str, booking_ref: str) -> list[str]:

@@ -76,6 +76,7 @@ async def archive(conn: Connection, clinic_id: str, refs: Sequence[str], before:
     copied = await conn.fetch(_SQL["copy"], clinic_id, refs, before)
     gone = [row["booking_ref"] for row in copied]
     if gone:
+        await conn.execute(_SQL["remember"], clinic_id, gone)
         apps = sorted({row["app_id"] for row in copied})
         for name in _LEAVE:
             await conn.execute(_SQL[name], clinic_id, gone, *([apps] if name in _OF_APPS else ()))

@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence, Set
 from typing import NamedTuple
 
 from waiting_room.messages import Book, Cancel, Reschedule
-from waiting_room.store import archived, holds
+from waiting_room.store import holds
 from waiting_room.store.holds import Key
 from waiting_room.store.pool import Connection
 from workers.hold.read import Appended
@@ -59,7 +59,4 @@ async def _follow(
     """The aliases among these refs, and those whose bookings are archived. Of ``new`` ones the rows are to come."""
     leads_to = await holds.leads_to(conn, {command.booking_ref for command in commands})
     aliases = {ref: booking_ref for ref, booking_ref in leads_to.items() if ref != booking_ref}
-    # What was cancelled and never booked has no key: nobody but the archive knows of it.
-    keyless = {(each.clinic_id, each.booking_ref) for each in commands if each.booking_ref not in leads_to}
-    there = await archived.there(conn, keyless) if keyless else ()
-    return aliases, (leads_to.keys() - aliases.keys() - new) | {ref for _, ref in there}
+    return aliases, leads_to.keys() - aliases.keys() - new

@@ -24,8 +24,8 @@ from workers.sweep.by_clinic import Key, by_clinic
 
 log = structlog.get_logger(__name__)
 
-BATCH_MAX = 50
-LOOKS_A_ROUND = 40
+BATCH_MAX = 25
+LOOKS_A_ROUND = 60
 COURSE_EVERY_SECONDS = 600.0
 COUNT_EVERY_SECONDS = 60.0
 CLAIMS_MAX = 1_000

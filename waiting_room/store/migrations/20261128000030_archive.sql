@@ -95,6 +95,7 @@ CREATE INDEX patient_claims_over ON patient_claims (day) WHERE place IS NULL AND
 -- Sweep archives.
 GRANT SELECT, INSERT, UPDATE (patient_id, patient, body_hash, patient_erased_at) ON archived_bookings TO waiting_room_sweep;
 GRANT EXECUTE ON FUNCTION make_archive_range TO waiting_room_sweep;
+GRANT SELECT, INSERT ON booking_refs TO waiting_room_sweep;
 GRANT DELETE ON appointments, appointment_events, reschedules, call_attempts, waitlist, offers, pass_generations
 TO waiting_room_sweep;
 GRANT SELECT ON waitlist, offers, pass_generations, relay_cursors TO waiting_room_sweep;
@@ -102,9 +103,8 @@ GRANT SELECT, DELETE ON notifications, webhook_deliveries TO waiting_room_sweep;
 GRANT SELECT (endpoint_id, clinic_id, seq), DELETE ON webhook_attempts TO waiting_room_sweep;
 GRANT SELECT (endpoint_id, owner_kind, owner_id, active, verified_at) ON webhook_endpoints TO waiting_room_sweep;
 
--- Who reads a booking, or erases a patient, finds it there too; hold only whether it is there.
+-- Who reads a booking, or erases a patient, finds it there too.
 GRANT SELECT, UPDATE (patient_id, patient, body_hash, patient_erased_at) ON archived_bookings TO waiting_room_ingress;
-GRANT SELECT (clinic_id, booking_ref) ON archived_bookings TO waiting_room_hold;
 GRANT SELECT ON archived_bookings, archived_elsewhere TO waiting_room_audit;
 
 -- migrate:down
@@ -118,6 +118,7 @@ $$;
 REVOKE DELETE ON appointments, appointment_events, reschedules, call_attempts, waitlist, offers, pass_generations
 FROM waiting_room_sweep;
 REVOKE SELECT ON pass_generations, relay_cursors, notifications, webhook_deliveries FROM waiting_room_sweep;
+REVOKE SELECT, INSERT ON booking_refs FROM waiting_room_sweep;
 REVOKE DELETE ON notifications, webhook_deliveries, webhook_attempts FROM waiting_room_sweep;
 REVOKE SELECT (endpoint_id, clinic_id, seq) ON webhook_attempts FROM waiting_room_sweep;
 REVOKE SELECT (endpoint_id, owner_kind, owner_id, active, verified_at) ON webhook_endpoints FROM waiting_room_sweep;

@@ -1,3 +1,9 @@
+-- claimed --
+-- Of these refs, those that a booking was made under, or led to one. Who is archived is among them.
+SELECT ref
+FROM booking_refs
+WHERE ref = any($1::text[]);
+
 -- bookings --
 -- Of these refs, those that are archived, as `bookings` tells those that are not: as they were when they were.
 SELECT
@@ -36,28 +42,17 @@ SELECT
     o.to_all AS wait_to_all,
     o.outcome AS wait_outcome,
     TRUE AS archived,
-    (z.document #>> '{events,-1,seq}')::bigint AS own_seq,
-    NULL::bigint AS place
-FROM unnest($1::text[]) AS n (ref)
-LEFT JOIN booking_refs AS r ON n.ref = r.ref
-INNER JOIN archived_bookings AS z
-    ON
-        z.clinic_id = left(coalesce(r.booking_ref, n.ref), 4)
-        AND z.booking_ref = coalesce(r.booking_ref, n.ref)
+    NULL AS place,
+    (z.document #>> '{events,-1,seq}')::bigint AS own_seq
+FROM booking_refs AS n
+INNER JOIN archived_bookings AS z ON z.clinic_id = left(n.booking_ref, 4) AND n.booking_ref = z.booking_ref
 CROSS JOIN LATERAL jsonb_populate_record(NULL::appointments, z.document -> 'appointment') AS a
 INNER JOIN clinics AS c ON z.clinic_id = c.clinic_id
 INNER JOIN clinic_counters AS k ON z.clinic_id = k.clinic_id
 LEFT JOIN LATERAL jsonb_populate_record(NULL::reschedules, z.document #> '{reschedules,-1}') AS w ON TRUE
 LEFT JOIN LATERAL jsonb_populate_record(NULL::waitlist, z.document #> '{waitlist,0}') AS l ON TRUE
-LEFT JOIN LATERAL jsonb_populate_record(NULL::offers, z.document #> '{offers,-1}') AS o ON TRUE;
-
--- there --
--- Which of these bookings are archived.
-SELECT
-    z.clinic_id,
-    z.booking_ref
-FROM unnest($1::text[], $2::text[]) AS n (clinic_id, booking_ref)
-INNER JOIN archived_bookings AS z ON n.clinic_id = z.clinic_id AND n.booking_ref = z.booking_ref;
+LEFT JOIN LATERAL jsonb_populate_record(NULL::offers, z.document #> '{offers,-1}') AS o ON TRUE
+WHERE n.ref = any($1::text[]);
 
 -- history --
 SELECT e.record

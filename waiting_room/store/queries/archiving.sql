@@ -172,6 +172,25 @@ WHERE
     )
 RETURNING booking_ref, app_id;
 
+-- remember --
+-- Every archived booking has its ref in booking_refs, where it is looked for. What was cancelled and never booked had no
+-- key: it gets one that nobody sends.
+INSERT INTO booking_refs (ref, app_id, key_hash, booking_ref)
+SELECT
+    a.booking_ref AS ref,
+    a.app_id,
+    sha256(convert_to('never booked ' || a.booking_ref, 'UTF8')) AS key_hash,
+    a.booking_ref
+FROM appointments AS a
+WHERE
+    a.clinic_id = $1 AND a.booking_ref = any($2::text[])
+    AND NOT EXISTS (
+        SELECT
+        FROM booking_refs AS r
+        WHERE r.ref = a.booking_ref
+    )
+ON CONFLICT DO NOTHING;
+
 -- leave_attempts --
 -- What endpoints answered is not kept: it may say anything. $3: the apps whose bookings these are.
 DELETE FROM webhook_attempts AS d
