@@ -181,6 +181,7 @@ NEXT_STEP: Final[Mapping[Reason, str]] = {
     Reason.CLINIC_REFUSED: "The clinic did not take this appointment. Choose another time, or call the clinic.",
     Reason.ALREADY_MOVING: "An earlier wish for another time is not decided yet. Wait for it, then ask again.",
     Reason.NOT_ACTIVE: "It is over, was given up, or has no time yet that could be moved. Book anew, or wait.",
+    Reason.CHANGED_MEANWHILE: "This booking was changed since you read it. Read it again, then ask again if you wish.",
     Reason.NOT_ELIGIBLE: "This patient is not entitled to this service. Ask whoever pays for it, or choose another.",
     Reason.ELIGIBILITY_UNKNOWN: "We could not find out in time whether this patient may have it. Book again later.",
     Reason.CLINIC_UNAVAILABLE: "The clinic's system could not be reached in time. Book again later, or elsewhere.",

@@ -18,10 +18,10 @@ from ingress.access import require_scope
 from ingress.answers import POLL_SECONDS, CancelAnswer, json_answer
 from ingress.command import fence, hand_over, overloaded, require_producing
 from ingress.directory import Site
-from ingress.found import glance, own_ref, read, unknown
+from ingress.found import glance, own_ref, read, unknown, version_seen
 from ingress.limiting import RATE_LIMIT, require_rate
 from ingress.links import booking_links
-from ingress.operation import IDEMPOTENCY_KEY, REF, RETRY_AFTER, STRING, Answer, Operation, answering
+from ingress.operation import IDEMPOTENCY_KEY, IF_UNCHANGED, REF, RETRY_AFTER, STRING, Answer, Operation, answering
 from ingress.parts import Parts
 from ingress.passes.cookie import caller
 from ingress.refusal import Refused
@@ -62,6 +62,7 @@ async def cancel(parts: Parts, request: Request, *, only_waiting: bool = False) 
             raise unknown()
         partition = site.clinic.partition
         require_producing(parts, partition, ref)
+        seen = await version_seen(parts, request, ref)
         command = Cancel(
             booking_ref=ref,
             clinic_id=clinic_id,
@@ -71,6 +72,7 @@ async def cancel(parts: Parts, request: Request, *, only_waiting: bool = False) 
             by=whose.by,
             reason=whose.reason,
             only_waiting=only_waiting,
+            if_version=seen,
         )
         await hand_over(parts, partition, command, accept_by_ms)
         return Cancelling(ref, accepted_at)
@@ -140,7 +142,7 @@ CANCEL: Final = Operation(
     path="/v1/appointments/{ref}",
     summary="Cancel a booking",
     endpoint=answering(cancel),
-    parameters=(REF, IDEMPOTENCY_KEY),
+    parameters=(REF, IDEMPOTENCY_KEY, IF_UNCHANGED),
     answers=(
         Answer(
             status=202,
@@ -155,6 +157,7 @@ CANCEL: Final = Operation(
         problems.UNKNOWN_BOOKING,
         problems.NOTICE_PASSED,
         problems.WRONG_STATUS,
+        problems.CHANGED_MEANWHILE,
         problems.KEY_REUSED,
         problems.RATE_LIMITED,
         problems.BUSY,

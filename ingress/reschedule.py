@@ -18,10 +18,10 @@ from ingress.access import require_app, require_scope
 from ingress.answers import POLL_SECONDS, RescheduleAnswer, json_answer
 from ingress.body import BODY_PROBLEMS, RescheduleRequest, read_reschedule
 from ingress.command import fence, hand_over, overloaded, require_producing
-from ingress.found import glance, own_ref, unknown
+from ingress.found import glance, own_ref, unknown, version_seen
 from ingress.limiting import RATE_LIMIT, require_rate
 from ingress.links import booking_links
-from ingress.operation import IDEMPOTENCY_KEY, REF, RETRY_AFTER, STRING, Answer, Operation, answering
+from ingress.operation import IDEMPOTENCY_KEY, IF_UNCHANGED, REF, RETRY_AFTER, STRING, Answer, Operation, answering
 from ingress.parts import Parts
 from ingress.passes.cookie import caller
 from ingress.refusal import Refused
@@ -64,6 +64,7 @@ async def reschedule(parts: Parts, request: Request) -> Response:
         start_at, range_ = moved_to(asked, site, accepted_at, parts.settings.book_ahead_max_days)
         partition = site.clinic.partition
         require_producing(parts, partition, ref)
+        seen = await version_seen(parts, request, ref)
         command = Reschedule(
             booking_ref=ref,
             clinic_id=clinic_id,
@@ -75,6 +76,7 @@ async def reschedule(parts: Parts, request: Request) -> Response:
             provider_id=asked.provider_id or None,
             start_at=start_at,
             range=range_,
+            if_version=seen,
         )
         await hand_over(parts, partition, command, accept_by_ms)
         return Rescheduling(ref, accepted_at)
@@ -93,7 +95,7 @@ RESCHEDULE: Final = Operation(
     summary="Move a booking to another time",
     endpoint=answering(reschedule),
     body=RescheduleRequest,
-    parameters=(REF, IDEMPOTENCY_KEY),
+    parameters=(REF, IDEMPOTENCY_KEY, IF_UNCHANGED),
     answers=(
         Answer(
             status=202,
@@ -117,6 +119,7 @@ RESCHEDULE: Final = Operation(
         problems.RANGE_EMPTY,
         problems.RANGE_TOO_LONG,
         problems.WRONG_STATUS,
+        problems.CHANGED_MEANWHILE,
         problems.KEY_REUSED,
         problems.RATE_LIMITED,
         problems.BUSY,

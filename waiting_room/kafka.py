@@ -44,6 +44,12 @@ def connection(settings: Settings) -> dict[str, Any]:
     return options
 
 
+class NoProducer(KafkaError):  # type: ignore[misc]
+    """Nothing was handed over: the one there was is being replaced."""
+
+    retriable = True
+
+
 class FetcherDied(KafkaError):  # type: ignore[misc]
     """This consumer will hand on nothing any more; a new one may."""
 
@@ -205,7 +211,7 @@ class Producer:
 
     def _current(self) -> AIOKafkaProducer:
         if self._producer is None:
-            raise KafkaError("no producer: its replacement is under way")
+            raise NoProducer("no producer: its replacement is under way")
         return self._producer
 
     def _look_at(self, producer: AIOKafkaProducer, done: asyncio.Future[RecordMetadata]) -> None:

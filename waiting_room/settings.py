@@ -13,12 +13,12 @@ from typing import Literal, NoReturn, Self
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from waiting_room.archive_settings import ArchiveSettings
 from waiting_room.domain.limits import PENDING_MAX
 from waiting_room.eligibility_settings import EligibilitySettings
 from waiting_room.hot_tier_settings import HotTierSettings
 from waiting_room.notify_settings import NotifySettings
 from waiting_room.privacy_settings import PrivacySettings
+from waiting_room.storage_settings import StorageSettings
 from waiting_room.webhook_settings import WebhookSettings
 
 PREFIX = "WAITING_ROOM_"
@@ -187,6 +187,9 @@ class _Core(BaseSettings):
         le=300,
         description="How long a claimed call is nobody else's. More than clinic_call_seconds.",
     )
+    clinic_changes_seconds: float = Field(
+        10.0, gt=0, le=86_400, description="How often a clinic that reports changes is asked what it booked itself."
+    )
     shutdown_seconds: float = Field(
         15.0, gt=0, le=600, description="Time a worker takes to finish or hand back on SIGTERM."
     )
@@ -217,7 +220,8 @@ class _Core(BaseSettings):
     )
     ops_metrics_urls: str = Field(
         "",
-        description="Where /ops reads what the other processes say: addresses of /metrics, comma separated.",
+        description="Where /ops reads what the other processes say: addresses of /metrics, or a supervisor's of "
+        "/targets, comma separated.",
     )
     ops_from_loopback: bool = Field(
         True,
@@ -259,7 +263,7 @@ class _Core(BaseSettings):
 
 
 class Settings(
-    ArchiveSettings, HotTierSettings, PrivacySettings, NotifySettings, WebhookSettings, EligibilitySettings, _Core
+    StorageSettings, HotTierSettings, PrivacySettings, NotifySettings, WebhookSettings, EligibilitySettings, _Core
 ):
     """All of them."""
 

@@ -57,6 +57,7 @@ BOARD = Board(
                     ),
                     promise=0.25,
                     alert="EventLoopLate",
+                    width=6,
                 ),
                 Panel(
                     title="Waiting for a connection",
@@ -65,6 +66,7 @@ BOARD = Board(
                     queries=quantiles("waiting_room_pool_wait_seconds", "0.5", "0.99"),
                     promise=1,
                     alert="DatabasePoolExhausted",
+                    width=6,
                 ),
                 Panel(
                     title="Connections",
@@ -72,6 +74,19 @@ BOARD = Board(
                     unit="short",
                     queries=(Query("sum by (state) (waiting_room_pool_connections)", "{{state}}"),),
                     alert="DatabasePoolExhausted",
+                    width=6,
+                ),
+                Panel(
+                    title="Months of seat claims",
+                    says="Days beyond the furthest that may be booked for which there are months, and days for which "
+                    "the oldest month is overdue to be put away.",
+                    unit="d",
+                    queries=(
+                        Query("min(waiting_room_claim_days_spare)", "to spare"),
+                        Query("max(waiting_room_claim_days_overdue)", "overdue"),
+                    ),
+                    alert="StorageNotKept",
+                    width=6,
                 ),
             ),
         ),

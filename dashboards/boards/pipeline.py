@@ -43,12 +43,22 @@ BOARD = Board(
             "What is free",
             (
                 Panel(
+                    title="Finding out what is free",
+                    says="Promise: p99 under 200 ms; goal: under 25 ms. Nearly all of a request for slots.",
+                    unit="s",
+                    queries=(
+                        *quantiles("waiting_room_slots_seconds", "0.5"),
+                        Query("waiting_room:slots_seconds:p99_rate5m", "p99"),
+                    ),
+                    promise=0.2,
+                    alert="SlotsSlow",
+                ),
+                Panel(
                     title="Providers' days asked for",
                     says="By whether they were kept from before or read from PostgreSQL. Kept ones cost little.",
                     unit="reqps",
                     queries=(rate_by("outcome", "waiting_room_slot_days_total"),),
                     kind="stack",
-                    width=16,
                 ),
                 Panel(
                     title="The waitlist",

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
 
 import pytest
 from aiokafka import ConsumerRecord
@@ -16,11 +13,8 @@ from tests.support.commands import appended, book, record, reschedule
 from tests.support.confirming import Site, confirming, sites, until
 from tests.support.database import Database
 from tests.support.holding import REST, Hold, check_counters, rows_of, seeded
-from tests.support.ingress import Caller, Newcomer, Stage, ingress, staged, wish
 from tests.support.log import everything_in
-from tests.support.running import running
 from tests.support.world import ClinicSpec, clinics, settings_for, tomorrow
-from waiting_room.access import OwnerKind
 from waiting_room.domain.appointment import EventType, Reason
 from waiting_room.domain.availability.rules import Override, OverrideKind
 from waiting_room.kafka import Producer
@@ -28,7 +22,6 @@ from waiting_room.messages import Closure
 from waiting_room.store.journal import Journal
 from waiting_room.store.pool import Connection, create_pool
 from waiting_room.topics import BOOKING_REQUESTS
-from workers.assemble import Role
 from workers.hold import closing
 from workers.hold.read import Item, item_of
 from workers.sweep.close_again import ClosingAgain
@@ -254,57 +247,3 @@ async def test_what_its_clinic_will_not_move_is_cancelled_and_withdrawn(database
         row = await site.row(booking)
         assert (row["by"], row["reason"], row["claims"]) == ("clinic", "prov", 0)
         assert not [each for each in site.clinic.books.records() if each.effective_bookings]
-
-
-@pytest.fixture
-async def stage(kafka: Kafka, template: Database) -> AsyncIterator[Stage]:
-    async with (
-        staged(kafka, template, clinics(2)) as stage,
-        running(Role.HOLD, settings_for(stage.database, kafka)),
-        running(Role.RELAY, settings_for(stage.database, kafka, "relay")),
-    ):
-        yield stage
-
-
-async def test_a_clinic_closes_and_its_patients_read_their_new_times(stage: Stage) -> None:
-    async with (
-        ingress(stage.kafka, stage.database) as base,
-        Caller(base, stage.token) as app,
-        Newcomer(stage.kafka, base, OwnerKind.CLINIC, "0001") as desk,
-    ):
-        wanted = wish("0001-1", start_at=tomorrow(10))
-        ref = (await app.book(str(uuid4()), wanted, headers={"Prefer": "wait=20"})).body["booking_ref"]
-        body = {"from": tomorrow(9).isoformat(), "to": tomorrow(12).isoformat()}
-        headers = {"Idempotency-Key": str(uuid4())}
-        answer = await desk.call("POST", "/v1/clinics/0001/closures", json=body, headers=headers)
-        assert answer.status == 202
-        assert answer.body["affected"] == [ref]
-        async with asyncio.timeout(20):
-            while (read := await app.get(f"/v1/appointments/{ref}")).body.get("reschedule") is None:
-                await asyncio.sleep(0.05)
-        assert read.body["start_at"] == tomorrow(12).isoformat().replace("+00:00", "Z")
-        assert (read.body["status"], read.body["reschedule"]["by"]) == ("confirmed", "clinic")
-        again = await desk.call("POST", "/v1/clinics/0001/closures", json=body, headers=headers)
-        assert (again.status, again.body["closure_id"]) == (202, answer.body["closure_id"])
-        elsewhere = await desk.call("POST", "/v1/clinics/0002/closures", json=body, headers=headers)
-        assert elsewhere.status == 403
-        unknown = {**body, "provider_ids": ["0002-1"]}
-        wrong = await desk.call("POST", "/v1/clinics/0001/closures", json=unknown, headers=headers)
-        assert (wrong.status, wrong.body["errors"][0]["pointer"]) == (422, "/provider_ids/0")
-
-
-async def test_a_clinic_moves_one_booking(stage: Stage) -> None:
-    async with (
-        ingress(stage.kafka, stage.database) as base,
-        Caller(base, stage.token) as app,
-        Newcomer(stage.kafka, base, OwnerKind.CLINIC, "0001") as desk,
-        Newcomer(stage.kafka, base, OwnerKind.CLINIC, "0002") as other,
-    ):
-        wanted = wish("0001-1", start_at=tomorrow(15))
-        ref = (await app.book(str(uuid4()), wanted, headers={"Prefer": "wait=20"})).body["booking_ref"]
-        assert (await other.reschedule(ref, str(uuid4()), start_at=tomorrow(16).isoformat())).status == 404
-        assert (await desk.reschedule(ref, str(uuid4()), start_at=tomorrow(16).isoformat())).status == 202
-        async with asyncio.timeout(20):
-            while (read := await app.get(f"/v1/appointments/{ref}")).body.get("reschedule") is None:
-                await asyncio.sleep(0.05)
-        assert (read.body["reschedule"]["status"], read.body["reschedule"]["by"]) == ("rescheduled", "clinic")

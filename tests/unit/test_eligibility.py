@@ -12,8 +12,8 @@ from waiting_room.domain.appointment import EventType, Reason, Stage, State, Sta
 from waiting_room.domain.clinic_call import Change
 from waiting_room.domain.directory import AdapterKind, Eligibility
 from waiting_room.domain.eligibility import Finding, Verification, first_event, resolve
-from workers.confirm.answers import NO_SHARE, Answers
 from workers.confirm.eligibility import Eligibility as Asking
+from workers.confirm.eligibility_answers import NO_SHARE, Answers
 from workers.pacing.breaker import FAILURES_TO_OPEN, FIRST_OPEN_SECONDS
 from workers.pacing.checks import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, TRIES, Checks
 

@@ -7,6 +7,7 @@ import socket
 import struct
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,14 +18,16 @@ from aiokafka.protocol.metadata import MetadataRequest
 
 import waiting_room.kafka  # noqa: F401 - mends them
 
-_LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+_LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
+    "asyncio": asyncio.new_event_loop,
+    "uvloop": uvloop.new_event_loop,
+}
 _END_AT_ONCE = struct.pack("ii", 1, 0)
 
 
 @pytest.mark.parametrize("loop", _LOOPS)
 def test_who_writes_before_the_end_was_heard_of_is_told(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    factory: Callable[[], asyncio.AbstractEventLoop] = _LOOPS[loop]
-    with asyncio.Runner(loop_factory=factory) as runner:
+    with asyncio.Runner(loop_factory=_LOOPS[loop]) as runner:
         told, connected = runner.run(_write_as_it_ends(monkeypatch))
     assert isinstance(told, KafkaConnectionError)
     assert not connected
@@ -48,7 +51,7 @@ async def _write_as_it_ends(monkeypatch: pytest.MonkeyPatch) -> tuple[BaseExcept
     monkeypatch.setattr(AIOKafkaProtocol, "connection_lost", lost_and_written_to)
     writing: list[asyncio.Task[None]] = []
     peers: list[asyncio.StreamWriter] = []
-    server = await asyncio.start_server(lambda *streams: _broker(peers, *streams), "127.0.0.1", 0)
+    server = await asyncio.start_server(partial(_broker, peers), "127.0.0.1", 0)
     connection = AIOKafkaConnection("127.0.0.1", server.sockets[0].getsockname()[1], request_timeout_ms=2_000)
     await connection.connect()
     peers[0].get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _END_AT_ONCE)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support import deployable
-from tests.support.kustomize import Object, render
+from tests.support.kustomize import Object, containers, render
 from tests.support.manifests import ROLES, offences, one
 
 ROOT = Path(__file__).parents[2]
@@ -40,9 +40,7 @@ def test_production_loses_nothing_with_one_broker(production: list[Object]) -> N
 def test_every_secret_is_in_the_manual(production: list[Object]) -> None:
     manual = (ROOT / "docs/deploying.md").read_text()
     for each in production:
-        for container in (
-            each["spec"]["template"]["spec"]["containers"] if each["kind"] in ("Deployment", "Job") else ()
-        ):
+        for container in containers(each):
             for variable in container["env"]:
                 reference = variable["valueFrom"]["secretKeyRef"]
                 assert f"`{reference['key']}`" in manual

@@ -16,7 +16,7 @@ from waiting_room.domain.appointment import By, Reason, State, Status
 from waiting_room.domain.booking_ref import clinic_id_of_number
 from waiting_room.messages import ClinicPulse
 from waiting_room.store.booking import Booking
-from waiting_room.store.waiting import WaitingLine
+from waiting_room.store.lines import WaitingLine
 from waiting_room.telemetry import decided, metrics
 from waiting_room.telemetry.lag import ConsumerLag
 from waiting_room.telemetry.shown import CLINICS_SHOWN, Shown, quantiles
@@ -203,6 +203,8 @@ def test_buckets_have_a_bound_at_every_promise() -> None:
 
     for histogram, promise in (
         (metrics.ACCEPT_SECONDS, 0.2),
+        (metrics.SLOTS_SECONDS, 0.2),
+        (metrics.REMINDER_DELAY, 60.0),
         (metrics.DECIDE_SECONDS, decided.PROMISE_SECONDS),
         (metrics.DECIDE_SECONDS, 1.0),
         (metrics.CONFIRM_WAIT, 60.0),

@@ -148,7 +148,8 @@ def test_a_rush_is_met_by_all_its_workers_at_once_and_not_by_one_after_the_other
     """57 clinics, two bookings a second each and nobody yet to take them, 24 calls a worker, a target of 30 s: what
     the rush comes to need is wanted before half of it is there to be seen.
     """
-    seen, blind = [], []
+    seen: list[int] = []
+    blind: list[int] = []
     growth = Growth()
     for second in range(16):
         grows = growth.saw("A", 2 * second, second)

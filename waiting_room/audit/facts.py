@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import NamedTuple
 
 from waiting_room.domain.appointment import State
@@ -118,7 +118,7 @@ class Elsewhere(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """A row of ``seat_claims``; [start_at, busy_until)."""
+    """Of ``seat_claims``, put together where it is in pieces; [start_at, busy_until)."""
 
     booking_ref: str
     revision: int
@@ -224,6 +224,8 @@ class ClinicFacts:
     unreadable: list[tuple[str, str]] = field(default_factory=list)
     """(booking_ref, why) of rows and events that are not what the database should let in."""
     claims: list[Claim] = field(default_factory=list)
+    claims_since: date = date.min
+    """Seats of the days (UTC) before have been put away."""
     doses: list[Doses] = field(default_factory=list)
     lots: dict[tuple[str, str, str], Figures] = field(default_factory=dict)
     """By (product, pool, lot)."""

@@ -106,6 +106,7 @@ class _Gathered:
             endpoints=[*self.snapshot.endpoints.get(clinic_id, ()), *self.snapshot.app_endpoints],
             log=self.log.of(clinic_id, stays),
             stays=stays,
+            claims_since=self.snapshot.claims_since,
             answers=self.ledger.by_clinic[clinic_id] if self.ledger else [],
             kept=None if self.kept is None else self.kept.get(clinic_id, []),
             received=None if self.received is None else self.received.get(clinic_id, {}),

@@ -16,6 +16,7 @@ from waiting_room.cli.patients import app as patients
 from waiting_room.cli.saga import saga
 from waiting_room.cli.secrets import secrets
 from waiting_room.cli.stock import stock
+from waiting_room.cli.storage import storage
 from waiting_room.cli.topics import topics
 from waiting_room.cli.webhooks import app as webhooks
 
@@ -29,6 +30,7 @@ app.command()(config)
 app.command()(saga)
 app.command()(secrets)
 app.command()(migrate)
+app.command()(storage)
 app.command()(topics)
 app.command()(audit)
 app.command()(stock)

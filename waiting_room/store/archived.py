@@ -1,4 +1,4 @@
-"""What is read of bookings that are over and archived. Asked where the live tables have nothing: a look into the archive
+"""What is read of bookings that are over and archived. Asked where the live tables have nothing: a look in the archive
 costs a probe for each month that is attached, so nobody looks for what cannot be there.
 """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from waiting_room.audit.facts import (
@@ -61,6 +61,8 @@ class Snapshot:
     """Active ones."""
     app_endpoints: list[Endpoint]
     """Active ones of apps: they hear of every clinic."""
+    claims_since: date
+    """Seats of the days (UTC) before have been put away."""
 
 
 async def take_snapshot(conn: Connection) -> Snapshot:
@@ -90,6 +92,7 @@ async def take_snapshot(conn: Connection) -> Snapshot:
         aliases=aliases,
         endpoints=endpoints,
         app_endpoints=app_endpoints,
+        claims_since=await conn.fetchval(_SQL["claims_since"]) or date.min,
     )
 
 

@@ -40,6 +40,7 @@ async def give(journal: Journal, rules: Mapping[str, Rules] | None = None) -> No
     """Offer what came free since the last time, as far as anybody waits for it. ``rules``: if they are known here.
 
     Who was asked and waits again may have missed what came free meanwhile: what is free is looked through for them.
+    A clinic that takes no bookings offers nothing.
     """
     groups, journal.groups = journal.groups, set()
     if groups:
@@ -56,9 +57,10 @@ async def give(journal: Journal, rules: Mapping[str, Rules] | None = None) -> No
     if not (by_clinic or refs):
         return
     known = await holds.load_rules(journal.conn, {*by_clinic, *refs}) if rules is None else rules
-    for clinic_id in sorted(by_clinic):
+    taking = {clinic_id for clinic_id in (*by_clinic, *refs) if known[clinic_id].status is not ClinicStatus.CLOSED}
+    for clinic_id in sorted(taking & by_clinic.keys()):
         await _give(journal, known[clinic_id], by_clinic[clinic_id])
-    for clinic_id in sorted(refs):
+    for clinic_id in sorted(taking & refs.keys()):
         await _look(journal, known[clinic_id], refs[clinic_id])
 
 
@@ -80,7 +82,8 @@ async def look(journal: Journal, clinic_id: str) -> None:
     For what comes free without anybody giving it up: other hours, another capacity, new stock.
     """
     rules = (await holds.load_rules(journal.conn, [clinic_id]))[clinic_id]
-    await _look(journal, rules, None)
+    if rules.status is not ClinicStatus.CLOSED:
+        await _look(journal, rules, None)
 
 
 async def _look(journal: Journal, rules: Rules, only: Sequence[str] | None) -> None:

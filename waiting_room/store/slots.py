@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from waiting_room.store import sql
-from waiting_room.store.holds import Window
+from waiting_room.store.holds import Window, days_of
 from waiting_room.store.pool import Connection
 
 _SQL = sql.load("slots")
@@ -101,14 +101,16 @@ async def contested(conn: Connection, wanted: Sequence[WantedTime]) -> list[Cont
     """How each of these stands, in their order; all their clinics exist."""
     return [
         Contest(row["rules_version"], row["known"], _in_the_way.decode(row["taken"] or "[]"))
-        for row in await conn.fetch(_SQL["contested"], *zip(*wanted, strict=True))
+        for row in await conn.fetch(_SQL["contested"], *zip(*wanted, strict=True), *days_of(wanted))
     ]
 
 
 async def taken(conn: Connection, windows: Sequence[Window]) -> list[list[TakenRow]]:
     """What reaches into each of these windows, in their order."""
     found: list[list[TakenRow]] = [[] for _ in windows]
-    for row in await conn.fetch(_SQL["taken"], *zip(*windows, strict=True)):
+    clinic_id, *others = {window.clinic_id for window in windows}
+    only = None if others else clinic_id
+    for row in await conn.fetch(_SQL["taken"], *zip(*windows, strict=True), *days_of(windows), only):
         nr, *values = row
         found[nr - 1].append(TakenRow(*values))
     return found

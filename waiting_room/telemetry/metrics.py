@@ -32,6 +32,9 @@ REFUSED = Counter("waiting_room_refused_total", "Commands refused before anythin
 PRODUCE_IN_FLIGHT = Gauge("waiting_room_produce_in_flight", "Commands waiting for Kafka's acknowledgement.")
 UNHELD = Gauge("waiting_room_unheld", "Appended but not yet held in the fullest partition, as far as this ingress saw.")
 WATCHERS = Gauge("waiting_room_watchers", "Open event streams and waiting requests.")
+SLOTS_SECONDS = Histogram(
+    "waiting_room_slots_seconds", "Finding out what is free: all but reading the request and writing it.", buckets=_FAST
+)
 SLOT_DAYS = Counter(
     "waiting_room_slot_days_total",
     "Providers' days that were asked for: read from PostgreSQL, shared by the hot tier, or kept.",
@@ -105,6 +108,11 @@ ELIGIBILITY_CACHE = Counter(
     "Questions of eligibility, by whether the answer was known (hit) or had to be asked for (miss).",
     ["outcome"],
 )
+CLINIC_CHANGES = Counter(
+    "waiting_room_clinic_changes_total",
+    "Times a clinic's system was asked what it has booked or cancelled itself: read, failed, or to be read anew.",
+    ["outcome"],
+)
 ELIGIBILITY_AWAY = Gauge("waiting_room_eligibility_away", "Whether the eligibility system is taken to be down: 1 or 0.")
 VERIFIED = Counter(
     "waiting_room_verified_total",
@@ -174,6 +182,12 @@ SWEPT = Counter(
 SWEPT.labels("left_out")  # from nothing to one is no increase, from zero it is
 ARCHIVE_LATE = Gauge(
     "waiting_room_archive_late_seconds", "The oldest booking that is over could have been archived so long ago."
+)
+CLAIM_DAYS_SPARE = Gauge(
+    "waiting_room_claim_days_spare", "Days beyond the furthest that may be booked for which seats can be claimed."
+)
+CLAIM_DAYS_OVERDUE = Gauge(
+    "waiting_room_claim_days_overdue", "So long ago the oldest month of seat claims should have been put away."
 )
 WAITLISTED = Gauge(
     "waiting_room_waitlisted", "Bookings that wait for a seat: waiting, or asked whether one will do.", ["state"]

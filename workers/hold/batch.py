@@ -34,7 +34,7 @@ from workers.hold.read import Appended, Item, Marker, MovingAway
 from workers.hold.rescheduling import Rescheduling
 from workers.hold.stored import NextOffset, behind_the_last, save_offsets
 from workers.hold.waiters import Waiters
-from workers.hold.wishes import Bookable, bookable, booking_for, notice_passed
+from workers.hold.wishes import Bookable, bookable, booking_for, cancel_refused
 
 
 class Batch:
@@ -152,7 +152,7 @@ class Batch:
         stale = [
             clinic_id
             for clinic_id, counters in self._journal.counters.items()
-            if clinic_id not in self._rules or self._rules[clinic_id].version != counters.rules_version
+            if (had := self._rules.get(clinic_id)) is None or had.is_stale(counters.rules_version, self._journal.now)
         ]
         if stale:
             self._rules.update(await holds.load_rules(self._conn, stale))
@@ -213,7 +213,7 @@ class Batch:
             or (command.only_waiting and booking.known_state.status is not Status.WAITLISTED)
         ):
             return
-        elif notice_passed(booking, self._rules[command.clinic_id], command.by, command.requested_at):
+        elif cancel_refused(booking, self._rules[command.clinic_id], command):
             if not self._read_before(item):
                 self._journal.record(booking, EventType.CANCEL_REFUSED)
             return

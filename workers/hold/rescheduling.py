@@ -23,7 +23,7 @@ from waiting_room.store.pool import Connection
 from waiting_room.store.reschedules import Asked, Row
 from workers.hold.doses import Doses
 from workers.hold.patients import Patients
-from workers.hold.wishes import Bookable, bookable, notice_passed
+from workers.hold.wishes import Bookable, bookable, changed_meanwhile, notice_passed
 
 Key = tuple[str, str]
 """(clinic_id, booking_ref)"""
@@ -130,6 +130,8 @@ class Rescheduling:
         over = booking.start_at is None or booking.start_at <= self.journal.now
         if state.status not in CHANGEABLE or over:
             return Reason.NOT_ACTIVE
+        if changed_meanwhile(booking, command.if_version):
+            return Reason.CHANGED_MEANWHILE
         if notice_passed(booking, self.rules[booking.clinic_id], command.by, command.requested_at):
             return Reason.NOTICE_PASSED
         return Reason.ALREADY_MOVING if state.moving_to is not None else None

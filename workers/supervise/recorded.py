@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import isfinite
 from typing import Final
 
 import aiohttp
@@ -23,20 +22,20 @@ class Recorded:
     async def ask(self, session: aiohttp.ClientSession) -> int | None:
         """The workers desired; None where there is no such number now: that is no zero."""
         try:
-            async with session.get(self._query, params={"query": RULE}) as response:
-                said = await response.json()
-            [series] = said["data"]["result"]
-            number = float(series["value"][1])
-        except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError) as error:
-            return self._nothing(type(error).__name__)
-        if not isfinite(number):
-            return self._nothing("not a number")
+            number = await self._number(session)
+        except (aiohttp.ClientError, TimeoutError, ValueError, OverflowError, KeyError, TypeError) as error:
+            if self._had_it:
+                log.warning("workers_desired_not_recorded", why=type(error).__name__)
+            self._had_it = False
+            return None
         if not self._had_it:
             log.info("workers_desired_recorded_again")
         self._had_it = True
-        return max(round(number), 1)
+        return max(number, 1)
 
-    def _nothing(self, why: str) -> None:
-        if self._had_it:
-            log.warning("workers_desired_not_recorded", why=why)
-        self._had_it = False
+    async def _number(self, session: aiohttp.ClientSession) -> int:
+        """Raises ValueError, OverflowError, KeyError or TypeError where the answer has none."""
+        async with session.get(self._query, params={"query": RULE}) as response:
+            said = await response.json()
+        [series] = said["data"]["result"]
+        return round(float(series["value"][1]))

@@ -111,7 +111,14 @@ FROM appointment_events
 WHERE clinic_id = any($1::text[])
 ORDER BY clinic_id, seq;
 
+-- claims_since --
+-- Claims of the days before have been put away; null while there is no month to claim in at all.
+SELECT min(first_day) AS day
+FROM claim_ranges
+WHERE NOT going;
+
 -- claims --
+-- What is claimed in pieces is put together from them, whatever they say they are pieces of.
 SELECT
     clinic_id,
     booking_ref,
@@ -121,7 +128,29 @@ SELECT
     lower(during) AS start_at,
     upper(during) AS busy_until
 FROM seat_claims
-WHERE clinic_id = any($1::text[]);
+WHERE clinic_id = any($1::text[]) AND claimed IS NULL
+UNION ALL
+SELECT
+    p.clinic_id,
+    p.booking_ref,
+    p.revision,
+    p.provider_id,
+    p.seat,
+    lower(w.whole) AS start_at,
+    upper(w.whole) AS busy_until
+FROM (
+    SELECT
+        clinic_id,
+        booking_ref,
+        revision,
+        provider_id,
+        seat,
+        range_agg(during) AS pieces
+    FROM seat_claims
+    WHERE clinic_id = any($1::text[]) AND claimed IS NOT NULL
+    GROUP BY clinic_id, booking_ref, revision, provider_id, seat
+) AS p
+CROSS JOIN LATERAL unnest(p.pieces) AS w (whole);
 
 -- doses --
 SELECT
