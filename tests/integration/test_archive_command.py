@@ -15,9 +15,11 @@ from tests.support.archived import archive, over
 from tests.support.cli import waiting_room
 from tests.support.database import Database
 from tests.support.world import clinics, seed, settings_for
+from waiting_room import storage
 from waiting_room.audit import counters, history
 from waiting_room.audit.facts import ClinicFacts, Elsewhere
 from waiting_room.domain.directory import AdapterKind
+from waiting_room.storage import Limits
 from waiting_room.store import archive_ranges, archiving, audit, bookings
 from waiting_room.store.archive_ranges import Month
 from waiting_room.store.journal import Booking
@@ -26,7 +28,7 @@ from waiting_room.store.pool import Connection
 [SPEC] = clinics(1)
 OLD = datetime.now(UTC) - timedelta(days=200)
 MONTH = f"{OLD:%Y-%m}"
-KEEP_DAYS = "100"
+NAME = f"archived_bookings_{OLD:%Y_%m}"
 
 
 @pytest.fixture
@@ -47,6 +49,14 @@ async def archived(owner: Connection) -> list[Booking]:
     return made
 
 
+async def put_old_away(owner: Connection) -> None:
+    """As the command ``storage`` does."""
+    await owner.execute("SET statement_timeout = 0")
+    done = await storage.look_after(owner, Limits(90, 400, 400, keep_archived=100))
+    assert done is not None
+    assert (done.put_away, done.busy) == ([NAME], [])
+
+
 async def facts_of(owner: Connection) -> ClinicFacts:
     """As the audit gathers them."""
     snapshot = await audit.take_snapshot(owner)
@@ -65,10 +75,10 @@ async def test_a_month_is_put_away_written_to_a_file_and_dropped(
     file, other = tmp_path / "month.jsonl.gz", tmp_path / "other.jsonl.gz"
 
     async def run(*arguments: str) -> tuple[int, str]:
-        said = await waiting_room("archive", *arguments, database=database, archive_keep_days=KEEP_DAYS)
+        said = await waiting_room("archive", *arguments, database=database)
         return said.status, (said.out or said.err).strip()
 
-    assert await run("put-away") == (0, f"put away: {MONTH}")
+    await put_old_away(owner)
     status, listed = await run("list")
     assert status == 0
     assert re.search(rf"^{MONTH} +put away$", listed, re.MULTILINE)
@@ -96,10 +106,9 @@ async def test_a_detach_that_was_interrupted_is_ended(database: Database, owner:
         await reader.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM archived_bookings")
         await owner.execute("SET lock_timeout = '100ms'; SET statement_timeout = '300ms'")
         with pytest.raises(Exception, match="timeout"):
-            await archive_ranges.detach(owner, Month(f"archived_bookings_{MONTH.replace('-', '_')}"))
+            await archive_ranges.detach(owner, NAME)
         await reader.execute("COMMIT")
-    said = await waiting_room("archive", "put-away", database=database, archive_keep_days=KEEP_DAYS)
-    assert (said.status, said.out) == (0, f"put away: {MONTH}\n")
+    await put_old_away(owner)
 
 
 def test_a_month_ends_on_its_last_day() -> None:

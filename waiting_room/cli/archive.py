@@ -1,10 +1,9 @@
-"""``archive``: months of archived bookings, put away when they are old, written to files, dropped."""
+"""``archive``: months of archived bookings that ``storage`` has put away, written to files and dropped."""
 
 from __future__ import annotations
 
 import gzip
 import os
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -29,15 +28,6 @@ def list_() -> None:
     run(_list)
 
 
-@app.command("put-away")
-def put_away() -> None:
-    """Detach the months that ended longer ago than bookings are kept, without keeping anybody waiting.
-
-    Nobody finds their bookings any more. To be run once a month, or every day.
-    """
-    run(_put_away)
-
-
 @app.command()
 def export(label: Label, file: File) -> None:
     """Write a month that was put away to a file: a line for each booking, with all that is known of it."""
@@ -56,15 +46,6 @@ async def _list(settings: Settings) -> None:
         rows += [(each.label, "detached") for each in await months.loose(connection)]
         rows += [(each.label, "put away") for each in await months.put_away(connection)]
     table.show(("month", ""), sorted(rows))
-
-
-async def _put_away(settings: Settings) -> None:
-    async with connect(settings) as connection:
-        if not await months.only_one(connection):
-            raise No("somebody else is at it")
-        await months.take_time(connection)
-        done = await months.put_old_away(connection, datetime.now(UTC).date(), settings.archive_keep_days)
-    typer.echo(f"put away: {', '.join(month.label for month in done) or 'none'}")
 
 
 async def _export(settings: Settings, label: str, file: Path) -> None:

@@ -43,11 +43,6 @@ class Digest(NamedTuple):
     sha256: str
 
 
-async def only_one(conn: Connection) -> bool:
-    """Whether nobody else is at it. As long as the connection lasts nobody else will be."""
-    return bool(await conn.fetchval(_SQL["only_one"]))
-
-
 async def take_time(conn: Connection) -> None:
     """From now on what this connection does may last."""
     await conn.execute(_SQL["take_time"])
@@ -68,11 +63,15 @@ async def put_away(conn: Connection) -> list[Month]:
     return [Month(row["name"]) for row in await conn.fetch(_SQL["put_away"])]
 
 
-async def detach(conn: Connection, month: Month) -> None:
-    """Nobody finds its bookings from then on; outside a transaction. Where this fails it is ``going``."""
-    if not month.going:
-        await _execute(conn, "count_elsewhere", month.name)
-    await _execute(conn, "detach_again" if month.going else "detach", month.name)
+async def detach(conn: Connection, name: str) -> None:
+    """Nobody finds this month's bookings from then on; outside a transaction. Where this fails it is ``going``, and to be
+    detached once more.
+    """
+    for month in await attached(conn):
+        if month.name == name:
+            if not month.going:
+                await _execute(conn, "count_elsewhere", name)
+            await _execute(conn, "detach_again" if month.going else "detach", name)
 
 
 async def move(conn: Connection, month: Month) -> None:
@@ -86,20 +85,6 @@ async def export(conn: Connection, month: Month, write: Callable[[bytes], Corout
     """Hand on the bookings of a month that was put away, as JSON lines, in pieces of any length."""
     lines = await conn.fetchval(_SQL["lines"], month.name)
     await conn.copy_from_query(lines, output=write, format="csv", delimiter=_DELIMITER, quote=_QUOTE)
-
-
-async def put_old_away(conn: Connection, today: date, keep_days: int) -> list[Month]:
-    """Detach the months that ended more than so many days ago, and put away what is detached. Outside a transaction.
-
-    Raises asyncpg's errors where somebody uses a month for too long; the next time it goes on from there.
-    """
-    for month in await attached(conn):
-        if month.going or (today - month.last_day).days > keep_days:
-            await detach(conn, month)
-    done = await loose(conn)
-    for month in done:
-        await move(conn, month)
-    return done
 
 
 async def digest(conn: Connection, month: Month) -> Digest:

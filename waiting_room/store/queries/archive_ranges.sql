@@ -1,6 +1,3 @@
--- only_one --
-SELECT pg_try_advisory_lock(hashtext('waiting_room archive months'));
-
 -- take_time --
 -- A month may be a lot.
 SELECT set_config('transaction_timeout', '0', FALSE);
