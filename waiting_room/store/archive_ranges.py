@@ -64,8 +64,8 @@ async def put_away(conn: Connection) -> list[Month]:
 
 
 async def detach(conn: Connection, name: str) -> None:
-    """Nobody finds this month's bookings from then on; outside a transaction. Where this fails it is ``going``, and to be
-    detached once more.
+    """Nobody finds this month's bookings from then on; outside a transaction. Where this fails it is ``going``, and to
+    be detached once more.
     """
     for month in await attached(conn):
         if month.name == name:
