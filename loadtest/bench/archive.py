@@ -150,7 +150,7 @@ WITH made AS (
         c.clinic_id || '-' || upper(substr(md5(c.clinic_id || n), 1, 4)) || '-' || upper(substr(md5(n || 'x'), 1, 4))
         || '-' || upper(substr(md5('y' || n || c.clinic_id), 1, 4)) || '-' || lpad(n::text, 4, '0') AS booking_ref,
         (SELECT min(p.provider_id) FROM providers AS p WHERE p.clinic_id = c.clinic_id) AS provider_id,
-        $1::timestamptz - interval '4 days' + n * interval '20 minutes' AS start_at,
+        date_trunc('day', $1::timestamptz) - interval '4 days' + n * interval '20 minutes' AS start_at,
         $1::timestamptz - interval '8 days' AS accepted_at
     FROM clinics AS c, generate_series(1, $2::integer) AS n
 ),
