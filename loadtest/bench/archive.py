@@ -37,12 +37,8 @@ async def measure(seed: int) -> Result:
     try:
         await stack.start_servers()
         clinics = [clinic["id"] for clinic in stack.world.clinics]
+        before = await _fill(stack.owner_dsn)
         async with asyncpg.create_pool(stack.owner_dsn, min_size=0, server_settings=SERVER_SETTINGS) as pool:
-            async with pool.acquire() as conn:
-                await conn.execute(_FILL, datetime.now(UTC) - timedelta(days=DAYS_AGO), BOOKINGS_EACH)
-                await conn.execute(_CLAIMS)
-                await conn.execute("ANALYZE")
-                before = await conn.fetchval(_BYTES)
             alone = await _beside(pool, clinics, chance, asyncio.sleep(ALONE_SECONDS))
             started = time.monotonic()
             waits = await _beside(pool, clinics, chance, _archive(pool))
@@ -74,6 +70,21 @@ async def measure(seed: int) -> Result:
         },
         notes=[f"each transaction locks {BATCH_CLINICS} of {CLINICS} clinics; {BOOKERS} at a time, without pause"],
     )
+
+
+async def _fill(dsn: str) -> int:
+    """Bookings that are long over, each with all that it leaves; how many bytes they take."""
+    conn = await asyncpg.connect(dsn)
+    try:
+        began = datetime.now(UTC) - timedelta(days=DAYS_AGO)
+        await conn.execute("SELECT add_claim_ranges($1::date - 10, $1::date)", began.date())
+        await conn.execute(_FILL, began, BOOKINGS_EACH)
+        await conn.execute(_CLAIMS)
+        await conn.execute("ANALYZE")
+        size: int = await conn.fetchval(_BYTES)
+        return size
+    finally:
+        await conn.close()
 
 
 async def _archive(pool: Pool) -> None:
@@ -130,12 +141,12 @@ _WRITE = "UPDATE clinic_counters SET line = line WHERE clinic_id = any($1)"
 _PROBE = "SELECT FROM archived_bookings WHERE clinic_id = '0001' AND booking_ref = any($1)"
 _MAKE = "SELECT make_archive_range((current_date - make_interval(months => $1))::date)"
 _BYTES = """
-SELECT sum(pg_total_relation_size(c.oid))
+SELECT sum(pg_total_relation_size(c.oid))::bigint
 FROM pg_class AS c
 WHERE c.relname IN ('appointments', 'appointment_events', 'call_attempts', 'notifications')
 """
 _ARCHIVED_BYTES = """
-SELECT sum(pg_total_relation_size(inhrelid)) FROM pg_inherits WHERE inhparent = 'archived_bookings'::regclass
+SELECT sum(pg_total_relation_size(inhrelid))::bigint FROM pg_inherits WHERE inhparent = 'archived_bookings'::regclass
 """
 _CLAIMS = """
 INSERT INTO seat_claims (clinic_id, provider_id, seat, during, day, booking_ref, revision)
