@@ -107,7 +107,7 @@ async def test_what_has_something_open_stays(settled: tuple[Connection, Booking]
     transaction = owner.transaction()
     await transaction.start()
     try:
-        await do(owner, OPEN.get(what, ""), booking)
+        await do(owner, OPEN.get(what, "SELECT 1"), booking)
         rows = await left(owner, booking)
         gone = await archive(owner, "0001", [booking.booking_ref])
         assert gone == ({booking.booking_ref} if what == "nothing" else set())
