@@ -6,7 +6,6 @@ too late, the app is told at once. Clinics and patients cancel what they can see
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Final, NamedTuple
@@ -19,7 +18,7 @@ from ingress.access import require_scope
 from ingress.answers import POLL_SECONDS, CancelAnswer, json_answer
 from ingress.command import fence, hand_over, overloaded, require_producing
 from ingress.directory import Site
-from ingress.found import own_ref, read, unknown, version_seen
+from ingress.found import glance, own_ref, read, unknown, version_seen
 from ingress.limiting import RATE_LIMIT, require_rate
 from ingress.links import booking_links
 from ingress.operation import IDEMPOTENCY_KEY, IF_UNCHANGED, REF, RETRY_AFTER, STRING, Answer, Operation, answering
@@ -33,8 +32,6 @@ from waiting_room.domain.appointment import CANCELLABLE, By, Reason, Status
 from waiting_room.domain.booking_ref import clinic_of
 from waiting_room.domain.visits import too_late_to_cancel
 from waiting_room.messages import Cancel
-
-_LOOK_SECONDS: Final = 0.25
 
 
 async def cancel(parts: Parts, request: Request, *, only_waiting: bool = False) -> Response:
@@ -112,15 +109,14 @@ async def _require_cancellable(parts: Parts, site: Site, ref: str, only_waiting:
     """Raises Refused (409) where it is too late, or waits no more, if that can be seen at once. Hold sees it in any
     case.
     """
-    try:
-        row = await asyncio.wait_for(read(parts, ref), _LOOK_SECONDS)
-    except (Refused, TimeoutError):
-        return
+    row = await glance(parts, ref)
     if row is None:
         return
     if only_waiting and row.status not in (Status.PENDING, Status.WAITLISTED, Status.CANCELLED):
         more = {"outcome": "none", "booking_ref": ref, "booking_status": row.status, "links": booking_links(ref)}
         raise Refused(problems.NOT_WAITING, f"The booking is {row.status}.", more=more)
+    if row.archived and row.status is not Status.CANCELLED:
+        raise Refused(problems.WRONG_STATUS, f"The booking is {row.status}.")
     if row.start_at is None:
         return
     notice = site.cancel_notice(row.service_type)

@@ -26,6 +26,7 @@ State = BookingRow | Accepted
 _ASK_WITHIN_SECONDS: Final = 1.0
 _HELD_WITHIN_SECONDS: Final = 1.5
 _LOOK_EVERY_SECONDS: Final = 0.1
+_GLANCE_SECONDS: Final = 0.25
 
 
 def own_ref(parts: Parts, key: AccessKey, text: str) -> str:
@@ -63,6 +64,14 @@ async def find(parts: Parts, key: AccessKey, ref: str) -> State:
 async def read(parts: Parts, ref: str) -> BookingRow | None:
     """The row this ref leads to. Raises Refused (503)."""
     return await parts.reads.run(lambda connection: bookings.booking(connection, ref))
+
+
+async def glance(parts: Parts, ref: str) -> BookingRow | None:
+    """The row this ref leads to, if it can be read in a moment: for commands that need none."""
+    try:
+        return await asyncio.wait_for(read(parts, ref), _GLANCE_SECONDS)
+    except (Refused, TimeoutError):
+        return None
 
 
 async def _without_row(parts: Parts, key: AccessKey, ref: str) -> State:

@@ -1,6 +1,7 @@
 """PATCH /v1/appointments/{ref}/reschedule: asks for another time. Goes through the queue as a booking does.
 
-What can be told without the booking is checked here; whether the clinic has that time for it, hold says.
+What can be told without the booking is checked here; whether the clinic has that time for it, hold says. Only of an
+archived one it is said here that it is over: nothing can be written on it any more.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from ingress.access import require_app, require_scope
 from ingress.answers import POLL_SECONDS, RescheduleAnswer, json_answer
 from ingress.body import BODY_PROBLEMS, RescheduleRequest, read_reschedule
 from ingress.command import fence, hand_over, overloaded, require_producing
-from ingress.found import own_ref, unknown, version_seen
+from ingress.found import glance, own_ref, unknown, version_seen
 from ingress.limiting import RATE_LIMIT, require_rate
 from ingress.links import booking_links
 from ingress.operation import IDEMPOTENCY_KEY, IF_UNCHANGED, REF, RETRY_AFTER, STRING, Answer, Operation, answering
 from ingress.parts import Parts
 from ingress.passes.cookie import caller
+from ingress.refusal import Refused
 from ingress.remembered import Rescheduling
 from ingress.requests import idempotency_key, json_body
 from ingress.wanted import moved_to
@@ -50,6 +52,9 @@ async def reschedule(parts: Parts, request: Request) -> Response:
         raise unknown()
     rate = require_rate(parts, key.owner_id, ref if key.owner_kind == OwnerKind.PASS else None)
     asked = read_reschedule(await json_body(request, parts.settings.ingress_body_max_bytes))
+    row = await glance(parts, ref)
+    if row is not None and row.archived:
+        raise Refused(problems.WRONG_STATUS, f"The booking is {row.status}.")
 
     async def produce() -> Rescheduling:
         accepted_at, accept_by, accept_by_ms = fence(parts.settings)
@@ -113,6 +118,7 @@ RESCHEDULE: Final = Operation(
         problems.TOO_FAR_AHEAD,
         problems.RANGE_EMPTY,
         problems.RANGE_TOO_LONG,
+        problems.WRONG_STATUS,
         problems.CHANGED_MEANWHILE,
         problems.KEY_REUSED,
         problems.RATE_LIMITED,

@@ -96,7 +96,7 @@ async def _record(
         raise unknown() from error
     booking = (await journal.load([(clinic_id, ref)])).get((clinic_id, ref))
     if booking is None:
-        raise unknown()
+        return await _happened_before(connection, ref, event)
     if booking.known_state.status is not _RESULT[event]:
         if "if-match" in request.headers:
             require_version(request, booking.row_version)
@@ -107,6 +107,16 @@ async def _record(
     row = await bookings.booking(connection, ref)
     if row is None:
         raise unknown()
+    return row
+
+
+async def _happened_before(connection: Connection, ref: str, event: EventType) -> BookingRow:
+    """An archived booking, of which this had been said. Raises Refused (404, 409)."""
+    row = await bookings.booking(connection, ref)
+    if row is None or row.booking_ref != ref:
+        raise unknown()
+    if row.status is not _RESULT[event]:
+        raise Refused(problems.WRONG_STATUS, f"The booking is {row.status}.")
     return row
 
 

@@ -1,4 +1,5 @@
 """Keeps months of seat claims: there before anybody can book in them, gone when they are long past (docs/storage.md).
+And puts old months of archived bookings away, which are never dropped here (docs/archive.md).
 
 Everything here is for the schema's owner, may run at any time, twice, and be interrupted anywhere: the next run goes on
 from what it finds. Nobody who books waits for it longer than a twentieth of a second.
@@ -16,7 +17,7 @@ import msgspec
 
 from waiting_room.domain.claim_days import first_of_month
 from waiting_room.settings import Settings
-from waiting_room.store import storage
+from waiting_room.store import archive_ranges, storage
 from waiting_room.store.faults import is_contention
 from waiting_room.store.pool import Connection
 from waiting_room.store.storage import Range
@@ -37,10 +38,16 @@ class Limits(NamedTuple):
     book_ahead: int
     keep: int
     drop: int
+    keep_archived: int = 3_650
 
     @classmethod
     def of(cls, settings: Settings) -> Limits:
-        return cls(settings.book_ahead_max_days, settings.claims_keep_days, settings.claims_drop_days)
+        return cls(
+            settings.book_ahead_max_days,
+            settings.claims_keep_days,
+            settings.claims_drop_days,
+            settings.archive_keep_days,
+        )
 
 
 class Standing(NamedTuple):
@@ -74,7 +81,8 @@ async def look(conn: Connection, limits: Limits) -> Standing:
 
 
 async def look_after(conn: Connection, limits: Limits, *, patience_seconds: float = PATIENCE_SECONDS) -> Done | None:
-    """Add the months that are missing, put away the old ones, drop the oldest. None if somebody else is at it.
+    """Add the months that are missing, put away the old ones, drop the oldest of the claims. None if somebody else is
+    at it.
 
     ``conn``: the owner's, outside a transaction; it is brief from then on. Raises database errors.
     """
@@ -105,6 +113,14 @@ async def look_after(conn: Connection, limits: Limits, *, patience_seconds: floa
     for name in await storage.archived(conn):
         if today - _until(name) >= timedelta(days=limits.drop) and await does(name, partial(storage.drop, conn, name)):
             done.dropped.append(name)
+    await archive_ranges.take_time(conn)
+    for month in await archive_ranges.attached(conn):
+        due = month.going or today - month.last_day > timedelta(days=limits.keep_archived)
+        if due and not await does(month.name, partial(archive_ranges.detach, conn, month.name)):
+            break
+    for month in await archive_ranges.loose(conn):
+        if await does(month.name, partial(archive_ranges.move, conn, month)):
+            done.put_away.append(month.name)
     return done
 
 

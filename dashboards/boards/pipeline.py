@@ -148,6 +148,7 @@ BOARD = Board(
                         Query("sum by (topic) (rate(waiting_room_dead_letters_total[5m]))", "put aside: {{topic}}"),
                     ),
                     alert="DeadLettersGrow",
+                    width=6,
                 ),
                 Panel(
                     title="Moved on by sweep",
@@ -155,6 +156,17 @@ BOARD = Board(
                     "because nobody had them.",
                     unit="reqps",
                     queries=(rate_by("kind", "waiting_room_swept_total", "5m"),),
+                    width=6,
+                ),
+                Panel(
+                    title="Archiving late",
+                    says="How long ago the oldest booking that is over could have been archived. Minutes; where it "
+                    "stays, something is open.",
+                    unit="s",
+                    queries=(Query("max(waiting_room_archive_late_seconds)", "late"),),
+                    promise=7 * 86_400,
+                    alert="ArchiveLate",
+                    width=6,
                 ),
                 Panel(
                     title="Lanes",
@@ -164,6 +176,7 @@ BOARD = Board(
                         Query("sum(waiting_room_lane_waiting)", "bookings"),
                         Query("sum(waiting_room_partitions_paused)", "paused partitions"),
                     ),
+                    width=6,
                 ),
             ),
         ),

@@ -17,6 +17,7 @@ from waiting_room.telemetry import logs
 
 BENCHMARKS = {
     "ack": "accept latency at 1,000 bookings/s over 500 clinics; CPU and p50 against a bare handler",
+    "archive": "bookings a second that sweep archives, and how long who books at the same clinics waits for it",
     "autoscale": "worker-hours by what clinics need against those by lag, with 5% of the clinics down",
     "drain": "clinics kept at their hidden capacity while their lines are full",
     "eta": "what patients are told at the door against what becomes of it, and whether a place ever grows",

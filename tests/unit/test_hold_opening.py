@@ -15,6 +15,7 @@ from waiting_room.commands import Book
 from waiting_room.envelope import Envelope, UnknownMasterKey, master_key
 from waiting_room.messages import IntakeKeyRecord, encode
 from workers.hold.opening import Opening
+from workers.hold.read import Appended
 
 ENVELOPE = Envelope(master_key("m" * 32))
 KEY, KEY_RECORD = intake_keys.make(ENVELOPE, datetime.now(UTC))
@@ -35,6 +36,7 @@ def sealed(**changes: Any) -> Book:
 
 async def test_a_sealed_patient_is_opened() -> None:
     [item], unopened = await opening(KEY_RECORD).open(appended(sealed()))
+    assert isinstance(item, Appended)
     assert isinstance(item.command, Book)
     assert item.command.patient is not None
     assert (item.command.patient.id, unopened) == ("anna", [])

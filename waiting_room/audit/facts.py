@@ -106,6 +106,15 @@ class Row:
     doses: int
     key_remembered: bool
     """Whether its idempotency key is on record, so that a retry finds it."""
+    archived: bool = False
+
+
+class Elsewhere(NamedTuple):
+    """How much of a clinic's is in months of the archive that are detached."""
+
+    bookings: int = 0
+    tickets: int = 0
+    events: int = 0
 
 
 class Claim(NamedTuple):
@@ -208,6 +217,9 @@ class ClinicFacts:
     capacity: dict[str, int] = field(default_factory=dict)
     counters: Counters | None = None
     rows: dict[str, Row] = field(default_factory=dict)
+    kept_twice: list[str] = field(default_factory=list)
+    """Archived, and still where they were before, or archived twice."""
+    elsewhere: Elsewhere = field(default_factory=Elsewhere)
     events: list[BookingEvent] = field(default_factory=list)
     unreadable: list[tuple[str, str]] = field(default_factory=list)
     """(booking_ref, why) of rows and events that are not what the database should let in."""

@@ -137,6 +137,7 @@ def _check_clinic(verdict: Verdict, facts: ClinicFacts) -> None:
             verdict.add(offence)
     verdict.looked_at["clinics"] += 1
     verdict.looked_at["bookings"] += len(facts.rows)
+    verdict.looked_at["bookings archived"] += sum(row.archived for row in facts.rows.values())
     verdict.looked_at["bookings decided"] += sum(row.state.decided for row in facts.rows.values())
     verdict.looked_at["events"] += len(facts.events)
     verdict.looked_at["seat claims"] += len(facts.claims)

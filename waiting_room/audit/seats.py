@@ -52,7 +52,7 @@ def _exactly(facts: ClinicFacts, row: Row, claims: list[Claim]) -> Iterator[Offe
     def offence(kind: Kind, what: str) -> Offence:
         return Offence(kind, facts.clinic_id, row.booking_ref, what)
 
-    if not row.state.keeps_seat:
+    if row.archived or not row.state.keeps_seat:
         if claims:
             yield offence(Kind.SEAT_KEPT, f"is {row.state.status} and still claims a seat of {claims[0].provider_id}")
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from waiting_room.cli.archive import app as archive
 from waiting_room.cli.audit import audit
 from waiting_room.cli.config import config
 from waiting_room.cli.directory import app as directory
@@ -33,6 +34,7 @@ app.command()(storage)
 app.command()(topics)
 app.command()(audit)
 app.command()(stock)
+app.add_typer(archive, name="archive")
 app.add_typer(directory, name="directory")
 app.add_typer(keys, name="keys")
 app.add_typer(dlq, name="dlq")

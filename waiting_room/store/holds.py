@@ -129,9 +129,9 @@ async def add_aliases(conn: Connection, aliases: Sequence[tuple[Key, str]]) -> N
     await conn.execute(_SQL["add_aliases"], *_columns([(*key, booking_ref) for key, booking_ref in aliases]))
 
 
-async def find_aliases(conn: Connection, refs: Sequence[str]) -> dict[str, str]:
-    """For those of these refs that lead to another booking: its ref."""
-    return {row["ref"]: row["booking_ref"] for row in await conn.fetch(_SQL["find_aliases"], refs)}
+async def leads_to(conn: Connection, refs: Iterable[str]) -> dict[str, str]:
+    """For those of these refs that were claimed: the booking's ref, which may be another one."""
+    return {row["ref"]: row["booking_ref"] for row in await conn.fetch(_SQL["leads_to"], list(refs))}
 
 
 async def taken(conn: Connection, windows: Sequence[Window]) -> Taken:

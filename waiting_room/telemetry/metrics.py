@@ -180,6 +180,9 @@ SWEPT = Counter(
     "waiting_room_swept_total", "Bookings that sweep moved on; left_out: those that a fault kept it from.", ["kind"]
 )
 SWEPT.labels("left_out")  # from nothing to one is no increase, from zero it is
+ARCHIVE_LATE = Gauge(
+    "waiting_room_archive_late_seconds", "The oldest booking that is over could have been archived so long ago."
+)
 CLAIM_DAYS_SPARE = Gauge(
     "waiting_room_claim_days_spare", "Days beyond the furthest that may be booked for which seats can be claimed."
 )

@@ -108,12 +108,10 @@ class Batch:
     async def _decide(self, items: Sequence[Appended], unprocessable: bool) -> Outcome:
         if not items:
             return self._outcome(items)
-        books = [item.command for item in items if isinstance(item.command, Book)]
         self._known = await self._journal.load({item.command_key for item in items})
         self._consumed = await holds.consumed(self._conn, BOOKING_REQUESTS, {item.partition for item in items})
-        elsewhere = await identity.claim(self._conn, books)
-        unknown = [item.command for item in items if item.command_key not in self._known]
-        self._aliases = await identity.follow(self._conn, [each for each in unknown if not isinstance(each, Book)])
+        items, elsewhere, self._aliases = await identity.find(self._conn, items, self._known)
+        books = [item.command for item in items if isinstance(item.command, Book)]
         plans = {
             command.booking_ref: Reason.UNPROCESSABLE
             if unprocessable or command.patient is None

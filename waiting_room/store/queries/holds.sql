@@ -68,13 +68,12 @@ SELECT
 FROM unnest($1::text[], $2::text[], $3::bytea[], $4::text[]) AS n (ref, app_id, key_hash, booking_ref)
 ON CONFLICT DO NOTHING;
 
--- find_aliases --
--- Of these refs, those that lead to another booking.
+-- leads_to --
 SELECT
     ref,
     booking_ref
 FROM booking_refs
-WHERE ref = any($1::text[]) AND ref <> booking_ref;
+WHERE ref = any($1::text[]);
 
 -- taken --
 -- Claims, each of one seat, and busy times, each of so many seats, or of all where their number is null. $5 and $6 are
