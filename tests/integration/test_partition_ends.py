@@ -25,7 +25,7 @@ async def test_the_end_is_where_it_is_when_it_is_asked_for(fresh_kafka: Kafka) -
         await until(lambda: _answers(ends))
         before = await ends.of([0, 1])
         for partition in (1, 1):
-            await producer.send(BOOKING_REQUESTS, partition, "0001", encode(Probe(sent_by="test")))
+            await (await producer.send(BOOKING_REQUESTS, partition, "0001", encode(Probe(sent_by="test"))))
         after = await ends.of([0, 1])
         assert after == {0: before[0], 1: before[1] + 2}
     finally:
