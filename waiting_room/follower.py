@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import structlog
 from aiokafka import TopicPartition
@@ -130,15 +130,19 @@ class Follower:
         self._begins()
         await consumer.seek_to_beginning(*partitions)
         ends = await consumer.end_offsets(partitions)
+        await self._note_positions(consumer, partitions)
         while True:
             for where, records in (await consumer.getmany(timeout_ms=1_000)).items():
                 for record in records:
                     if record.key is not None:
                         self._tables[where.topic](record.key.decode(), record.value)
-            for where in partitions:
-                self._positions[where] = await consumer.position(where)
+            await self._note_positions(consumer, partitions)
             if all(self._positions[where] >= ends[where] for where in partitions):
                 self.caught_up.set()
+
+    async def _note_positions(self, consumer: Consumer, partitions: Iterable[TopicPartition]) -> None:
+        for where in partitions:
+            self._positions[where] = await consumer.position(where)
 
 
 async def _stop(consumer: Consumer) -> None:

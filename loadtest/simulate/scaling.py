@@ -77,7 +77,8 @@ class ByLag:
 
 
 def _by_wait(world: World, growth: Growth, target_wait_seconds: float) -> int:
-    grows = {clinic_id: growth.saw(clinic_id, line, world.clock.now) for clinic_id, line in world.store.lines.items()}
+    now = world.clock.now
+    grows = {clinic_id: growth.saw(clinic_id, int(now), line, now) for clinic_id, line in world.store.lines.items()}
     lines = [clinic_id for clinic_id, line in world.store.lines.items() if line]
     needed = (_needed(world, each, grows[each], target_wait_seconds) for each in lines)
     return workers_desired(needed, world.rules.calls_max)

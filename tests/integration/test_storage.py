@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from collections.abc import Iterator
 from datetime import date, timedelta
+from typing import Any
 
 import asyncpg
 import pytest
@@ -16,7 +19,7 @@ from tests.support.world import clinics, tomorrow
 from waiting_room import storage
 from waiting_room.domain.claim_days import first_of_month
 from waiting_room.storage import Done, Limits
-from waiting_room.store import migrate
+from waiting_room.store import migrate, sql
 
 LIMITS = Limits(book_ahead=90, keep=35, drop=400)
 OLD = "0001-LONG-PAST"
@@ -138,6 +141,43 @@ async def test_what_was_put_away_is_dropped_in_the_end(database: Database) -> No
     assert (await look_after(database, LIMITS._replace(drop=36))).dropped[0] == old
     async with database.owner() as owner:
         assert await owner.fetchval("SELECT to_regclass($1)", f"archive.{old}") is None
+
+
+OF_ONE_WINDOW = "'{{0001}}', '{{0001-1}}', '{{{at}}}', '{{{until}}}', '{day}', '{day}'"
+
+
+@pytest.mark.parametrize(
+    ("statement", "parameters"),
+    [
+        (sql.load("holds")["taken"], OF_ONE_WINDOW),
+        (sql.load("slots")["taken"], OF_ONE_WINDOW + ", NULL"),
+        (
+            sql.load("slots")["contested"],
+            OF_ONE_WINDOW.replace(", '{day}'", "", 2) + ", '{{app}}', '{{x}}', '{day}', '{day}'",
+        ),
+    ],
+    ids=["hold's look", "ingress's look", "a contested time"],
+)
+async def test_a_plan_for_any_days_and_clinics_opens_one_part_of_one_month(
+    database: Database, statement: str, parameters: str
+) -> None:
+    await seeded(database, clinics(1))
+    at, day = tomorrow(), tomorrow().date()
+    given = parameters.format(at=at.isoformat(), until=(at + timedelta(hours=1)).isoformat(), day=day)
+    async with database.owner() as owner:
+        await owner.execute("SET plan_cache_mode = force_generic_plan")
+        await owner.execute(f"PREPARE looked AS {statement}")
+        plan = json.loads(await owner.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE looked ({given})"))
+    [part] = {name for name in opened(plan[0]["Plan"]) if name.startswith("seat_claims")}
+    assert part.startswith(f"seat_claims_{day:%Y_%m}_")
+
+
+def opened(node: dict[str, Any]) -> Iterator[str]:
+    """Tables that were read."""
+    if node["Actual Loops"] and "Relation Name" in node:
+        yield node["Relation Name"]
+    for each in node.get("Plans", ()):
+        yield from opened(each)
 
 
 async def test_only_one_does_it_at_a_time(database: Database) -> None:

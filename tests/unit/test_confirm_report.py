@@ -86,10 +86,14 @@ def test_a_line_that_grows_asks_for_more_calls_but_not_by_what_a_rebalance_rings
     report.saw_lines({"A": (1, 5)})
     report.look(lanes, 5.0, paused=0, settled=True)
     assert needed() == 1, "the first word of it"
-    report.saw_lines({"A": (2, 10)})
+    report.saw_lines({"A": (2, 5)})
     report.look(lanes, 6.0, paused=0, settled=True)
+    assert needed() == 1
+    report.saw_lines({"A": (3, 10)})
+    report.look(lanes, 7.0, paused=0, settled=True)
     assert needed() == 4, "5 in a second: 0.9/s on average, so 19 in ten seconds"
-    report.look(lanes, 7.0, paused=0, settled=False)
-    report.saw_lines({"A": (3, 12)})
-    report.look(lanes, 8.0, paused=0, settled=True)
-    assert needed() == 3, "after a rebalance it begins anew"
+    report.look(lanes, 8.0, paused=0, settled=False)
+    for second, word in ((9.0, (3, 10)), (10.0, (4, 12))):
+        report.saw_lines({"A": word})
+        report.look(lanes, second, paused=0, settled=True)
+        assert needed() == 2 + (word[1] > 10), "after a rebalance it begins anew"

@@ -126,22 +126,30 @@ def test_a_line_that_grows_asks_for_what_it_will_be_when_a_worker_that_comes_for
 
 def test_growth_is_what_lines_gain_a_second_whether_they_are_told_of_often_or_in_steps() -> None:
     often, steps = Growth(), Growth()
-    told = [(often.saw("A", 2 * second, second), steps.saw("A", second // 5 * 10, second)) for second in range(31)]
+    for growth in (often, steps):
+        growth.saw("A", -1, 0, -1.0)
+    told = [
+        (often.saw("A", second, 2 * second, second), steps.saw("A", second, second // 5 * 10, second))
+        for second in range(31)
+    ]
     assert told[0] == (0.0, 0.0), "what it grew before is not known"
     assert told[5][0] == pytest.approx(2 * (1 - exp(-1)))
     assert told[30][0] == pytest.approx(2, rel=0.01)
     assert sum(each for _, each in told[11:31]) / 20 == pytest.approx(2, rel=0.15)
-    assert all(often.saw("A", 60 - 3 * second, 30 + second) < 2 for second in range(1, 20))
-    assert often.saw("A", 0, 50) == 0, "a line that shrinks does not grow by less than nothing"
+    assert all(often.saw("A", 30 + second, 60 - 3 * second, 30 + second) < 2 for second in range(1, 20))
+    assert often.saw("A", 50, 0, 50) == 0, "a line that shrinks does not grow by less than nothing"
 
 
 def test_a_clinic_that_comes_back_begins_anew() -> None:
-    """What was told of it under another owner, perhaps long ago, is no growth."""
+    """What was told of it before, perhaps long ago, is nothing that it has grown from."""
     growth = Growth()
-    growth.saw("A", 0, 0.0)
+    growth.saw("A", 7, 0, 0.0)
     growth.keep({"B"})
-    assert growth.saw("A", 500, 1.0) == 0.0
-    assert growth.saw("A", 500, 1.0) == 0.0, "no time has passed"
+    assert growth.saw("A", 7, 0, 100.0) == 0.0
+    assert growth.saw("A", 7, 0, 101.0) == 0.0
+    assert growth.saw("A", 90, 500, 102.0) == 0.0, "the first word since it is back"
+    assert growth.saw("A", 90, 500, 102.0) == 0.0, "no time has passed"
+    assert growth.saw("A", 91, 510, 103.0) > 1
 
 
 def test_a_rush_is_met_by_all_its_workers_at_once_and_not_by_one_after_the_other() -> None:
@@ -152,7 +160,7 @@ def test_a_rush_is_met_by_all_its_workers_at_once_and_not_by_one_after_the_other
     blind: list[int] = []
     growth = Growth()
     for second in range(16):
-        grows = growth.saw("A", 2 * second, second)
+        grows = growth.saw("A", second, 2 * second, second)
         for wanted, rate in ((seen, grows), (blind, 0.0)):
             calls = calls_needed(
                 line=2 * second, call_seconds=2.0, limit=8, breaker_open=False, wait_target_seconds=30.0, growth=rate

@@ -84,6 +84,10 @@ _in_the_way = msgspec.json.Decoder(tuple[InTheWay, ...])
 
 async def news(conn: Connection, known: Sequence[tuple[str, int]]) -> list[News]:
     """Of those of these (clinic_id, seq) that exist."""
+    if len(known) == 1:
+        rows = await conn.fetch(_SQL["news_of_one"], *known[0], EVENTS_MAX)
+    else:
+        rows = await conn.fetch(_SQL["news"], *zip(*known, strict=True), EVENTS_MAX)
     return [
         News(
             row["clinic_id"],
@@ -93,7 +97,7 @@ async def news(conn: Connection, known: Sequence[tuple[str, int]]) -> list[News]
             row["now"],
             None if row["too_many"] else _touched.decode(row["touched"] or "[]"),
         )
-        for row in await conn.fetch(_SQL["news"], *zip(*known, strict=True), EVENTS_MAX)
+        for row in rows
     ]
 
 

@@ -146,7 +146,7 @@ class Report:
             growth = 0.0
             if settled and seq:  # what is rung for again after a rebalance is no growth
                 said.add(clinic_id)
-                growth = self._growth.saw(clinic_id, line, now)
+                growth = self._growth.saw(clinic_id, seq, line, now)
             needed += calls_needed(
                 line=_line(view, seq, line, unverifiable),
                 call_seconds=(pace.slot.mean if pace else None) or UNKNOWN_CALL_SECONDS,

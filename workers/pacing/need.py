@@ -22,9 +22,13 @@ SMOOTH_SECONDS: Final = 5.0
 
 
 class _Seen(NamedTuple):
+    """``sure``: the line is known since this one looks after the clinic, and not from before."""
+
     at: float
+    word: int
     line: int
     growth: float
+    sure: bool
 
 
 class Growth:
@@ -33,15 +37,20 @@ class Growth:
     def __init__(self) -> None:
         self._seen: dict[str, _Seen] = {}
 
-    def saw(self, clinic_id: str, line: int, now: float) -> float:
-        """The growth, now that the line is so long; 0 where it shrinks, and at the first look: what it grew before is
-        not known. ``now``: seconds of one clock, at each look later than before.
+    def saw(self, clinic_id: str, word: int, line: int, now: float) -> float:
+        """The growth, now that the line is so long; 0 where it shrinks. ``word`` is greater each time that the line was
+        told of, ``now`` at each look: seconds of one clock.
+
+        At the first look the line may be as it was long ago, under another owner: it counts from the next word on.
         """
-        before = self._seen.get(clinic_id, _Seen(now, line, 0.0))
+        before = self._seen.get(clinic_id)
+        if before is None or not before.sure:
+            self._seen[clinic_id] = _Seen(now, word, line, 0.0, before is not None and word > before.word)
+            return 0.0
         growth = before.growth
         if (seconds := now - before.at) > 0:
             growth += ((line - before.line) / seconds - growth) * (1 - exp(-seconds / SMOOTH_SECONDS))
-        self._seen[clinic_id] = _Seen(now, line, growth)
+        self._seen[clinic_id] = _Seen(now, word, line, growth, sure=True)
         return max(growth, 0.0)
 
     def keep(self, clinic_ids: Collection[str]) -> None:

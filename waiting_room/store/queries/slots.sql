@@ -36,9 +36,47 @@ SELECT
 FROM unnest($1::text[], $2::bigint[]) AS n (clinic_id, seq)
 INNER JOIN clinic_counters AS k ON n.clinic_id = k.clinic_id;
 
+-- news_of_one --
+-- The same as ``news`` of one clinic, as nearly all ask: known when the plan starts, it leaves three parts of each month
+-- closed, and the plan is made once.
+SELECT
+    k.clinic_id,
+    k.last_seq,
+    k.rules_version,
+    k.busy_version,
+    clock_timestamp() AS now,
+    k.last_seq - $2::bigint > $3::bigint AS too_many,
+    CASE
+        WHEN $2::bigint >= 0 AND k.last_seq > $2::bigint AND k.last_seq - $2::bigint <= $3::bigint
+            THEN (
+                SELECT jsonb_agg(jsonb_build_array(t.booking_ref, c.provider_id, lower(c.claimed), upper(c.claimed)))
+                FROM (
+                    SELECT DISTINCT e.booking_ref
+                    FROM appointment_events AS e
+                    WHERE e.clinic_id = $1::text AND e.seq > $2::bigint AND e.seq <= k.last_seq
+                ) AS t
+                LEFT JOIN
+                    LATERAL (
+                        SELECT
+                            s.provider_id,
+                            coalesce(s.claimed, s.during) AS claimed
+                        FROM seat_claims AS s
+                        WHERE
+                            s.clinic_id = $1::text AND s.booking_ref = t.booking_ref
+                            AND s.day >= (now() AT TIME ZONE 'UTC')::date - 3
+                            AND (s.claimed IS NULL OR lower(s.during) = lower(s.claimed))
+                        OFFSET 0 -- noqa: AM09
+                    ) AS c
+                    ON TRUE
+            )
+    END AS touched
+FROM clinic_counters AS k
+WHERE k.clinic_id = $1::text;
+
 -- taken --
 -- Claims with whether their bookings are decided, and busy times, by the number of the window they reach into. As in
--- holds.sql, but for $7: the clinic of all windows, where it is one, so that its part alone is planned for.
+-- holds.sql, but for $7: the clinic of all windows, where it is one, so that its part alone is planned for. Bookings are
+-- looked up one by one too, or all of the clinic's might be read for a few.
 WITH wanted AS (
     SELECT
         n.nr,
@@ -74,7 +112,15 @@ CROSS JOIN
             AND (s.claimed IS NULL OR lower(s.during) <= n.from_at OR lower(s.during) = lower(s.claimed))
         OFFSET 0 -- noqa: AM09
     ) AS c
-INNER JOIN appointments AS a ON n.clinic_id = a.clinic_id AND c.booking_ref = a.booking_ref
+CROSS JOIN
+    LATERAL (
+        SELECT
+            b.status,
+            b.revision
+        FROM appointments AS b
+        WHERE b.clinic_id = n.clinic_id AND b.booking_ref = c.booking_ref
+        OFFSET 0 -- noqa: AM09
+    ) AS a
 UNION ALL
 SELECT
     n.nr,
@@ -105,16 +151,31 @@ SELECT
         SELECT jsonb_agg(jsonb_build_array(t.seat, t.seats, lower(t.during), upper(t.during)))
         FROM (
             SELECT
-                s.seat,
+                c.seat,
                 NULL::integer AS seats,
-                coalesce(s.claimed, s.during) AS during
-            FROM seat_claims AS s
-            INNER JOIN appointments AS a ON s.clinic_id = a.clinic_id AND s.booking_ref = a.booking_ref
-            WHERE
-                s.clinic_id = n.clinic_id AND s.provider_id = n.provider_id AND s.during && tstzrange(n.from_at, n.to_at)
-                AND s.day BETWEEN $7::date AND $8::date
-                AND (s.claimed IS NULL OR lower(s.during) <= n.from_at OR lower(s.during) = lower(s.claimed))
-                AND (a.status <> 'pending' OR a.hold_until > clock_timestamp() + interval '1 second')
+                c.during
+            FROM (
+                SELECT
+                    s.booking_ref,
+                    s.seat,
+                    coalesce(s.claimed, s.during) AS during
+                FROM seat_claims AS s
+                WHERE
+                    s.clinic_id = n.clinic_id AND s.provider_id = n.provider_id
+                    AND s.during && tstzrange(n.from_at, n.to_at) AND s.day BETWEEN $7::date AND $8::date
+                    AND (s.claimed IS NULL OR lower(s.during) <= n.from_at OR lower(s.during) = lower(s.claimed))
+                OFFSET 0 -- noqa: AM09
+            ) AS c
+            CROSS JOIN
+                LATERAL (
+                    SELECT
+                        a.status,
+                        a.hold_until
+                    FROM appointments AS a
+                    WHERE a.clinic_id = n.clinic_id AND a.booking_ref = c.booking_ref
+                    OFFSET 0 -- noqa: AM09
+                ) AS a
+            WHERE a.status <> 'pending' OR a.hold_until > clock_timestamp() + interval '1 second'
             UNION ALL
             SELECT
                 NULL AS seat,
