@@ -29,7 +29,7 @@ secrets: $(READY) ## make .env, which compose.yaml reads its secrets from
 test: $(READY) ## all tests, with real Kafka and PostgreSQL; two at a time, each with servers of its own
 	@$(RUN) -m pytest $(or $(ARGS),-n 2 --dist loadfile)
 
-check: $(READY) ## style, types, imports, SQL, rules, Dockerfile
+check: $(READY) ## style, types, imports, SQL, rules, Dockerfile, compose.yaml, manifests
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy .
@@ -37,6 +37,7 @@ check: $(READY) ## style, types, imports, SQL, rules, Dockerfile
 	@.venv/bin/sqlfluff lint waiting_room/store
 	@.venv/bin/hadolint Dockerfile
 	@$(RUN) -m dashboards.promtool
+	@$(RUN) -m tests.support.deployable
 
 bench: $(READY) ## list the benchmarks; run one: make bench B=NAME
 	@$(RUN) -m loadtest bench $(B) $(ARGS)

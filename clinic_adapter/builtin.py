@@ -26,6 +26,10 @@ class Builtin:
         """Raises NoClinicSystem."""
         raise NoClinicSystem(booking_ref)
 
+    async def changes(self, after: str | None) -> NoReturn:
+        """Raises NoClinicSystem."""
+        raise NoClinicSystem(after or "from the beginning")
+
     async def withdraw(self, booking_ref: str, revision: int, check: Check) -> NoReturn:
         """Raises NoClinicSystem."""
         raise NoClinicSystem(booking_ref)

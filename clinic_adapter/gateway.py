@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from waiting_room.domain.clinic_call import Booked, NotThere
+from waiting_room.domain.clinic_changes import Changes
 from waiting_room.messages import Patient
 
 Check = Callable[[], None]
@@ -57,5 +58,12 @@ class Gateway(Protocol):
         """Have the clinic take the booking back; returns when it has, or never had it. May be repeated.
 
         Raises ClinicError, LeaseLost.
+        """
+        ...
+
+    async def changes(self, after: str | None) -> Changes | None:
+        """Ask what has happened there beside us since the cursor ``after``, or for all there is; changes nothing.
+
+        None where the clinic does not know that cursor any more. Raises ClinicUnavailable.
         """
         ...

@@ -5,6 +5,7 @@
              a newer revision of a ref takes the place of the one before, or is refused and leaves it
     GET    {base}/bookings/{ref}                              200, 404, 501 (no look-up)
     DELETE {base}/bookings/{ref}   <ref>:<revision>:withdraw  204, 404 (not there)
+    GET    {base}/changes          see ``rest_changes``
 
 429 and 503 (with Retry-After): too busy, nothing was done. Any other 5xx, and an answer that is not of this
 dialect, leaves a call's outcome open. Any other 3xx or 4xx means that the clinic did not take the request up; that
@@ -27,8 +28,10 @@ from clinic_adapter.errors import (
     ClinicUnavailable,
 )
 from clinic_adapter.gateway import Call, Check
+from clinic_adapter.rest_changes import read_changes
 from clinic_adapter.transport import Reply, Transport
 from waiting_room.domain.clinic_call import Booked, NotThere
+from waiting_room.domain.clinic_changes import Changes
 from waiting_room.messages import Patient
 
 
@@ -69,6 +72,7 @@ class Rest:
     def __init__(self, transport: Transport, endpoint: str) -> None:
         self._transport = transport
         self._bookings = URL(endpoint.rstrip("/") + "/bookings")
+        self._changes = URL(endpoint.rstrip("/") + "/changes")
 
     async def confirm(self, call: Call, check: Check) -> Booked:
         """See Gateway."""
@@ -122,6 +126,10 @@ class Rest:
         )
         if reply.status not in (200, 204, 404):
             raise _failure(reply)
+
+    async def changes(self, after: str | None) -> Changes | None:
+        """See Gateway."""
+        return await read_changes(self._transport, self._changes, after)
 
 
 def _held(answer: _Answer, booking_ref: str, revision: int) -> Booked | NotThere:

@@ -29,6 +29,11 @@ that are down, then those with the longest lines or waits; totals and quantiles 
 `python -m dashboards` from `dashboards/boards/`, with `dashboards/provisioning/` to have Grafana load them. Each alert
 has its page in [runbooks](runbooks). The autoscaler reads `waiting_room:confirm_workers_desired`.
 
+**Logs and traces beside them.** Every outcome has one line that holds all that is known of it: `decided` of a booking,
+`clinic_call` and `eligibility` of a question asked, `webhook` and `notification` of a try to tell somebody. Each names
+`booking_ref` and `clinic_id`, with traces on `trace_id` too, and no patient. A point of a wait's histogram leads to the
+trace of a booking that waited so long.
+
 | metric | kind | labels | meaning | read by |
 |---|---|---|---|---|
 """

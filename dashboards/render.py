@@ -30,7 +30,9 @@ from dashboards.board import CLINICS, DEPLOYS, OUTAGES, Board, Panel, Row
 HEIGHT: Final = 8
 SOURCE: Final = DataSourceRef(type_val="prometheus", uid="${prometheus}")
 RUNBOOKS: Final = "${runbooks}"
-"""A constant of each board: where docs/runbooks can be read. Set it once a deployment."""
+"""A constant of each board: where docs/runbooks can be read."""
+RUNBOOKS_AT: Final = "/public/runbooks"
+"""Its value: Grafana shows what lies in its public folder, and compose.yaml puts docs/runbooks there."""
 
 _GREEN, _RED = "green", "red"
 _BUILDERS: Final[dict[str, Any]] = {
@@ -59,7 +61,7 @@ def _dashboard(board: Board) -> grafana.Dashboard:
         .timezone("browser")
         .readonly()
         .with_variable(grafana.DatasourceVariable("prometheus").type("prometheus").label("Prometheus"))
-        .with_variable(grafana.ConstantVariable("runbooks").value("/docs/runbooks"))
+        .with_variable(grafana.ConstantVariable("runbooks").value(RUNBOOKS_AT))
         .link(
             grafana.DashboardLink("Boards").type(DashboardLinkType.DASHBOARDS).tags(["waiting-room"]).as_dropdown(True)
         )

@@ -124,10 +124,12 @@ def worker(
 
 
 def supervisor(
-    module: Sequence[str], env: Mapping[str, str], owner_dsn: str, keys: Secrets, logs: Path
+    module: Sequence[str], env: Mapping[str, str], owner_dsn: str, keys: Secrets, logs: Path, port: int | None = None
 ) -> tuple[Process, str]:
-    """(process, metrics URL) of ``python -m MODULE...``, which starts confirm workers and has their login."""
-    port = free_port()
+    """(process, metrics URL) of ``python -m MODULE...``, which starts confirm workers and has their login. Any free
+    port, unless one is given.
+    """
+    port = port or free_port()
     own = {
         **env,
         "WAITING_ROOM_METRICS_PORT": str(port),

@@ -24,12 +24,13 @@ from devstack.processes import Process
 from devstack.roles import ROOT, WORKER_ROLES, Secrets
 from devstack.warm import warm_partitions
 from devstack.world import APP, Shape, World, build
-from waiting_room import onboarding, topics_admin
+from waiting_room import onboarding, storage, topics_admin
 from waiting_room.access import SCOPES_OF, OwnerKind
 from waiting_room.envelope import envelope_of
 from waiting_room.kafka import Producer
 from waiting_room.republish import republish
 from waiting_room.settings import Settings
+from waiting_room.storage import Limits
 from waiting_room.store import access_keys, directory
 from waiting_room.store.access_keys import NewKey
 from waiting_room.store.migrate import let_roles_log_in, migrate
@@ -178,6 +179,7 @@ class Stack:
         async def schema() -> None:
             await migrate(self.owner_dsn)
             await let_roles_log_in(self.owner_dsn, self.secrets.role_password)
+            await self._look_after_storage(settings)
 
         async def kafka_topics() -> None:
             await topics_admin.ensure(settings)
@@ -198,6 +200,14 @@ class Stack:
         finally:
             await connection.close()
         return {owner: str(token) for owner, (token, _) in zip(owners, made, strict=True)}
+
+    async def _look_after_storage(self, settings: Settings) -> None:
+        """At each start: a stack on one machine that runs for months is started anew within them."""
+        connection = await asyncpg.connect(self.owner_dsn)
+        try:
+            await storage.look_after(connection, Limits.of(settings))
+        finally:
+            await connection.close()
 
     async def _publish(self, connection: asyncpg.Connection[asyncpg.Record]) -> None:
         """Ingress finds clinics and keys in its topics from its first moment, before relay runs."""

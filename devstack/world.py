@@ -53,6 +53,8 @@ class Shape:
     """Whether webhook endpoints ask for every event, so that a gap in a booking's numbers is seen."""
     stocked: bool = False
     """Vaccinations take a dose, of stock that somebody has to enter."""
+    reports_changes: bool = False
+    """Whether the clinics' systems can be asked what was booked and cancelled there by phone."""
     eligibility: str = "none"
     """What vaccinations ask for: ``none``, ``fail_open`` or ``fail_closed``; with a simulated system to ask."""
     wait_ceiling_seconds: int | None = None
@@ -99,6 +101,7 @@ def build(shape: Shape, clinics_url: str, receiver_url: str) -> World:
                 "endpoint": endpoint,
                 "declared_concurrency": HIDDEN_DECLARED if shape.hidden else capacity,
                 "settle_seconds": 31.0 * shape.time_scale if shape.hidden else 3.0,
+                "reports_changes": shape.reports_changes and endpoint is not None,
                 "partition": (number - 1) % shape.partitions,
                 "providers": [
                     {

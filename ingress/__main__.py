@@ -57,6 +57,7 @@ def main() -> None:
         ws="none",
         lifespan="on",
         log_config=None,
+        proxy_headers=False,  # nothing asks who called, but /ops, which believes no proxy
         access_log=False,  # an address may hold an app's id of a patient
         server_header=False,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,

@@ -11,9 +11,8 @@ from starlette.responses import Response
 
 from ingress import problems
 from ingress.answers import json_answer
-from ingress.body import read_as
+from ingress.body import BODY_PROBLEMS, read_as
 from ingress.calendar_of import (
-    BODY_PROBLEMS,
     ETAG,
     IF_MATCH,
     PROVIDER_ID,
@@ -21,7 +20,6 @@ from ingress.calendar_of import (
     Unfit,
     clinic_calendar,
     etag,
-    json_body,
     require_version,
     told,
     wrong_value,
@@ -29,6 +27,7 @@ from ingress.calendar_of import (
 from ingress.operation import Answer, Operation, answering
 from ingress.parts import Parts
 from ingress.refusal import Refused
+from ingress.requests import json_body
 from waiting_room.access import Scope
 from waiting_room.domain.availability.days_off import is_known
 from waiting_room.domain.availability.fit import unfit
@@ -88,7 +87,7 @@ async def get_availability(parts: Parts, request: Request) -> Response:
 async def put_availability(parts: Parts, request: Request) -> Response:
     provider_id, site = clinic_calendar(parts, request, Scope.CLINIC_WRITE)
     clinic_id, timezone = site.clinic.clinic_id, site.clinic.timezone
-    wanted = read_as(await json_body(parts, request), _decode)
+    wanted = read_as(await json_body(request, parts.settings.calendar_body_max_bytes), _decode)
     _require_consistent(wanted)
     rules = Availability(**{name: getattr(wanted, name) for name in Availability.__struct_fields__})
 

@@ -14,6 +14,16 @@ from ingress import problems
 from ingress.refusal import FieldError, Refused
 
 T = TypeVar("T")
+BODY_PROBLEMS: Final = (
+    problems.BODY_TOO_LARGE,
+    problems.WRONG_CONTENT_TYPE,
+    problems.MALFORMED_JSON,
+    problems.UNKNOWN_FIELD,
+    problems.MISSING_FIELD,
+    problems.WRONG_VALUE,
+)
+"""What any body that is JSON may be refused for."""
+
 Id = Annotated[str, Meta(min_length=1, max_length=64, description="As the directory has it.")]
 # ``$`` also matches before a final newline in Python's regular expressions, hence the look-ahead after it.
 PatientId = Annotated[

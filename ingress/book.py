@@ -26,7 +26,7 @@ from ingress.answers import (
     poll_after_seconds,
     row_answer,
 )
-from ingress.body import BookingRequest, read
+from ingress.body import BODY_PROBLEMS, BookingRequest, read
 from ingress.command import fence, hand_over, overloaded, refused, require_producing, require_sealing
 from ingress.contested import Wish
 from ingress.directory import Site
@@ -100,10 +100,11 @@ async def _accept(parts: Parts, headers: Headers, receive: Receive, or_wait: boo
     request = read(await body(headers, receive, parts.settings.ingress_body_max_bytes))
     rate = require_rate(parts, key.owner_id, request.patient.id)
     site = where(request, parts.directory)
-    ref = parts.refs.derive(site.clinic.clinic_id, key.owner_id, idempotency)
+    hashed = key_hash(key.owner_id, idempotency)
+    ref = parts.refs.of_hash(site.clinic.clinic_id, key.owner_id, hashed)
     body_hash = parts.tags.of_request((b"wait " if or_wait else b"") + _canonical(request))
     caller = headers[b"traceparent"].decode("latin-1") if tracing.on() and b"traceparent" in headers else None
-    produce = partial(_produce, parts, request, site, ref, key.owner_id, idempotency, body_hash, caller, or_wait)
+    produce = partial(_produce, parts, request, site, Key(ref, key.owner_id, hashed), body_hash, caller, or_wait)
     return await parts.remembered.once(ref, body_hash, produce), rate
 
 
@@ -111,9 +112,7 @@ async def _produce(
     parts: Parts,
     request: BookingRequest,
     site: Site,
-    ref: str,
-    app_id: str,
-    idempotency: str,
+    key: Key,
     body_hash: bytes,
     caller: str | None,
     or_wait: bool,
@@ -122,12 +121,12 @@ async def _produce(
     accepted_at, accept_by, accept_by_ms = fence(parts.settings)
     site = parts.directory.clinic(site.clinic.clinic_id) or site  # moved perhaps, while another try was waited for
     start_at, range_ = when(request, site, accepted_at, parts.settings.book_ahead_max_days)
-    key = key_hash(app_id, idempotency)
     if start_at is not None and parts.contested.on and not or_wait:
-        await _refuse_if_taken(parts, request, site, start_at, Key(ref, app_id, key))
+        await _refuse_if_taken(parts, request, site, start_at, key)
         accepted_at, accept_by, accept_by_ms = fence(parts.settings)  # anew: it was looked at meanwhile
         site = parts.directory.clinic(site.clinic.clinic_id) or site
     clinic = site.clinic
+    ref = key.ref
     require_producing(parts, clinic.partition, ref)
     intake_key = require_sealing(parts, ref)
     place_before = _require_room(parts, site, ref, request.service_type, or_wait)
@@ -137,8 +136,8 @@ async def _produce(
     command = Book(
         booking_ref=ref,
         clinic_id=clinic.clinic_id,
-        app_id=app_id,
-        key_hash=key,
+        app_id=key.app_id,
+        key_hash=key.key_hash,
         body_hash=body_hash,
         service_type=request.service_type,
         sealed=intake_key.seal(_encode_patient(patient), ref),
@@ -244,12 +243,7 @@ LOCATION: Final = {"Location": {**STRING, "description": "Where the booking is r
 LEADS_TO: Final = ("get", "history", "events", "cancel")
 PROBLEMS: Final = (
     problems.BAD_HEADER,
-    problems.WRONG_CONTENT_TYPE,
-    problems.BODY_TOO_LARGE,
-    problems.MALFORMED_JSON,
-    problems.UNKNOWN_FIELD,
-    problems.MISSING_FIELD,
-    problems.WRONG_VALUE,
+    *BODY_PROBLEMS,
     problems.START_OR_RANGE,
     problems.PROVIDER_OR_CLINIC,
     problems.UNKNOWN_PROVIDER,

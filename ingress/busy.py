@@ -15,9 +15,8 @@ from starlette.responses import Response
 
 from ingress import ics_reader, problems
 from ingress.answers import json_answer
-from ingress.body import Instant, read_as
+from ingress.body import BODY_PROBLEMS, Instant, read_as
 from ingress.calendar_of import (
-    BODY_PROBLEMS,
     ENTRY_PATTERN,
     PROVIDER_ID,
     PROVIDERS,
@@ -25,7 +24,6 @@ from ingress.calendar_of import (
     Unfit,
     clinic_calendar,
     entry_of,
-    json_body,
     span_of,
     told,
     wrong_value,
@@ -35,7 +33,7 @@ from ingress.operation import STRING, Answer, Operation, Parameter, answering
 from ingress.pages import one
 from ingress.parts import Parts
 from ingress.refusal import Refused, wrong_header, wrong_parameter
-from ingress.requests import body
+from ingress.requests import body, json_body
 from waiting_room.access import Scope
 from waiting_room.domain.availability.fit import Busy, unfit
 from waiting_room.ics import ENTRIES_MAX, OURS, Job
@@ -98,7 +96,7 @@ async def list_busy(parts: Parts, request: Request) -> Response:
 async def put_busy(parts: Parts, request: Request) -> Response:
     provider_id, site = clinic_calendar(parts, request, Scope.CLINIC_WRITE)
     source = _source(request)
-    wanted = read_as(await json_body(parts, request), _decode_list)
+    wanted = read_as(await json_body(request, parts.settings.calendar_body_max_bytes), _decode_list)
     times = [
         _busy(source, each.busy_id, each, f"/busy/{at}")
         for at, each in enumerate(wanted.busy)
@@ -126,7 +124,7 @@ async def put_ics(parts: Parts, request: Request) -> Response:
 
 async def put_one(parts: Parts, request: Request) -> Response:
     provider_id, site = clinic_calendar(parts, request, Scope.CLINIC_WRITE)
-    wanted = read_as(await json_body(parts, request), _decode_one)
+    wanted = read_as(await json_body(request, parts.settings.calendar_body_max_bytes), _decode_one)
     busy = _busy(_source(request), entry_of(request, "busy_id"), wanted, "")
 
     async def run(connection: Connection) -> BusyAnswer:

@@ -17,7 +17,6 @@ from ingress.directory import Site
 from ingress.operation import STRING, Parameter
 from ingress.parts import Parts
 from ingress.refusal import Refused, wrong_field, wrong_header
-from ingress.requests import body, require_json
 from waiting_room.access import OwnerKind, Scope
 from waiting_room.domain.availability.fit import Booked, Why
 from waiting_room.messages import AccessKey
@@ -88,13 +87,6 @@ def entry_of(request: Request, name: str) -> str:
     return entry
 
 
-async def json_body(parts: Parts, request: Request) -> bytes:
-    """Raises Refused (413, 415) and ClientDisconnect."""
-    headers = dict(request.scope["headers"])
-    require_json(headers)
-    return await body(headers, request.receive, parts.settings.calendar_body_max_bytes)
-
-
 def span_of(from_at: datetime, to_at: datetime, pointer: str = "") -> tuple[datetime, datetime]:
     """In UTC. Raises Refused (422) unless it is a span of our times."""
     for name, at in (("from", from_at), ("to", to_at)):
@@ -142,11 +134,3 @@ IF_MATCH: Final = Parameter(
     required=True,
 )
 ETAG: Final = {"ETag": {**STRING, "description": "Of this version."}}
-BODY_PROBLEMS: Final = (
-    problems.BODY_TOO_LARGE,
-    problems.WRONG_CONTENT_TYPE,
-    problems.MALFORMED_JSON,
-    problems.UNKNOWN_FIELD,
-    problems.MISSING_FIELD,
-    problems.WRONG_VALUE,
-)

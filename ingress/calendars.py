@@ -123,8 +123,9 @@ class Calendars:
 
     async def ask(self, clinic_ids: Sequence[str], asks: Sequence[Ask]) -> Told:
         """All ``asks`` are of these clinics. Clinics that are closed, or gone, have no slots. Raises Refused (503)."""
-        lent = await self._shared.borrow(self._lacking(asks))  # before PostgreSQL is asked, so that it judges them
-        told = await self._reads.run(lambda connection: self._ask(connection, clinic_ids, asks, lent))
+        with metrics.SLOTS_SECONDS.time():
+            lent = await self._shared.borrow(self._lacking(asks))  # before PostgreSQL is asked, so that it judges them
+            told = await self._reads.run(lambda connection: self._ask(connection, clinic_ids, asks, lent))
         if self._read_since >= self._days_max // 16:
             self._make_room()
         return told

@@ -6,7 +6,6 @@ too late, the app is told at once. Clinics and patients cancel what they can see
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Final, NamedTuple
@@ -19,10 +18,10 @@ from ingress.access import require_scope
 from ingress.answers import POLL_SECONDS, CancelAnswer, json_answer
 from ingress.command import fence, hand_over, overloaded, require_producing
 from ingress.directory import Site
-from ingress.found import own_ref, read, unknown
+from ingress.found import glance, own_ref, read, unknown, version_seen
 from ingress.limiting import RATE_LIMIT, require_rate
 from ingress.links import booking_links
-from ingress.operation import IDEMPOTENCY_KEY, REF, RETRY_AFTER, STRING, Answer, Operation, answering
+from ingress.operation import IDEMPOTENCY_KEY, IF_UNCHANGED, REF, RETRY_AFTER, STRING, Answer, Operation, answering
 from ingress.parts import Parts
 from ingress.passes.cookie import caller
 from ingress.refusal import Refused
@@ -33,8 +32,6 @@ from waiting_room.domain.appointment import CANCELLABLE, By, Reason, Status
 from waiting_room.domain.booking_ref import clinic_of
 from waiting_room.domain.visits import too_late_to_cancel
 from waiting_room.messages import Cancel
-
-_LOOK_SECONDS: Final = 0.25
 
 
 async def cancel(parts: Parts, request: Request, *, only_waiting: bool = False) -> Response:
@@ -65,6 +62,7 @@ async def cancel(parts: Parts, request: Request, *, only_waiting: bool = False) 
             raise unknown()
         partition = site.clinic.partition
         require_producing(parts, partition, ref)
+        seen = await version_seen(parts, request, ref)
         command = Cancel(
             booking_ref=ref,
             clinic_id=clinic_id,
@@ -74,6 +72,7 @@ async def cancel(parts: Parts, request: Request, *, only_waiting: bool = False) 
             by=whose.by,
             reason=whose.reason,
             only_waiting=only_waiting,
+            if_version=seen,
         )
         await hand_over(parts, partition, command, accept_by_ms)
         return Cancelling(ref, accepted_at)
@@ -110,15 +109,14 @@ async def _require_cancellable(parts: Parts, site: Site, ref: str, only_waiting:
     """Raises Refused (409) where it is too late, or waits no more, if that can be seen at once. Hold sees it in any
     case.
     """
-    try:
-        row = await asyncio.wait_for(read(parts, ref), _LOOK_SECONDS)
-    except (Refused, TimeoutError):
-        return
+    row = await glance(parts, ref)
     if row is None:
         return
     if only_waiting and row.status not in (Status.PENDING, Status.WAITLISTED, Status.CANCELLED):
         more = {"outcome": "none", "booking_ref": ref, "booking_status": row.status, "links": booking_links(ref)}
         raise Refused(problems.NOT_WAITING, f"The booking is {row.status}.", more=more)
+    if row.archived and row.status is not Status.CANCELLED:
+        raise Refused(problems.WRONG_STATUS, f"The booking is {row.status}.")
     if row.start_at is None:
         return
     notice = site.cancel_notice(row.service_type)
@@ -144,7 +142,7 @@ CANCEL: Final = Operation(
     path="/v1/appointments/{ref}",
     summary="Cancel a booking",
     endpoint=answering(cancel),
-    parameters=(REF, IDEMPOTENCY_KEY),
+    parameters=(REF, IDEMPOTENCY_KEY, IF_UNCHANGED),
     answers=(
         Answer(
             status=202,
@@ -159,6 +157,7 @@ CANCEL: Final = Operation(
         problems.UNKNOWN_BOOKING,
         problems.NOTICE_PASSED,
         problems.WRONG_STATUS,
+        problems.CHANGED_MEANWHILE,
         problems.KEY_REUSED,
         problems.RATE_LIMITED,
         problems.BUSY,

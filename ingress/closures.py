@@ -6,28 +6,31 @@ order with every other command. Repeated with the same key, it does nothing agai
 
 from __future__ import annotations
 
+from datetime import date, datetime, timedelta
 from hashlib import sha256
 from typing import Annotated, Final
+from zoneinfo import ZoneInfo
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
 from ingress import problems
 from ingress.access import require_scope
 from ingress.answers import json_answer
-from ingress.body import Id, Instant, read_as
-from ingress.calendar_of import BODY_PROBLEMS, json_body, require_own_clinic, span_of, wrong_value
+from ingress.body import BODY_PROBLEMS, Id, Instant, read_as
+from ingress.calendar_of import require_own_clinic, span_of, wrong_value
 from ingress.command import fence, hand_over, require_producing
 from ingress.directory import Site
 from ingress.operation import IDEMPOTENCY_KEY, RETRY_AFTER, Answer, Operation, Parameter, answering
 from ingress.overrides import LONGEST, OVERRIDES_MAX
 from ingress.parts import Parts
 from ingress.refusal import Refused
-from ingress.requests import idempotency_key
+from ingress.requests import idempotency_key, json_body
 from waiting_room.access import Scope
 from waiting_room.domain.availability.rules import ClosureReason, Override, OverrideKind
+from waiting_room.domain.availability.wall import instant
 from waiting_room.messages import Closure
 from waiting_room.store import calendars, closures
 from waiting_room.store.pool import Connection
@@ -40,18 +43,23 @@ PREFIX: Final = "closure-"
 class ClosureBody(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"from_at": "from", "to_at": "to"}
 ):
-    """Of the whole clinic, or of these providers."""
+    """Of the whole clinic, or of these providers; for a ``day`` of the clinic's calendar, or ``from`` one time ``to``
+    another.
+    """
 
-    from_at: Instant
-    to_at: Instant
+    day: date | UnsetType = UNSET
+    from_at: Instant | UnsetType = UNSET
+    to_at: Instant | UnsetType = UNSET
     provider_ids: Annotated[tuple[Id, ...], Meta(min_length=1, max_length=200)] | None = None
     reason: ClosureReason = ClosureReason.PROVIDER
 
 
-class ClosureAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class ClosureAnswer(msgspec.Struct, frozen=True, kw_only=True, rename={"from_at": "from", "to_at": "to"}):
     """Blocked from now on. ``affected``: bookings that are moved or, where nothing fits, cancelled."""
 
     closure_id: str
+    from_at: datetime
+    to_at: datetime
     provider_ids: tuple[str, ...]
     affected: list[str]
 
@@ -68,8 +76,8 @@ async def close(parts: Parts, request: Request) -> Response:
     if site is None:
         raise Refused(problems.NOT_FOUND, "There is no such clinic.")
     require_own_clinic(key, site)
-    wanted = read_as(await json_body(parts, request), _decode)
-    from_at, to_at = span_of(wanted.from_at, wanted.to_at)
+    wanted = read_as(await json_body(request, parts.settings.calendar_body_max_bytes), _decode)
+    from_at, to_at = _span(site, wanted)
     if to_at - from_at > LONGEST:
         raise wrong_value("/to", f"A closure may be {LONGEST.days} days long.")
     provider_ids = _providers(site, wanted)
@@ -110,7 +118,22 @@ async def close(parts: Parts, request: Request) -> Response:
         accept_by=accept_by,
     )
     await hand_over(parts, site.clinic.partition, command, accept_by_ms)
-    return json_answer(ClosureAnswer(closure_id=closure_id, provider_ids=provider_ids, affected=affected), 202)
+    told = ClosureAnswer(
+        closure_id=closure_id, from_at=from_at, to_at=to_at, provider_ids=provider_ids, affected=affected
+    )
+    return json_answer(told, 202)
+
+
+def _span(site: Site, wanted: ClosureBody) -> tuple[datetime, datetime]:
+    """Raises Refused (422)."""
+    if isinstance(wanted.day, date) and wanted.from_at is UNSET and wanted.to_at is UNSET:
+        if not date.min < wanted.day < date.max:
+            raise wrong_value("/day", "That is no day anybody books.")
+        zone = ZoneInfo(site.clinic.timezone)
+        return span_of(instant(wanted.day, 0, zone), instant(wanted.day + timedelta(days=1), 0, zone))
+    if wanted.day is UNSET and isinstance(wanted.from_at, datetime) and isinstance(wanted.to_at, datetime):
+        return span_of(wanted.from_at, wanted.to_at)
+    raise wrong_value("/day", "Send either `day`, or `from` and `to`.")
 
 
 def _providers(site: Site, wanted: ClosureBody) -> tuple[str, ...]:

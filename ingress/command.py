@@ -18,7 +18,7 @@ from ingress.links import booking_links
 from ingress.parts import Parts
 from ingress.problems import ProblemType
 from ingress.refusal import Outcome, Refused
-from waiting_room.intake_keys import IntakeKey
+from waiting_room.intake_keys import SealingKey
 from waiting_room.kafka import Headers
 from waiting_room.messages import Book, Cancel, Closure, Reschedule, encode
 from waiting_room.settings import Settings
@@ -76,7 +76,7 @@ def require_producing(parts: Parts, partition: int, booking_ref: str | None) -> 
         raise refused(refusal, booking_ref)
 
 
-def require_sealing(parts: Parts, booking_ref: str) -> IntakeKey:
+def require_sealing(parts: Parts, booking_ref: str) -> SealingKey:
     """What the patient is sealed with. Raises Refused (503, outcome none) while there is no such key."""
     key = parts.sealing.key
     if key is None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Final, NamedTuple
 
@@ -34,6 +35,7 @@ from waiting_room.domain.schedule import busy_for, offers
 from waiting_room.domain.seats import Candidate, Taken
 from waiting_room.follower import Follower
 from waiting_room.hot_tier import HotTier
+from waiting_room.in_time import in_time
 from waiting_room.store import holds, slots
 from waiting_room.store.holds import Rules
 from waiting_room.store.pool import Connection
@@ -127,8 +129,7 @@ class Contested:
         return all(value is not None for value in await tier.get(keys))
 
     async def _look_in_time(self, wishes: Sequence[Wish]) -> list[str]:
-        async with asyncio.timeout(self._within_seconds):
-            return await self._look(wishes)
+        return await in_time(self._within_seconds, self._look(wishes))
 
     async def _look(self, wishes: Sequence[Wish]) -> list[str]:
         """How each stands: refused, free, known, or unsure. Raises KafkaError, Refused (503)."""
@@ -159,11 +160,8 @@ class Contested:
 
     async def _taken(self, wish: Wish) -> Refused:
         alternatives: tuple[Alternative, ...] = ()
-        try:
-            async with asyncio.timeout(self._within_seconds):
-                alternatives = await self._alternatives.near(wish)
-        except TimeoutError:
-            pass  # better told at once than told everything
+        with suppress(TimeoutError):  # better told at once than told everything
+            alternatives = await in_time(self._within_seconds, self._alternatives.near(wish))
         metrics.REFUSED.labels(problems.SLOT_TAKEN.name).inc()
         more = {
             "outcome": "none",

@@ -12,11 +12,11 @@ from starlette.responses import Response
 from ingress import problems
 from ingress.access import require_app, require_scope
 from ingress.answers import json_answer
-from ingress.body import PatientId, read_as
+from ingress.body import BODY_PROBLEMS, PatientId, read_as
 from ingress.operation import IDEMPOTENCY_KEY, Answer, Operation, answering
 from ingress.parts import Parts
 from ingress.refusal import Refused
-from ingress.requests import body, idempotency_key, require_json
+from ingress.requests import idempotency_key, json_body
 from waiting_room.access import Scope
 from waiting_room.store import erasure
 from waiting_room.store.erasure import StillWanted
@@ -44,8 +44,7 @@ async def erase(parts: Parts, request: Request) -> Response:
     require_app(key)
     require_scope(key, Scope.APPOINTMENTS_WRITE)
     idempotency_key(headers)
-    require_json(headers)
-    asked = read_as(await body(headers, request.receive, parts.settings.ingress_body_max_bytes), _decode)
+    asked = read_as(await json_body(request, parts.settings.ingress_body_max_bytes), _decode)
     patient = key.owner_id, parts.tags.of(key.owner_id, asked.patient_id)
     try:
         erased = await parts.writes.run(lambda connection: erasure.erase(connection, patient))
@@ -69,12 +68,7 @@ ERASE: Final = Operation(
     answers=(Answer(status=200, description="Nothing is known of the patient now.", body=ErasureAnswer),),
     problems=(
         problems.BAD_HEADER,
-        problems.WRONG_CONTENT_TYPE,
-        problems.BODY_TOO_LARGE,
-        problems.MALFORMED_JSON,
-        problems.UNKNOWN_FIELD,
-        problems.MISSING_FIELD,
-        problems.WRONG_VALUE,
+        *BODY_PROBLEMS,
         problems.PATIENT_HAS_BOOKINGS,
         problems.NOT_CHANGED,
     ),

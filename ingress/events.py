@@ -3,6 +3,7 @@
 Server-sent events (WHATWG HTML, 9.2). Each is the whole state, so a client that missed some has missed nothing;
 ``id`` is the clinic's event number it was true at. The last one is the decided booking; who waits for a seat is told
 until that is over. A client that reconnects with the id of the last one is told 204, upon which an EventSource stops.
+It ends, too, when the key or the pass that it was asked for with does not hold any more.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from ingress.found import State, find, own_ref
 from ingress.get import answer, reader
 from ingress.operation import REF, STRING, Answer, Operation, Parameter, Schema, answering
 from ingress.parts import Parts
+from ingress.refusal import Refused
 from ingress.remembered import Accepted
 
 HEARTBEAT_SECONDS: Final = 15.0
@@ -41,7 +43,7 @@ async def events(parts: Parts, request: Request) -> Response:
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     if request.method == "HEAD":
         return Response(headers=headers, media_type=_MEDIA_TYPE)
-    return StreamingResponse(_stream(parts, ref, state), media_type=_MEDIA_TYPE, headers=headers)
+    return StreamingResponse(_stream(parts, request, ref, state), media_type=_MEDIA_TYPE, headers=headers)
 
 
 def _has_seen_the_end(state: State, last_event_id: str | None) -> bool:
@@ -50,7 +52,7 @@ def _has_seen_the_end(state: State, last_event_id: str | None) -> bool:
     return last_event_id.isascii() and last_event_id.isdigit() and int(last_event_id) >= state.own_seq
 
 
-async def _stream(parts: Parts, ref: str, state: State) -> AsyncIterator[bytes]:
+async def _stream(parts: Parts, request: Request, ref: str, state: State) -> AsyncIterator[bytes]:
     clock = asyncio.get_running_loop().time
     told: BookingAnswer | None = None
     sent_at = clock()
@@ -59,12 +61,26 @@ async def _stream(parts: Parts, ref: str, state: State) -> AsyncIterator[bytes]:
         async for state in states:
             now_told = await answer(parts, state)
             quiet = clock() - sent_at
-            if told is None or _differs(now_told, told, but_for_eta=quiet < ETA_EVERY_SECONDS):
-                told, sent_at = now_told, clock()
+            news = told is None or _differs(now_told, told, but_for_eta=quiet < ETA_EVERY_SECONDS)
+            if not news and quiet < HEARTBEAT_SECONDS:
+                continue
+            if told is not None and not await _may_still_read(parts, request):
+                return
+            sent_at = clock()
+            if news:
+                told = now_told
                 yield _event(state, now_told)
-            elif quiet >= HEARTBEAT_SECONDS:
-                sent_at = clock()
+            else:
                 yield b": still here\n\n"
+
+
+async def _may_still_read(parts: Parts, request: Request) -> bool:
+    """Whether the key or the pass still holds; as far as that can be told now."""
+    try:
+        await reader(parts, request)
+    except Refused as refusal:
+        return refusal.kind.status >= 500
+    return True
 
 
 def _differs(now: BookingAnswer, before: BookingAnswer, *, but_for_eta: bool) -> bool:

@@ -6,8 +6,10 @@ import asyncio
 from typing import Final
 
 from aiokafka.errors import KafkaError
+from starlette.requests import Request
 
 from ingress import problems
+from ingress.calendar_of import require_version
 from ingress.parts import Parts
 from ingress.reads import RETRY_SECONDS
 from ingress.refusal import Refused
@@ -24,6 +26,7 @@ State = BookingRow | Accepted
 _ASK_WITHIN_SECONDS: Final = 1.0
 _HELD_WITHIN_SECONDS: Final = 1.5
 _LOOK_EVERY_SECONDS: Final = 0.1
+_GLANCE_SECONDS: Final = 0.25
 
 
 def own_ref(parts: Parts, key: AccessKey, text: str) -> str:
@@ -63,6 +66,14 @@ async def read(parts: Parts, ref: str) -> BookingRow | None:
     return await parts.reads.run(lambda connection: bookings.booking(connection, ref))
 
 
+async def glance(parts: Parts, ref: str) -> BookingRow | None:
+    """The row this ref leads to, if it can be read in a moment: for commands that need none."""
+    try:
+        return await asyncio.wait_for(read(parts, ref), _GLANCE_SECONDS)
+    except (Refused, TimeoutError):
+        return None
+
+
 async def _without_row(parts: Parts, key: AccessKey, ref: str) -> State:
     site = parts.directory.clinic(clinic_of(ref))
     if key.owner_kind != OwnerKind.APP or site is None:
@@ -100,6 +111,19 @@ async def _end_offset(parts: Parts, partition: int) -> int:
             "Whether this booking was accepted cannot be told while Kafka does not answer.",
             headers={"Retry-After": str(RETRY_SECONDS)},
         ) from error
+
+
+async def version_seen(parts: Parts, request: Request, ref: str) -> int | None:
+    """The version that If-Match names, if it names one and the booking still has it; hold compares it once more. None
+    where the caller does not mind. Raises Refused: 412, 404 without a booking, 503.
+    """
+    if request.headers.get("if-match", "*").strip() == "*":
+        return None
+    row = await read(parts, ref)
+    if row is None or row.booking_ref != ref:
+        raise unknown()
+    require_version(request, row.row_version)
+    return row.row_version
 
 
 def _seen_by(key: AccessKey, row: BookingRow) -> BookingRow:

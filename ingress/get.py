@@ -29,8 +29,9 @@ from waiting_room.access import Scope
 from waiting_room.domain.appointment import Stage, Status
 from waiting_room.domain.eta import Eta
 from waiting_room.messages import AccessKey
-from waiting_room.store import notifications
+from waiting_room.store import archived, notifications
 from waiting_room.store.bookings import BookingRow
+from waiting_room.store.notifications import Told
 
 
 async def reader(parts: Parts, request: Request) -> AccessKey:
@@ -54,13 +55,18 @@ def eta(parts: Parts, row: BookingRow) -> Eta | None:
     return parts.lines.eta(site.clinic, row.place, datetime.now(UTC), to_verify) if site else None
 
 
+async def notifications_of(parts: Parts, row: BookingRow) -> list[Told]:
+    """What its patient is told. Raises Refused (503)."""
+    read = archived.notifications if row.archived else notifications.of_booking
+    return await parts.reads.run(lambda connection: read(connection, row.clinic_id, row.booking_ref))
+
+
 async def get(parts: Parts, request: Request) -> Response:
     key = await reader(parts, request)
     state = await find(parts, key, own_ref(parts, key, request.path_params["ref"]))
     told = await answer(parts, state)
     if not isinstance(state, Accepted):
-        clinic_id, ref = state.clinic_id, state.booking_ref
-        sent = await parts.reads.run(lambda connection: notifications.of_booking(connection, clinic_id, ref))
+        sent = await notifications_of(parts, state)
         told = replace(told, notifications=tuple(map(notification_answer, sent)) or UNSET)
     headers = {}
     if not isinstance(state, Accepted):

@@ -11,12 +11,12 @@ from starlette.responses import Response
 from ingress import problems
 from ingress.answers import History, HistoryEvent, json_answer, notification_answer
 from ingress.found import find, own_ref
-from ingress.get import reader
+from ingress.get import notifications_of, reader
 from ingress.operation import REF, Answer, Operation, answering
 from ingress.parts import Parts
 from ingress.remembered import Accepted
 from waiting_room.messages import BookingEvent
-from waiting_room.store import bookings, notifications
+from waiting_room.store import bookings
 
 
 async def history(parts: Parts, request: Request) -> Response:
@@ -26,7 +26,7 @@ async def history(parts: Parts, request: Request) -> Response:
         return json_answer(History(booking_ref=state.booking_ref, events=[]))
     clinic_id, ref = state.clinic_id, state.booking_ref
     events = await parts.reads.run(lambda connection: bookings.history(connection, clinic_id, ref))
-    told = await parts.reads.run(lambda connection: notifications.of_booking(connection, clinic_id, ref))
+    told = await notifications_of(parts, state)
     return json_answer(
         History(
             booking_ref=ref,

@@ -196,8 +196,10 @@ class Lines:
 
     def _waits_for_eligibility(self, clinic: Clinic, service_type: str | None, now: datetime) -> bool:
         """Whether a booking of this service would wait for a system of which nobody knows when it is back."""
+        if all(_stale(at, now) for at in self._eligibility_away_at.values()):
+            return False
         asks = {each.service_type: each.eligibility for each in clinic.service_types}.get(service_type or "")
-        return asks is Eligibility.FAIL_CLOSED and not all(_stale(at, now) for at in self._eligibility_away_at.values())
+        return asks is Eligibility.FAIL_CLOSED
 
 
 def _stale(at: datetime, now: datetime) -> bool:

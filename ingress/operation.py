@@ -96,6 +96,12 @@ IDEMPOTENCY_KEY: Final = Parameter(
     description="Names this request among all of the app's: repeat it with the same key, never books twice.",
     required=True,
 )
+IF_UNCHANGED: Final = Parameter(
+    name="If-Match",
+    where="header",
+    schema={"type": "string", "pattern": '^"[0-9]{1,9}"$'},
+    description="The booking's `ETag`: nothing happens to one that was changed since. Left out, it does not matter.",
+)
 PREFER: Final = Parameter(
     name="Prefer",
     where="header",

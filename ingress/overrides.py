@@ -11,16 +11,14 @@ from starlette.responses import Response
 
 from ingress import problems
 from ingress.answers import json_answer
-from ingress.body import Instant, read_as
+from ingress.body import BODY_PROBLEMS, Instant, read_as
 from ingress.calendar_of import (
-    BODY_PROBLEMS,
     ENTRY_PATTERN,
     PROVIDER_ID,
     PROVIDERS,
     Unfit,
     clinic_calendar,
     entry_of,
-    json_body,
     span_of,
     told,
     wrong_value,
@@ -28,6 +26,7 @@ from ingress.calendar_of import (
 from ingress.operation import Answer, Operation, Parameter, answering
 from ingress.parts import Parts
 from ingress.refusal import Refused
+from ingress.requests import json_body
 from waiting_room.access import Scope
 from waiting_room.domain.availability.fit import unfit
 from waiting_room.domain.availability.rules import Minutes, Override, OverrideKind
@@ -79,7 +78,10 @@ async def list_overrides(parts: Parts, request: Request) -> Response:
 async def put_override(parts: Parts, request: Request) -> Response:
     provider_id, site = clinic_calendar(parts, request, Scope.CLINIC_WRITE)
     clinic_id, timezone = site.clinic.clinic_id, site.clinic.timezone
-    override = _override(entry_of(request, "override_id"), read_as(await json_body(parts, request), _decode))
+    override = _override(
+        entry_of(request, "override_id"),
+        read_as(await json_body(request, parts.settings.calendar_body_max_bytes), _decode),
+    )
 
     async def run(connection: Connection) -> OverrideAnswer:
         now = await calendars.lock(connection, clinic_id)

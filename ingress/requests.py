@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive
 
 from ingress import problems
@@ -53,6 +53,13 @@ def require_json(headers: Headers) -> None:
             "Send JSON and say so: application/json.",
             problems.WRONG_CONTENT_TYPE,
         )
+
+
+async def json_body(request: Request, max_bytes: int) -> bytes:
+    """As ``body``, of a request that says that it is JSON. Raises Refused (415), too."""
+    headers = dict(request.scope["headers"])
+    require_json(headers)
+    return await body(headers, request.receive, max_bytes)
 
 
 async def body(headers: Headers, receive: Receive, max_bytes: int) -> bytes:

@@ -1,6 +1,7 @@
 """PATCH /v1/appointments/{ref}/reschedule: asks for another time. Goes through the queue as a booking does.
 
-What can be told without the booking is checked here; whether the clinic has that time for it, hold says.
+What can be told without the booking is checked here; whether the clinic has that time for it, hold says. Only of an
+archived one it is said here that it is over: nothing can be written on it any more.
 """
 
 from __future__ import annotations
@@ -15,16 +16,17 @@ from starlette.responses import Response
 from ingress import problems
 from ingress.access import require_app, require_scope
 from ingress.answers import POLL_SECONDS, RescheduleAnswer, json_answer
-from ingress.body import RescheduleRequest, read_reschedule
+from ingress.body import BODY_PROBLEMS, RescheduleRequest, read_reschedule
 from ingress.command import fence, hand_over, overloaded, require_producing
-from ingress.found import own_ref, unknown
+from ingress.found import glance, own_ref, unknown, version_seen
 from ingress.limiting import RATE_LIMIT, require_rate
 from ingress.links import booking_links
-from ingress.operation import IDEMPOTENCY_KEY, REF, RETRY_AFTER, STRING, Answer, Operation, answering
+from ingress.operation import IDEMPOTENCY_KEY, IF_UNCHANGED, REF, RETRY_AFTER, STRING, Answer, Operation, answering
 from ingress.parts import Parts
 from ingress.passes.cookie import caller
+from ingress.refusal import Refused
 from ingress.remembered import Rescheduling
-from ingress.requests import body, idempotency_key, require_json
+from ingress.requests import idempotency_key, json_body
 from ingress.wanted import moved_to
 from waiting_room.access import OwnerKind, Scope
 from waiting_room.domain.appointment import By
@@ -49,8 +51,10 @@ async def reschedule(parts: Parts, request: Request) -> Response:
     if parts.directory.clinic(clinic_id) is None:
         raise unknown()
     rate = require_rate(parts, key.owner_id, ref if key.owner_kind == OwnerKind.PASS else None)
-    require_json(headers)
-    asked = read_reschedule(await body(headers, request.receive, parts.settings.ingress_body_max_bytes))
+    asked = read_reschedule(await json_body(request, parts.settings.ingress_body_max_bytes))
+    row = await glance(parts, ref)
+    if row is not None and row.archived:
+        raise Refused(problems.WRONG_STATUS, f"The booking is {row.status}.")
 
     async def produce() -> Rescheduling:
         accepted_at, accept_by, accept_by_ms = fence(parts.settings)
@@ -60,6 +64,7 @@ async def reschedule(parts: Parts, request: Request) -> Response:
         start_at, range_ = moved_to(asked, site, accepted_at, parts.settings.book_ahead_max_days)
         partition = site.clinic.partition
         require_producing(parts, partition, ref)
+        seen = await version_seen(parts, request, ref)
         command = Reschedule(
             booking_ref=ref,
             clinic_id=clinic_id,
@@ -71,6 +76,7 @@ async def reschedule(parts: Parts, request: Request) -> Response:
             provider_id=asked.provider_id or None,
             start_at=start_at,
             range=range_,
+            if_version=seen,
         )
         await hand_over(parts, partition, command, accept_by_ms)
         return Rescheduling(ref, accepted_at)
@@ -89,7 +95,7 @@ RESCHEDULE: Final = Operation(
     summary="Move a booking to another time",
     endpoint=answering(reschedule),
     body=RescheduleRequest,
-    parameters=(REF, IDEMPOTENCY_KEY),
+    parameters=(REF, IDEMPOTENCY_KEY, IF_UNCHANGED),
     answers=(
         Answer(
             status=202,
@@ -103,12 +109,7 @@ RESCHEDULE: Final = Operation(
     problems=(
         problems.BAD_HEADER,
         problems.UNKNOWN_BOOKING,
-        problems.WRONG_CONTENT_TYPE,
-        problems.BODY_TOO_LARGE,
-        problems.MALFORMED_JSON,
-        problems.UNKNOWN_FIELD,
-        problems.MISSING_FIELD,
-        problems.WRONG_VALUE,
+        *BODY_PROBLEMS,
         problems.START_OR_RANGE,
         problems.UNKNOWN_PROVIDER,
         problems.PROVIDER_ELSEWHERE,
@@ -117,6 +118,8 @@ RESCHEDULE: Final = Operation(
         problems.TOO_FAR_AHEAD,
         problems.RANGE_EMPTY,
         problems.RANGE_TOO_LONG,
+        problems.WRONG_STATUS,
+        problems.CHANGED_MEANWHILE,
         problems.KEY_REUSED,
         problems.RATE_LIMITED,
         problems.BUSY,

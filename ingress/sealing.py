@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError
 from ingress.handover import Handover
 from ingress.map_keeper import boot_seconds
 from waiting_room.envelope import Envelope
-from waiting_room.intake_keys import FRESH, USABLE, IntakeKey, make
+from waiting_room.intake_keys import FRESH, USABLE, SealingKey, make
 from waiting_room.messages import encode
 from waiting_room.supervise import pause
 from waiting_room.topics import INTAKE_KEYS
@@ -20,6 +20,9 @@ from waiting_room.topics import INTAKE_KEYS
 log = structlog.get_logger(__name__)
 
 _LOOK_EVERY_SECONDS: Final = 0.1
+_KEY_IS_THERE_SECONDS: Final = 10.0
+"""Until the next look once there is one: it is good for a day and more."""
+
 _ACKNOWLEDGED_WITHIN_SECONDS: Final = 5.0
 
 
@@ -29,11 +32,11 @@ class Sealing:
     def __init__(self, envelope: Envelope, handover: Handover) -> None:
         self._envelope = envelope
         self._handover = handover
-        self._key: IntakeKey | None = None
+        self._key: SealingKey | None = None
         self._made_at_seconds = 0.0
 
     @property
-    def key(self) -> IntakeKey | None:
+    def key(self) -> SealingKey | None:
         """None until the first one is in Kafka, and when no new one has got there for long: then nothing is sealed."""
         if boot_seconds() - self._made_at_seconds > USABLE.total_seconds():
             return None
@@ -43,7 +46,7 @@ class Sealing:
         """Until ``finish`` is set."""
         while not finish.is_set():
             await self.look()
-            await pause(finish, _LOOK_EVERY_SECONDS)
+            await pause(finish, _LOOK_EVERY_SECONDS if self.key is None else _KEY_IS_THERE_SECONDS)
 
     async def look(self) -> None:
         """Make a key if it is time to. What Kafka does not acknowledge is tried again, with another key."""

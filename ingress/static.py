@@ -20,9 +20,12 @@ _HEADERS: Final = {
 }
 
 
-def page_file(path: Path, media_type: str) -> Handler:
-    """Gives this file to anybody."""
-    content = path.read_bytes()
+_COLOURS: Final = Path(__file__).parent / "colours.css"
+
+
+def page_file(path: Path, media_type: str, *, after: Path | None = None) -> Handler:
+    """Gives this file, ``after`` another if one is named, to anybody."""
+    content = (b"" if after is None else after.read_bytes()) + path.read_bytes()
 
     async def answer(parts: Parts, request: Request) -> Response:
         return Response(content, headers=_HEADERS, media_type=media_type)
@@ -31,9 +34,9 @@ def page_file(path: Path, media_type: str) -> Handler:
 
 
 def page(path: str, folder: Path, name: str) -> dict[str, Handler]:
-    """A page at ``path``, with the script and the style that belong to it below."""
+    """A page at ``path``, with the script and the style that belong to it below; all pages have the same colours."""
     return {
         path: page_file(folder / f"{name}.html", "text/html"),
-        f"{path}/{name}.css": page_file(folder / f"{name}.css", "text/css"),
+        f"{path}/{name}.css": page_file(folder / f"{name}.css", "text/css", after=_COLOURS),
         f"{path}/{name}.js": page_file(folder / f"{name}.js", "text/javascript"),
     }

@@ -17,7 +17,7 @@ from ingress.desk import CLINIC_ID, desk_key, own_clinic
 from ingress.operation import STRING, Answer, Operation, Parameter, answering
 from ingress.parts import Parts
 from ingress.refusal import Refused, wrong_field
-from ingress.requests import body, require_json
+from ingress.requests import json_body
 from ingress.stock_types import StockAnswer, StockCount, StockMovement, StockReport, stock_answer
 from waiting_room.access import Scope
 from waiting_room.domain.stocktake import CountedLot, NotInStock, Stocktake
@@ -92,8 +92,7 @@ async def _entered(parts: Parts, request: Request) -> tuple[AccessKey, bytes]:
     headers = dict(request.scope["headers"])
     key = desk_key(parts, headers)
     own_clinic(parts, key, request.path_params["id"])
-    require_json(headers)
-    return key, await body(headers, request.receive, parts.settings.ingress_body_max_bytes)
+    return key, await json_body(request, parts.settings.ingress_body_max_bytes)
 
 
 async def _change(parts: Parts, request: Request, key: AccessKey, enter: _Enter) -> Response:

@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from typing import Final
 
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 
-from waiting_room.kafka import REQUEST_TIMEOUT_MS, assigned, connection
+from waiting_room.kafka import REQUEST_TIMEOUT_MS, Consumer, assigned, lone_consumer
 from waiting_room.messages import BookingEvent, Reader, Unreadable
 from waiting_room.settings import Settings
 from waiting_room.telemetry import metrics
@@ -121,11 +121,9 @@ class Tail:
             finishing.cancel()
 
     async def _read_once(self, finish: asyncio.Event) -> None:
-        consumer = AIOKafkaConsumer(
+        consumer = lone_consumer(
+            self._settings,
             BOOKING_EVENTS,
-            **connection(self._settings),
-            client_id=self._settings.worker_id,
-            enable_auto_commit=False,
             auto_offset_reset="latest",
             fetch_max_wait_ms=100,
             request_timeout_ms=REQUEST_TIMEOUT_MS,
@@ -142,12 +140,12 @@ class Tail:
             self._set_live(live=False)
             await consumer.stop()
 
-    async def _from_the_end(self, consumer: AIOKafkaConsumer) -> None:
+    async def _from_the_end(self, consumer: Consumer) -> None:
         """Positions are fixed here, so that nothing published later is missed."""
         for partition, end in (await consumer.end_offsets(assigned(consumer, BOOKING_EVENTS))).items():
             consumer.seek(partition, end)
 
-    async def _hand_on(self, consumer: AIOKafkaConsumer, finish: asyncio.Event) -> None:
+    async def _hand_on(self, consumer: Consumer, finish: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
         idle_since = loop.time()
         while not finish.is_set():

@@ -16,7 +16,7 @@ from ingress.body import Id, read_as
 from ingress.calendar_of import etag, require_version
 from ingress.desk import desk_key
 from ingress.found import own_ref, unknown
-from ingress.operation import REF, STRING, Answer, Operation, Parameter, answering
+from ingress.operation import IF_UNCHANGED, REF, STRING, Answer, Operation, answering
 from ingress.parts import Parts
 from ingress.refusal import Refused
 from ingress.requests import body, require_json
@@ -96,7 +96,7 @@ async def _record(
         raise unknown() from error
     booking = (await journal.load([(clinic_id, ref)])).get((clinic_id, ref))
     if booking is None:
-        raise unknown()
+        return await _happened_before(connection, ref, event)
     if booking.known_state.status is not _RESULT[event]:
         if "if-match" in request.headers:
             require_version(request, booking.row_version)
@@ -107,6 +107,16 @@ async def _record(
     row = await bookings.booking(connection, ref)
     if row is None:
         raise unknown()
+    return row
+
+
+async def _happened_before(connection: Connection, ref: str, event: EventType) -> BookingRow:
+    """An archived booking, of which this had been said. Raises Refused (404, 409)."""
+    row = await bookings.booking(connection, ref)
+    if row is None or row.booking_ref != ref:
+        raise unknown()
+    if row.status is not _RESULT[event]:
+        raise Refused(problems.WRONG_STATUS, f"The booking is {row.status}.")
     return row
 
 
@@ -135,12 +145,6 @@ async def _administer(connection: Connection, key: AccessKey, booking: Booking, 
     await opened.write(key.key_id)
 
 
-_IF_UNCHANGED: Final = Parameter(
-    name="If-Match",
-    where="header",
-    schema={"type": "string", "pattern": '^"[0-9]{1,9}"$'},
-    description="The booking's ETag: it is changed only if it is still as it was read.",
-)
 _PROBLEMS: Final = (
     problems.BAD_HEADER,
     problems.UNKNOWN_BOOKING,
@@ -165,7 +169,7 @@ ARRIVAL: Final = Operation(
     path="/v1/appointments/{ref}/arrival",
     summary="The patient has arrived",
     endpoint=answering(arrival),
-    parameters=(REF, _IF_UNCHANGED),
+    parameters=(REF, IF_UNCHANGED),
     answers=_ANSWERS,
     problems=_PROBLEMS,
 )
@@ -175,7 +179,7 @@ COMPLETION: Final = Operation(
     path="/v1/appointments/{ref}/completion",
     summary="The patient was seen; what was reserved was given, or another lot",
     endpoint=answering(completion),
-    parameters=(REF, _IF_UNCHANGED),
+    parameters=(REF, IF_UNCHANGED),
     body=Completion,
     body_required=False,
     answers=_ANSWERS,
@@ -196,7 +200,7 @@ NO_SHOW: Final = Operation(
     path="/v1/appointments/{ref}/no-show",
     summary="The patient did not come, or left unseen: seat and dose come free",
     endpoint=answering(no_show),
-    parameters=(REF, _IF_UNCHANGED),
+    parameters=(REF, IF_UNCHANGED),
     answers=_ANSWERS,
     problems=_PROBLEMS,
 )

@@ -18,7 +18,17 @@ from ingress.book import LEADS_TO, LOCATION, PROBLEMS, take
 from ingress.cancel import cancel
 from ingress.limiting import RATE_LIMIT
 from ingress.links import WAITLIST
-from ingress.operation import IDEMPOTENCY_KEY, PREFER, REF, RETRY_AFTER, STRING, Answer, Operation, answering
+from ingress.operation import (
+    IDEMPOTENCY_KEY,
+    IF_UNCHANGED,
+    PREFER,
+    REF,
+    RETRY_AFTER,
+    STRING,
+    Answer,
+    Operation,
+    answering,
+)
 
 
 async def join(scope: Scope, receive: Receive, send: Send) -> None:
@@ -60,7 +70,7 @@ LEAVE: Final = Operation(
     path=f"{WAITLIST}/{{ref}}",
     summary="Wait no longer; a booking that does not wait any more is left as it is",
     endpoint=answering(partial(cancel, only_waiting=True)),
-    parameters=(REF, IDEMPOTENCY_KEY),
+    parameters=(REF, IDEMPOTENCY_KEY, IF_UNCHANGED),
     answers=(
         Answer(
             status=202,
@@ -75,6 +85,7 @@ LEAVE: Final = Operation(
         problems.UNKNOWN_BOOKING,
         problems.NOT_WAITING,
         problems.WRONG_STATUS,
+        problems.CHANGED_MEANWHILE,
         problems.KEY_REUSED,
         problems.RATE_LIMITED,
         problems.BUSY,

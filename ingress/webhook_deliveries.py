@@ -12,12 +12,12 @@ from starlette.responses import Response
 
 from ingress import problems
 from ingress.answers import json_answer
-from ingress.body import Instant, read_as
+from ingress.body import BODY_PROBLEMS, Instant, read_as
 from ingress.operation import STRING, Answer, Operation, Parameter, answering
 from ingress.pages import PAGE_PARAMETERS, cursor_of, limit_of, next_page, one
 from ingress.parts import Parts
 from ingress.refusal import Refused, wrong_field, wrong_parameter
-from ingress.requests import body, require_json
+from ingress.requests import json_body
 from ingress.webhook_answers import (
     ENDPOINT_ID,
     PATH,
@@ -153,9 +153,7 @@ async def replay_one(parts: Parts, request: Request) -> Response:
 
 async def replay_between(parts: Parts, request: Request) -> Response:
     key, endpoint_id = managing(parts, request), request.path_params["endpoint_id"]
-    headers = dict(request.scope["headers"])
-    require_json(headers)
-    wanted = read_as(await body(headers, request.receive, parts.settings.ingress_body_max_bytes), _decode)
+    wanted = read_as(await json_body(request, parts.settings.ingress_body_max_bytes), _decode)
     since = _utc("/since", wanted.since)
     until = datetime.now(UTC) if wanted.until is UNSET else _utc("/until", wanted.until)
 
@@ -268,12 +266,7 @@ DELIVERIES: Final = (
         problems=(
             problems.UNKNOWN_ENDPOINT,
             problems.ENDPOINT_DISABLED,
-            problems.BODY_TOO_LARGE,
-            problems.WRONG_CONTENT_TYPE,
-            problems.MALFORMED_JSON,
-            problems.UNKNOWN_FIELD,
-            problems.MISSING_FIELD,
-            problems.WRONG_VALUE,
+            *BODY_PROBLEMS,
             problems.NOT_CHANGED,
         ),
     ),

@@ -18,11 +18,11 @@ from starlette.responses import Response
 
 from ingress import problems
 from ingress.answers import json_answer
-from ingress.body import read_as
+from ingress.body import BODY_PROBLEMS, read_as
 from ingress.operation import IDEMPOTENCY_KEY, STRING, Answer, Operation, answering
 from ingress.parts import Parts
 from ingress.refusal import Refused, wrong_field
-from ingress.requests import body, idempotency_key, require_json
+from ingress.requests import idempotency_key, json_body
 from ingress.webhook_answers import (
     ENDPOINT_ID,
     PATH,
@@ -72,10 +72,7 @@ async def create(parts: Parts, request: Request) -> Response:
     envelope = parts.envelope
     headers = dict(request.scope["headers"])
     endpoint_id = _id_of(key, idempotency_key(headers))
-    require_json(headers)
-    wanted = _checked(
-        parts, read_as(await body(headers, request.receive, parts.settings.ingress_body_max_bytes), _decode)
-    )
+    wanted = _checked(parts, read_as(await json_body(request, parts.settings.ingress_body_max_bytes), _decode))
 
     async def work(conn: Connection) -> EndpointSecret:
         return await _create(conn, envelope, key, endpoint_id, wanted)
@@ -158,12 +155,7 @@ ENDPOINTS: Final = (
         ),
         problems=(
             problems.BAD_HEADER,
-            problems.BODY_TOO_LARGE,
-            problems.WRONG_CONTENT_TYPE,
-            problems.MALFORMED_JSON,
-            problems.UNKNOWN_FIELD,
-            problems.MISSING_FIELD,
-            problems.WRONG_VALUE,
+            *BODY_PROBLEMS,
             problems.KEY_REUSED,
             problems.TOO_MANY_ENDPOINTS,
             problems.WEBHOOKS_AWAY,

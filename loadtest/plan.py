@@ -24,7 +24,8 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What to send. Give `rate` and `seconds` (evenly spaced) or an arrival `profile`.
 
     `clinics` is the file that lists what can be booked. `timeout_seconds` counts from each request's due
-    time. Who is refused with a `Retry-After` comes back then, up to `returns` times.
+    time. Who is refused with a `Retry-After` comes back then, up to `returns` times. `reachable`: patients
+    say by which of email, SMS and push they want to be told.
     """
 
     url: str
@@ -36,6 +37,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     profile: Profile | None = None
     contested_share: Share = 0.0
     repeat_share: Share = 0.0
+    reachable: bool = False
     timeout_seconds: Annotated[float, Meta(gt=0)] = 30.0
     max_connections: Annotated[int, Meta(ge=1)] = 2000
     returns: Annotated[int, Meta(ge=0)] = 0
@@ -91,7 +93,7 @@ async def _send(plan: Plan, stack: Stack, rows: list[LedgerRow]) -> SendResult:
     return await send(
         plan.url,
         offsets(plan.arrivals, plan.seed),
-        bookings(stack, plan.app_key, mix, plan.seed),
+        bookings(stack, plan.app_key, mix, plan.seed, reachable=plan.reachable),
         on_row=rows.append,
         again=_Returns(plan.returns) if plan.returns else None,
         timeout_seconds=plan.timeout_seconds,

@@ -70,6 +70,8 @@ class Cancel(msgspec.Struct, frozen=True, kw_only=True, tag="cancel"):
     reason: Reason = Reason.PATIENT
     only_waiting: bool = False
     """Nothing is to happen to a booking that does not wait for a seat any more."""
+    if_version: int | None = None
+    """Nor to one that has another ``row_version`` by now."""
     v: int = 1
 
 
@@ -90,6 +92,8 @@ class Reschedule(msgspec.Struct, frozen=True, kw_only=True, tag="reschedule"):
     start_at: Moment | None = None
     range: TimeRange | None = None
     by: By = By.PATIENT
+    if_version: int | None = None
+    """It is refused where the booking has another ``row_version`` by now."""
     v: int = 1
 
 

@@ -14,7 +14,14 @@ from aiokafka import ConsumerRecord
 
 from waiting_room.kafka import Producer
 from waiting_room.telemetry import metrics
-from waiting_room.topics import BOOKING_EVENTS, BOOKING_REQUESTS, CLINIC_CONFIRMATIONS, TOPICS, dead_letters_of
+from waiting_room.topics import (
+    BOOKING_EVENTS,
+    BOOKING_REQUESTS,
+    CLINIC_CONFIRMATIONS,
+    CLINIC_CONFIRMATIONS_PRIORITY,
+    TOPICS,
+    dead_letters_of,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +37,7 @@ _REASON_MAX: Final = 500
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _PARTITIONS: Final = {topic.name: topic.partitions for topic in TOPICS}
 
-for _topic in (BOOKING_REQUESTS, CLINIC_CONFIRMATIONS, BOOKING_EVENTS):
+for _topic in (BOOKING_REQUESTS, CLINIC_CONFIRMATIONS, CLINIC_CONFIRMATIONS_PRIORITY, BOOKING_EVENTS):
     metrics.DEAD_LETTERS.labels(_topic)  # from nothing to one is no increase, from zero it is
 
 

@@ -21,6 +21,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from waiting_room.telemetry import metrics
+
 if TYPE_CHECKING:
     from waiting_room.settings import Settings
 
@@ -117,6 +119,7 @@ class Envelope:
             raise CannotOpen("this is nothing that was sealed under a master key")
         master = self._masters.get(sealed[1 : 1 + _NAME])
         if master is None:
+            metrics.MASTER_KEY_UNKNOWN.inc()
             raise UnknownMasterKey("not sealed under a master key that is known here")
         at = 1 + _NAME
         try:

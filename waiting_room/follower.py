@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from waiting_room.kafka import REQUEST_TIMEOUT_MS, assigned, connection
+from waiting_room.kafka import REQUEST_TIMEOUT_MS, Consumer, assigned, lone_consumer
 from waiting_room.settings import Settings
 
 log = structlog.get_logger(__name__)
 LOOK_EVERY_SECONDS = 5.0
 """How often it is looked whether what is there is handed on: a reader that stands still looks like a quiet topic."""
 LOOKS_MISSED = 3
+START_SECONDS = 30.0
+"""No consumer takes so long to start while there is a broker; one whose broker is away says so itself, sooner."""
 
 
 OnRecord = Callable[[str, bytes | None], None]
@@ -40,7 +42,7 @@ class Follower:
         self._settings = settings
         self._tables = tables
         self._begins = begins
-        self._consumer: AIOKafkaConsumer | None = None
+        self._consumer: Consumer | None = None
         self._positions: dict[TopicPartition, int] = {}
         self.caught_up = asyncio.Event()
 
@@ -59,20 +61,15 @@ class Follower:
 
     async def _run(self) -> None:
         while True:
-            consumer = AIOKafkaConsumer(
-                *self._tables,
-                **connection(self._settings),
-                client_id=self._settings.worker_id,
-                enable_auto_commit=False,
-                auto_offset_reset="earliest",
-                fetch_max_wait_ms=200,
-                request_timeout_ms=REQUEST_TIMEOUT_MS,
+            consumer = lone_consumer(
+                self._settings, *self._tables, fetch_max_wait_ms=200, request_timeout_ms=REQUEST_TIMEOUT_MS
             )
             try:
-                await consumer.start()
+                async with asyncio.timeout(START_SECONDS):
+                    await consumer.start()
                 self._consumer = consumer
                 await self._follow_watched(consumer)
-            except KafkaError as error:
+            except (KafkaError, TimeoutError) as error:
                 log.warning("follower_restarts", error=type(error).__name__)
                 await asyncio.sleep(0.5)
             finally:
@@ -91,7 +88,7 @@ class Follower:
         ends: dict[TopicPartition, int] = await self._consumer.end_offsets([where])
         return ends[where]
 
-    async def _follow_watched(self, consumer: AIOKafkaConsumer) -> None:
+    async def _follow_watched(self, consumer: Consumer) -> None:
         """Raises KafkaError."""
         tasks = [asyncio.create_task(each(consumer)) for each in (self._follow, self._watch)]
         try:
@@ -103,17 +100,18 @@ class Follower:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _watch(self, consumer: AIOKafkaConsumer) -> None:
-        """Raises KafkaError when what was there at one look has not been handed on at the next, nor anything else; and
-        when it could not be looked for several times: a new consumer finds the broker, or says that there is none.
+    async def _watch(self, consumer: Consumer) -> None:
+        """Raises KafkaError when what was there at one look has not been handed on at the next, nor anything else, or
+        it has not begun to read; and when it could not be looked for several times: a new consumer finds the broker, or
+        says that there is none.
         """
         partitions = assigned(consumer, *self._tables)
         missed = 0
-        before: dict[TopicPartition, tuple[int, int]] = {}
+        before: dict[TopicPartition, tuple[int | None, int]] = {}
         while True:
             await asyncio.sleep(self._look_every_seconds)
             for where, (position, end) in before.items():
-                if position < end and self.position(*where) == position:
+                if self._positions.get(where) == position and (position is None or position < end):
                     log.warning("follower_stands_still", topic=where.topic, position=position, end=end)
                     raise KafkaError(f"{where.topic} stands at {position} of {end}")
             try:
@@ -124,26 +122,30 @@ class Follower:
                     raise
             else:
                 missed = 0
-                before = {where: (self.position(*where), ends[where]) for where in partitions}
+                before = {where: (self._positions.get(where), ends[where]) for where in partitions}
 
-    async def _follow(self, consumer: AIOKafkaConsumer) -> None:
+    async def _follow(self, consumer: Consumer) -> None:
         partitions = assigned(consumer, *self._tables)
         self._positions.clear()
         self._begins()
         await consumer.seek_to_beginning(*partitions)
         ends = await consumer.end_offsets(partitions)
+        await self._note_positions(consumer, partitions)
         while True:
             for where, records in (await consumer.getmany(timeout_ms=1_000)).items():
                 for record in records:
                     if record.key is not None:
                         self._tables[where.topic](record.key.decode(), record.value)
-            for where in partitions:
-                self._positions[where] = await consumer.position(where)
+            await self._note_positions(consumer, partitions)
             if all(self._positions[where] >= ends[where] for where in partitions):
                 self.caught_up.set()
 
+    async def _note_positions(self, consumer: Consumer, partitions: Iterable[TopicPartition]) -> None:
+        for where in partitions:
+            self._positions[where] = await consumer.position(where)
 
-async def _stop(consumer: AIOKafkaConsumer) -> None:
+
+async def _stop(consumer: Consumer) -> None:
     """One that stands still may not end either."""
     try:
         async with asyncio.timeout(REQUEST_TIMEOUT_MS / 1_000):

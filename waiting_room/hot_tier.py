@@ -17,6 +17,7 @@ from valkey.asyncio.retry import Retry
 from valkey.backoff import NoBackoff
 
 from waiting_room.domain.breaker import Breaker
+from waiting_room.in_time import in_time
 from waiting_room.settings import Settings
 from waiting_room.supervise import pause
 from waiting_room.telemetry import metrics
@@ -104,8 +105,7 @@ class HotTier:
     async def _get_all(self, asked: Sequence[Sequence[str]]) -> list[Sequence[bytes | None]]:
         keys = [key for each in asked for key in each]
         try:
-            async with asyncio.timeout(self._within_seconds):
-                found: list[bytes | None] = await self._reads.mget(keys)
+            found: list[bytes | None] = await in_time(self._within_seconds, self._reads.mget(keys))
         except _FAULTS as error:
             metrics.HOT_TIER_KEYS.labels("fault").inc(len(keys))
             self._failed(error)

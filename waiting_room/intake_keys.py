@@ -6,12 +6,15 @@ topic, opens what it reads, and seals it again under the patient's own key. The 
 KEPT; from then on nobody can open what was sealed, wherever it still stands: in Kafka, in dead letters, in copies.
 
     nonce (12) | ciphertext and tag, bound to the booking_ref
+
+Nonces are counted (NIST SP 800-38D, 8.2.1): a key seals in the one process that made it, and nowhere else.
 """
 
 from __future__ import annotations
 
 import secrets
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -23,7 +26,7 @@ from waiting_room.messages import IntakeKeyRecord, Reader, Unreadable
 FRESH: Final = timedelta(days=1)
 """A new key is made after this."""
 USABLE: Final = timedelta(days=2)
-"""Nothing is sealed under an older one; 2^32 records may be (NIST SP 800-38D, 8.3), or 24,000 a second."""
+"""Nothing is sealed under an older one."""
 KEPT: Final = timedelta(days=9)
 """USABLE, and as long as booking.requests keeps a record."""
 
@@ -34,17 +37,13 @@ _read: Reader[IntakeKeyRecord] = Reader(IntakeKeyRecord)
 
 
 class IntakeKey:
-    """Seals and opens; ``key_id`` stands beside what it sealed."""
+    """Opens; ``key_id`` stands beside what was sealed with it."""
 
     __slots__ = ("_aead", "key_id")
 
     def __init__(self, key_id: str, key: bytes) -> None:
         self.key_id = key_id
         self._aead = AESGCM(key)
-
-    def seal(self, patient: bytes, booking_ref: str) -> bytes:
-        nonce = secrets.token_bytes(_NONCE)
-        return nonce + self._aead.encrypt(nonce, patient, booking_ref.encode())
 
     def open(self, sealed: bytes, booking_ref: str) -> bytes:
         """Raises CannotOpen."""
@@ -54,11 +53,25 @@ class IntakeKey:
             raise CannotOpen("the sealed patient does not open") from error
 
 
-def make(envelope: Envelope, now: datetime) -> tuple[IntakeKey, IntakeKeyRecord]:
+class SealingKey(IntakeKey):
+    """One that this process has made: it seals, too."""
+
+    __slots__ = ("_sealed",)
+
+    def __init__(self, key_id: str, key: bytes) -> None:
+        super().__init__(key_id, key)
+        self._sealed = count()
+
+    def seal(self, patient: bytes, booking_ref: str) -> bytes:
+        nonce = next(self._sealed).to_bytes(_NONCE)
+        return nonce + self._aead.encrypt(nonce, patient, booking_ref.encode())
+
+
+def make(envelope: Envelope, now: datetime) -> tuple[SealingKey, IntakeKeyRecord]:
     """A new key, and the record to append before it is used."""
     key, key_id = secrets.token_bytes(KEY_BYTES), secrets.token_hex(8)
     record = IntakeKeyRecord(key_id=key_id, made_at=now, wrapped=envelope.wrap(key, f"{_ABOUT} {key_id}"))
-    return IntakeKey(key_id, key), record
+    return SealingKey(key_id, key), record
 
 
 class IntakeKeys:

@@ -8,14 +8,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import structlog
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaError, ProducerClosed, UnknownTopicOrPartitionError
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import RecordMetadata
 
+from waiting_room import kafka_connections
 from waiting_room.settings import Settings
 
+kafka_connections.mend()
 log = structlog.get_logger(__name__)
 Header = tuple[str, bytes]
 Headers = Sequence[Header]
@@ -42,7 +44,30 @@ def connection(settings: Settings) -> dict[str, Any]:
     return options
 
 
-def group_consumer(settings: Settings, group: str, **tuning: Any) -> AIOKafkaConsumer:
+class NoProducer(KafkaError):  # type: ignore[misc]
+    """Nothing was handed over: the one there was is being replaced."""
+
+    retriable = True
+
+
+class FetcherDied(KafkaError):  # type: ignore[misc]
+    """This consumer will hand on nothing any more; a new one may."""
+
+    retriable = True
+
+
+class Consumer(AIOKafkaConsumer):  # type: ignore[misc]
+    """Says so when what fetches for it has died: aiokafka's own goes on answering that there is nothing."""
+
+    async def getmany(self, *partitions: TopicPartition, **options: Any) -> dict[TopicPartition, list[ConsumerRecord]]:
+        """As aiokafka's. Raises FetcherDied, too."""
+        polled: dict[TopicPartition, list[ConsumerRecord]] = await super().getmany(*partitions, **options)
+        if not polled and self._fetcher.error_future.done() and not self._closed:
+            raise FetcherDied
+        return polled
+
+
+def group_consumer(settings: Settings, group: str, **tuning: Any) -> Consumer:
     """A member of ``group``: dynamic membership, commits by hand, from the beginning where nothing was committed.
 
     The range assignor gives a clinic's partition of every per-clinic topic to one and the same worker.
@@ -59,7 +84,7 @@ def group_consumer(settings: Settings, group: str, **tuning: Any) -> AIOKafkaCon
         **connection(settings),
         **tuning,
     }
-    return AIOKafkaConsumer(
+    return Consumer(
         group_id=group,
         client_id=settings.worker_id,
         enable_auto_commit=False,
@@ -67,6 +92,12 @@ def group_consumer(settings: Settings, group: str, **tuning: Any) -> AIOKafkaCon
         partition_assignment_strategy=(RangePartitionAssignor,),
         **options,
     )
+
+
+def lone_consumer(settings: Settings, *topics: str, **tuning: Any) -> Consumer:
+    """Of all partitions of these topics, as no member of any group; from the beginning unless tuned otherwise."""
+    options = {"auto_offset_reset": "earliest", **connection(settings), **tuning}
+    return Consumer(*topics, client_id=settings.worker_id, enable_auto_commit=False, **options)
 
 
 class Producer:
@@ -180,7 +211,7 @@ class Producer:
 
     def _current(self) -> AIOKafkaProducer:
         if self._producer is None:
-            raise KafkaError("no producer: its replacement is under way")
+            raise NoProducer("no producer: its replacement is under way")
         return self._producer
 
     def _look_at(self, producer: AIOKafkaProducer, done: asyncio.Future[RecordMetadata]) -> None:

@@ -127,6 +127,8 @@ class ClinicEntry(_Entry, frozen=True, kw_only=True):
     settle_seconds: Annotated[float, Meta(ge=0, le=86_400)] = 30.0
     honours_idempotency: bool = True
     has_lookup: bool = True
+    reports_changes: bool = False
+    """Whether its system can be asked what has happened there beside us: clinic_adapter/rest_changes.py."""
     wait_ceiling_seconds: Annotated[int, Meta(ge=1, le=604_800)] = 1_800
     no_show_after_minutes: Annotated[int, Meta(ge=0, le=1_440)] | None = None
     """How long a patient who has not arrived is waited for; None where the clinic does not say who arrives."""

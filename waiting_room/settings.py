@@ -18,6 +18,7 @@ from waiting_room.eligibility_settings import EligibilitySettings
 from waiting_room.hot_tier_settings import HotTierSettings
 from waiting_room.notify_settings import NotifySettings
 from waiting_room.privacy_settings import PrivacySettings
+from waiting_room.storage_settings import StorageSettings
 from waiting_room.webhook_settings import WebhookSettings
 
 PREFIX = "WAITING_ROOM_"
@@ -172,6 +173,11 @@ class _Core(BaseSettings):
         le=86_400,
         description="A confirm worker goes when it was not needed for so long; the next a quarter of that later.",
     )
+    confirm_workers_prometheus_url: str = Field(
+        "",
+        description="Prometheus that scrapes these workers (`supervise` lists them at /targets) and records how many "
+        "are desired. Unset, or while it has no number, the workers themselves are asked.",
+    )
     clinic_call_seconds: float = Field(
         10.0, gt=0, le=120, description="Deadline of one clinic call; a call's lease is longer."
     )
@@ -180,6 +186,9 @@ class _Core(BaseSettings):
         gt=0,
         le=300,
         description="How long a claimed call is nobody else's. More than clinic_call_seconds.",
+    )
+    clinic_changes_seconds: float = Field(
+        10.0, gt=0, le=86_400, description="How often a clinic that reports changes is asked what it booked itself."
     )
     shutdown_seconds: float = Field(
         15.0, gt=0, le=600, description="Time a worker takes to finish or hand back on SIGTERM."
@@ -211,7 +220,8 @@ class _Core(BaseSettings):
     )
     ops_metrics_urls: str = Field(
         "",
-        description="Where /ops reads what the other processes say: addresses of /metrics, comma separated.",
+        description="Where /ops reads what the other processes say: addresses of /metrics, or a supervisor's of "
+        "/targets, comma separated.",
     )
     ops_from_loopback: bool = Field(
         True,
@@ -252,7 +262,9 @@ class _Core(BaseSettings):
         return self
 
 
-class Settings(HotTierSettings, PrivacySettings, NotifySettings, WebhookSettings, EligibilitySettings, _Core):
+class Settings(
+    StorageSettings, HotTierSettings, PrivacySettings, NotifySettings, WebhookSettings, EligibilitySettings, _Core
+):
     """All of them."""
 
 

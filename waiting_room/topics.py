@@ -41,8 +41,8 @@ class Topic:
 
 
 def dead_letters_of(topic: str) -> str:
-    """The topic that takes what cannot be processed of ``topic``."""
-    return f"{topic}.dlq"
+    """The topic that takes what cannot be processed of ``topic``; one for both topics of doorbells."""
+    return f"{CLINIC_CONFIRMATIONS if topic == CLINIC_CONFIRMATIONS_PRIORITY else topic}.dlq"
 
 
 TOPICS: Final = (

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import ConsumerRecord, TopicPartition
 
-from waiting_room.kafka import assigned, connection
+from waiting_room.kafka import assigned, lone_consumer
 from waiting_room.settings import Settings
 
 
@@ -18,14 +18,7 @@ async def read_whole(
     Every partition comes at least once, be it without records. What is appended meanwhile is left out. Raises
     KafkaError, also if there is no such topic.
     """
-    consumer = AIOKafkaConsumer(
-        *topics,
-        **connection(settings),
-        client_id=settings.worker_id,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        fetch_max_wait_ms=100,
-    )
+    consumer = lone_consumer(settings, *topics, fetch_max_wait_ms=100)
     await consumer.start()
     try:
         partitions = assigned(consumer, *topics)

@@ -92,14 +92,19 @@ async def _work(settings: Settings, roles: list[Role]) -> int:
 
 async def _supervise(settings: Settings) -> int:
     from workers.supervise import supervisor
+    from workers.supervise.server import SupervisorServer
 
-    tasks: dict[str, Task] = {SUPERVISE: supervisor.Supervisor(settings).run}
+    made = supervisor.Supervisor(settings)
+    tasks: dict[str, Task] = {SUPERVISE: made.run}
+    if settings.metrics_port:
+        server = SupervisorServer(settings.metrics_host, settings.metrics_port, SUPERVISE, lambda: made.ports)
+        tasks["health"] = server.run
     return await _run(settings, tasks, shutdown_seconds=supervisor.shutdown_seconds(settings))
 
 
 async def _run(settings: Settings, tasks: dict[str, Task], *, shutdown_seconds: float) -> int:
     stop = stop_on_signals()
-    if settings.metrics_port:
+    if settings.metrics_port and "health" not in tasks:
         tasks["health"] = HealthServer(settings.metrics_host, settings.metrics_port, tuple(tasks)).run
     log.info("started", worker_id=settings.worker_id)
     try:

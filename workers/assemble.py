@@ -151,12 +151,17 @@ async def _notify(settings: Settings, finish: asyncio.Event) -> None:
 
 async def _sweep(settings: Settings, finish: asyncio.Event) -> None:
     from workers.sweep.lines import LineWatch
+    from workers.sweep.months import MonthWatch
     from workers.sweep.sweep import Sweep
 
     async with _database(settings, Role.SWEEP) as pool, _producer(settings) as producer:
         await supervise(
             finish,
-            {"sweep rounds": Sweep(settings, pool, producer).run, "sweep lines": LineWatch(pool).run},
+            {
+                "sweep rounds": Sweep(settings, pool, producer).run,
+                "sweep lines": LineWatch(pool).run,
+                "sweep months": MonthWatch(settings, pool).run,
+            },
             shutdown_seconds=settings.shutdown_seconds,
         )
 

@@ -57,6 +57,7 @@ BOARD = Board(
                     ),
                     promise=0.25,
                     alert="EventLoopLate",
+                    width=6,
                 ),
                 Panel(
                     title="Waiting for a connection",
@@ -65,6 +66,7 @@ BOARD = Board(
                     queries=quantiles("waiting_room_pool_wait_seconds", "0.5", "0.99"),
                     promise=1,
                     alert="DatabasePoolExhausted",
+                    width=6,
                 ),
                 Panel(
                     title="Connections",
@@ -72,6 +74,35 @@ BOARD = Board(
                     unit="short",
                     queries=(Query("sum by (state) (waiting_room_pool_connections)", "{{state}}"),),
                     alert="DatabasePoolExhausted",
+                    width=6,
+                ),
+                Panel(
+                    title="Months of seat claims",
+                    says="Days beyond the furthest that may be booked for which there are months, and days for which "
+                    "the oldest month is overdue to be put away.",
+                    unit="d",
+                    queries=(
+                        Query("min(waiting_room_claim_days_spare)", "to spare"),
+                        Query("max(waiting_room_claim_days_overdue)", "overdue"),
+                    ),
+                    alert="StorageNotKept",
+                    width=6,
+                ),
+            ),
+        ),
+        Row(
+            "Keys",
+            (
+                Panel(
+                    title="Sealed under a master key that is not known",
+                    says="Times a second that a process was to open something that is sealed under a master key which "
+                    "it is not told of. Anything but nothing is a mistake in its environment.",
+                    unit="reqps",
+                    queries=(
+                        Query("sum by (instance) (rate(waiting_room_master_key_unknown_total[5m]))", "{{instance}}"),
+                    ),
+                    alert="MasterKeyUnknown",
+                    width=24,
                 ),
             ),
         ),
@@ -94,6 +125,7 @@ BOARD = Board(
                         rate_by("outcome", "waiting_room_hot_tier_writes_total"),
                         Query("sum(waiting_room_hot_tier_away)", "processes without"),
                     ),
+                    alert="HotTierAway",
                 ),
                 Panel(
                     title="Bookings of a time that was marked as taken",

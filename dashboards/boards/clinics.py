@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboards.board import CLINIC, Board, Panel, Query, Row, quantiles, worst_clinics
+from dashboards.board import CLINIC, Board, Panel, Query, Row, quantiles, rate_by, worst_clinics
 
 _CHOSEN = f'{{clinic=~"{CLINIC}"}}'
 BOARD = Board(
@@ -110,6 +110,18 @@ BOARD = Board(
                     unit="percentunit",
                     queries=quantiles("waiting_room_eta_error_ratio", "0.5", "0.9"),
                     alert="EtaMisleads",
+                ),
+            ),
+        ),
+        Row(
+            "What clinics have booked themselves",
+            (
+                Panel(
+                    title="Clinics' systems asked what they have booked and cancelled",
+                    says="By outcome. Where it failed their calendars here are as old as the last time it did not.",
+                    unit="short",
+                    queries=(rate_by("outcome", "waiting_room_clinic_changes_total"),),
+                    width=24,
                 ),
             ),
         ),

@@ -30,9 +30,10 @@ BOARD = Board(
                 ),
                 Panel(
                     title="Events published",
-                    says="Every change of every booking is one.",
+                    says="Every change of every booking is one; by what happened, the waitlist's offers and moves too.",
                     unit="reqps",
-                    queries=(Query("sum(rate(waiting_room_published_total[1m]))", "events"),),
+                    queries=(rate_by("kind", "waiting_room_published_total"),),
+                    kind="stack",
                 ),
             ),
         ),
@@ -86,7 +87,7 @@ BOARD = Board(
             "Patients",
             (
                 Panel(
-                    width=6,
+                    width=8,
                     title="Reminder delay",
                     says="Reminder due until a gateway took it, retries and other channels included.",
                     unit="s",
@@ -95,7 +96,7 @@ BOARD = Board(
                     alert="RemindersLate",
                 ),
                 Panel(
-                    width=6,
+                    width=8,
                     title="News delay",
                     says="The same of what is told at once: confirmed, rejected, cancelled, moved.",
                     unit="s",
@@ -103,7 +104,7 @@ BOARD = Board(
                     alert="RemindersLate",
                 ),
                 Panel(
-                    width=6,
+                    width=8,
                     title="Messages",
                     says="By outcome: sent, to be tried again, failed, dropped since no longer true.",
                     unit="reqps",
@@ -112,11 +113,20 @@ BOARD = Board(
                     alert="NotificationsFail",
                 ),
                 Panel(
-                    width=6,
+                    width=12,
                     title="In hand",
                     says="Due within ten minutes, and some worker's to send.",
                     unit="short",
                     queries=(Query("sum(waiting_room_notifications_in_hand)", "messages"),),
+                ),
+                Panel(
+                    width=12,
+                    title="Links opened",
+                    says="By patients, from their messages: opened, or refused since the pass in it had ended, was "
+                    "revoked or is none. Many refused are links that a message cut, or somebody who tries.",
+                    unit="reqps",
+                    queries=(rate_by("outcome", "waiting_room_passes_opened_total", "5m"),),
+                    kind="stack",
                 ),
             ),
         ),

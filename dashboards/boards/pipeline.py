@@ -43,12 +43,22 @@ BOARD = Board(
             "What is free",
             (
                 Panel(
+                    title="Finding out what is free",
+                    says="Promise: p99 under 200 ms; goal: under 25 ms. Nearly all of a request for slots.",
+                    unit="s",
+                    queries=(
+                        *quantiles("waiting_room_slots_seconds", "0.5"),
+                        Query("waiting_room:slots_seconds:p99_rate5m", "p99"),
+                    ),
+                    promise=0.2,
+                    alert="SlotsSlow",
+                ),
+                Panel(
                     title="Providers' days asked for",
                     says="By whether they were kept from before or read from PostgreSQL. Kept ones cost little.",
                     unit="reqps",
                     queries=(rate_by("outcome", "waiting_room_slot_days_total"),),
                     kind="stack",
-                    width=16,
                 ),
                 Panel(
                     title="The waitlist",
@@ -138,6 +148,7 @@ BOARD = Board(
                         Query("sum by (topic) (rate(waiting_room_dead_letters_total[5m]))", "put aside: {{topic}}"),
                     ),
                     alert="DeadLettersGrow",
+                    width=6,
                 ),
                 Panel(
                     title="Moved on by sweep",
@@ -145,6 +156,17 @@ BOARD = Board(
                     "because nobody had them.",
                     unit="reqps",
                     queries=(rate_by("kind", "waiting_room_swept_total", "5m"),),
+                    width=6,
+                ),
+                Panel(
+                    title="Archiving late",
+                    says="How long ago the oldest booking that is over could have been archived. Minutes; where it "
+                    "stays, something is open.",
+                    unit="s",
+                    queries=(Query("max(waiting_room_archive_late_seconds)", "late"),),
+                    promise=7 * 86_400,
+                    alert="ArchiveLate",
+                    width=6,
                 ),
                 Panel(
                     title="Lanes",
@@ -154,6 +176,7 @@ BOARD = Board(
                         Query("sum(waiting_room_lane_waiting)", "bookings"),
                         Query("sum(waiting_room_partitions_paused)", "paused partitions"),
                     ),
+                    width=6,
                 ),
             ),
         ),

@@ -25,7 +25,9 @@ _DOUBLED = """
 SELECT count(*)
 FROM seat_claims AS a
 INNER JOIN seat_claims AS b
-    ON a.clinic_id = b.clinic_id AND a.provider_id = b.provider_id AND a.seat = b.seat AND a.during && b.during
+    ON
+        a.day = b.day AND a.clinic_id = b.clinic_id AND a.provider_id = b.provider_id AND a.seat = b.seat
+        AND a.during && b.during
 WHERE a.booking_ref < b.booking_ref
 """
 _EXPECTED_WEBHOOKS = """

@@ -132,6 +132,10 @@ def _faults(window: Window, oldest: Mapping[str, float], silent: Sequence[str]) 
         found.append("a booking has waited for more than 15 minutes at a clinic that is up")
     if (outbox := window.total("outbox_oldest_seconds")) > OUTBOX_SECONDS:
         found.append(f"the oldest event has waited {outbox:.0f} s to be published")
+    if window.total("eligibility_away"):
+        found.append("the eligibility system does not answer")
+    if without := window.total("hot_tier_away"):
+        found.append(f"{without:.0f} processes do without the hot tier, which does not answer")
     if put_aside := window.grew("dead_letters_total"):
         found.append(f"{put_aside:.0f} records were put aside")
     if refused := window.grew("refused_total", reason="not-accepting"):

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import aiohttp
+import msgspec
 from prometheus_client import generate_latest
 
 from ingress.directory import Directory
@@ -17,6 +18,12 @@ from ingress.ops.samples import Window, key, read, together
 
 EVERY_SECONDS: Final = 2.0
 ANSWER_SECONDS: Final = 1.0
+TARGETS: Final = "/targets"
+"""How an address ends at which a supervisor lists its workers, as Prometheus discovers them."""
+
+
+class _Listed(msgspec.Struct):
+    targets: list[str]
 
 
 def urls_of(setting: str) -> tuple[str, ...]:
@@ -51,18 +58,36 @@ class OpsWatch:
         return essentials(self._window, lines, name_of, self._silent, self._accepted_a_minute)
 
     async def _ask(self, now: float) -> None:
-        pages: list[str | None] = [None] * len(self._urls)
-        if self._urls:
+        urls: Sequence[str] = self._urls
+        pages: list[str | None] = []
+        if urls:
             async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS)) as session:
-                pages = await asyncio.gather(*(_page(session, url) for url in self._urls))
+                found = await asyncio.gather(*(_those_at(session, url) for url in urls))
+                urls = [url for those in found for url in those]
+                pages = await asyncio.gather(*(_page(session, url) for url in urls))
         answered = [page for page in pages if page is not None]
         samples = together([read(page) for page in (generate_latest().decode(), *answered)])
-        self._silent = [url for url, page in zip(self._urls, pages, strict=True) if page is None]
+        self._silent = [url for url, page in zip(urls, pages, strict=True) if page is None]
         accepted = samples[key("accept_seconds_count", outcome="accepted")]
         if self._accepted is not None and now > self._accepted[0]:
             self._accepted_a_minute = max(accepted - self._accepted[1], 0.0) / (now - self._accepted[0]) * 60
         self._accepted = now, accepted
         self._window.add(now, samples)
+
+
+async def _those_at(session: aiohttp.ClientSession, url: str) -> list[str]:
+    """The address itself; of a supervisor's list, its own and its workers'. Itself where nobody answers there, so that
+    this is said.
+    """
+    if not url.endswith(TARGETS):
+        return [url]
+    text = await _page(session, url)
+    try:
+        listed = msgspec.json.decode(text or "", type=list[_Listed])
+    except msgspec.DecodeError:
+        return [url]
+    workers = [f"http://{target}/metrics" for group in listed for target in group.targets]
+    return [f"{url.removesuffix(TARGETS)}/metrics", *workers]
 
 
 async def _page(session: aiohttp.ClientSession, url: str) -> str | None:

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from ingress import problems
 from ingress.access import require_scope
 from ingress.answers import json_answer
-from ingress.body import read_as
+from ingress.body import BODY_PROBLEMS, read_as
 from ingress.found import find, own_ref, unknown
 from ingress.links import APPOINTMENTS
 from ingress.operation import REF, STRING, Answer, Operation, answering
@@ -24,12 +24,13 @@ from ingress.parts import Parts
 from ingress.passes.cookie import cookie_name, held_pass, require_same_site
 from ingress.refusal import Refused, wrong_field
 from ingress.remembered import Accepted
-from ingress.requests import body, require_json
+from ingress.requests import json_body
 from waiting_room.access import Scope
 from waiting_room.domain.booking_ref import clinic_of
 from waiting_room.passes import NotAPass, Pass, ends_at, link_to, sign
 from waiting_room.store import passes
 from waiting_room.store.bookings import BookingRow
+from waiting_room.telemetry import metrics
 
 PATH: Final = "/v1/passes"
 
@@ -60,20 +61,25 @@ class MadePass(msgspec.Struct, frozen=True, kw_only=True, rename={"text": "pass"
 _decode: Final = msgspec.json.Decoder(PassRequest).decode
 
 
+for _outcome in ("opened", "refused"):
+    metrics.PASSES_OPENED.labels(_outcome)
+
+
 async def open_pass(parts: Parts, request: Request) -> Response:
     headers = dict(request.scope["headers"])
     require_same_site(headers)
-    require_json(headers)
-    wanted = read_as(await body(headers, request.receive, parts.settings.ingress_body_max_bytes), _decode)
+    wanted = read_as(await json_body(request, parts.settings.ingress_body_max_bytes), _decode)
     try:
         held = await held_pass(parts, wanted.text)
     except NotAPass as error:
+        metrics.PASSES_OPENED.labels("refused").inc()
         fix = "Open the link of the newest message, or look in the app."
         raise wrong_field("/pass", f"The pass opens nothing: {error}.", fix, problems.WRONG_VALUE) from error
     site = parts.directory.clinic(clinic_of(held.booking_ref))
     if site is None:
         raise unknown()
     clinic = site.clinic
+    metrics.PASSES_OPENED.labels("opened").inc()
     told = OpenedPass(booking_ref=held.booking_ref, clinic=clinic.name, timezone=clinic.timezone, ends_at=held.ends_at)
     answer = json_answer(told)
     # Until the browser is closed: it may be somebody else's, and the link is still in the message.
@@ -88,7 +94,8 @@ async def make(parts: Parts, request: Request) -> Response:
     if not secrets:
         raise Refused(problems.NOT_FOUND, "There are no passes here: no secret for links is set.")
     generation = await parts.reads.run(lambda connection: passes.generation(connection, row.clinic_id, row.booking_ref))
-    until = ends_at(row.end_at or row.accepted_at, parts.settings.notify_pass_days)
+    last = row.end_at or (row.wait.to_at if row.wait else row.accepted_at)
+    until = ends_at(last, parts.settings.notify_pass_days)
     text = sign(secrets[0], Pass(row.booking_ref, until, generation or 0))
     return json_answer(MadePass(text=text, link=link_to("", text), ends_at=until), 201)
 
@@ -127,12 +134,7 @@ PASSES: Final = (
             ),
         ),
         problems=(
-            problems.BODY_TOO_LARGE,
-            problems.WRONG_CONTENT_TYPE,
-            problems.MALFORMED_JSON,
-            problems.UNKNOWN_FIELD,
-            problems.MISSING_FIELD,
-            problems.WRONG_VALUE,
+            *BODY_PROBLEMS,
             problems.FORBIDDEN,
             problems.UNKNOWN_BOOKING,
             problems.NOT_READY,

@@ -5,7 +5,8 @@
    healthy clinics' patients wait no longer than ours does.
 2. On sockets, 60 clinics with a partition each, a worker carries 24 calls: a quiet time, twelve times as many callers
    for a while, and a quiet time again; with the product's supervisor and with one that goes by lag, at the threshold
-   that the simulator found, per call.
+   that the simulator found, per call. Where there is a Prometheus, once more with the product's supervisor, going by
+   the number that Prometheus records.
 
 A worker's time counts from its start to its end, needed or not.
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 import aiohttp
@@ -22,12 +24,14 @@ import asyncpg
 from prometheus_client.parser import text_string_to_metric_families
 
 from devstack import roles
+from devstack.ports import free_port
 from devstack.processes import Process
 from devstack.stack import RUN, Stack, write_stack_file
 from devstack.world import Shape
 from loadtest.bench.report import Result
 from loadtest.bench.sender import send
 from loadtest.measure import LedgerRow
+from loadtest.observe.prometheus import NoPrometheus, Prometheus
 from loadtest.simulate.monday import EIGHT, HOUR, Monday
 from loadtest.simulate.run import Outcome, percentile, run
 from loadtest.simulate.scaling import ByLag, ByWait, Scaling
@@ -84,6 +88,10 @@ async def measure(seed: int) -> Result:
     on_sockets = await _on_sockets(seed, None)
     by_lag_on_sockets = await _on_sockets(seed, max(threshold * SOCKET_CALLS // SIMULATED_CALLS, 1))
     rows["on sockets, by wait"] = _told(on_sockets)
+    try:
+        rows["on sockets, by wait as Prometheus records it"] = _told(await _on_sockets(seed, None, recorded=True))
+    except NoPrometheus as error:
+        rows["on sockets, by wait as Prometheus records it"] = str(error)
     rows["on sockets, by lag"] = _told(by_lag_on_sockets)
     socket_ratio = on_sockets.worker_hours / by_lag_on_sockets.worker_hours
     rows["on sockets, ratio of worker-hours"] = socket_ratio
@@ -130,8 +138,11 @@ def _simulate(seed: int, scaling: Scaling) -> Run:
     return Run(outcome.worker_seconds / HOUR, wait, outcome.most_workers, outcome.rebalances)
 
 
-async def _on_sockets(seed: int, threshold: int | None) -> Run:
-    """By lag with this threshold; None: as the product does it."""
+async def _on_sockets(seed: int, threshold: int | None, *, recorded: bool = False) -> Run:
+    """By lag with this threshold; None: as the product does it, ``recorded``: by what a Prometheus has of it.
+
+    Raises NoPrometheus.
+    """
     down = round(ON_SOCKETS * DOWN_SHARE)
     shape = Shape(
         clinics=ON_SOCKETS,
@@ -144,10 +155,17 @@ async def _on_sockets(seed: int, threshold: int | None) -> Run:
         seed=seed,
     )
     stack = Stack(shape, FOLDER, progress=lambda line: None, worker_roles=("hold", "relay", "sweep"))
+    port, opened = free_port(), AsyncExitStack()
     try:
         await stack.start()
         write_stack_file(stack, FOLDER / "stack.json")
-        supervisor, url = _supervisor(stack, threshold)
+        env: dict[str, str] = {}
+        if recorded:
+            listed = [f"http://127.0.0.1:{port}/targets"]
+            prometheus = Prometheus(FOLDER, stack.description["metrics_urls"], listed)
+            await opened.enter_async_context(prometheus)
+            env["WAITING_ROOM_CONFIRM_WORKERS_PROMETHEUS_URL"] = prometheus.url
+        supervisor, url = _supervisor(stack, threshold, env, port)
         stack.processes["supervise"] = supervisor
         await supervisor.start()
         watching = asyncio.create_task(_watch(url))
@@ -163,6 +181,7 @@ async def _on_sockets(seed: int, threshold: int | None) -> Run:
         scalings = stack.logs.joinpath("supervise.log").read_text().count('"scaling"')
         return Run(seconds / HOUR, wait, most, scalings, _told_in_time(rows), decided)
     finally:
+        await opened.aclose()
         await stack.stop()
 
 
@@ -193,16 +212,17 @@ def _told_in_time(rows: Iterable[LedgerRow]) -> float:
     return sum(within) / len(within)
 
 
-def _supervisor(stack: Stack, threshold: int | None) -> tuple[Process, str]:
+def _supervisor(stack: Stack, threshold: int | None, more: dict[str, str], port: int) -> tuple[Process, str]:
     env = {
         **stack.env(),
+        **more,
         "WAITING_ROOM_CONFIRM_CALLS_MAX": str(SOCKET_CALLS),
         "WAITING_ROOM_CONFIRM_WAIT_TARGET_SECONDS": str(SOCKET_WAIT_SECONDS),
         "WAITING_ROOM_CONFIRM_WORKERS_MAX": str(MOST_ON_SOCKETS),
         "WAITING_ROOM_CONFIRM_WORKERS_DOWN_AFTER_SECONDS": str(DOWN_AFTER_SECONDS),
     }
     module = ["workers", "supervise"] if threshold is None else ["loadtest.lag_scaler", str(threshold)]
-    return roles.supervisor(module, env, stack.owner_dsn, stack.secrets, stack.logs)
+    return roles.supervisor(module, env, stack.owner_dsn, stack.secrets, stack.logs, port)
 
 
 async def _watch(url: str) -> tuple[float, int]:

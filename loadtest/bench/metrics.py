@@ -35,7 +35,7 @@ from waiting_room.domain.booking_ref import clinic_id_of_number
 from waiting_room.kafka import Producer
 from waiting_room.messages import ClinicPulse, DirectoryEntry, Pulse, encode, pulse_key
 from waiting_room.store import directory
-from waiting_room.store.waiting import WaitingLine
+from waiting_room.store.lines import WaitingLine
 from waiting_room.telemetry.exposition import page
 from waiting_room.telemetry.lag import ConsumerLag
 from waiting_room.topics import (

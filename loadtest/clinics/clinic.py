@@ -19,6 +19,7 @@ import msgspec
 from loadtest.clinics.behaviour import ClinicBehaviour
 from loadtest.clinics.books import BookingRequest, Books, Event, Record, SupersededError
 from loadtest.clinics.course import AT_ONCE, Course, Dice, Fate, decide
+from loadtest.clinics.phone import Cancelled, Phone, PhoneCall
 
 
 class Reply(NamedTuple):
@@ -61,6 +62,7 @@ class Clinic:
         self.behaviour = behaviour
         self._at_once = behaviour.always_at_once
         self.books = Books(clinic_id, remember)
+        self.phone = Phone()
         self._dice = Dice(seed, clinic_id)
         self._fates: Counter[Fate] = Counter()
         self._in_flight = 0
@@ -120,6 +122,23 @@ class Clinic:
             self._superseded += 1
             return Reply(409, reason="superseded")
         return Reply(204) if known else Reply(404, reason="unknown_booking")
+
+    def answer_phone(self, call: PhoneCall, at: datetime) -> bool:
+        """Something is booked or cancelled here and not by us; False where there is nothing to cancel."""
+        if call.busy is not None:
+            self.phone.note(call.busy)
+        if call.gone is not None:
+            self.phone.note(call.gone)
+        if call.forget:
+            self.phone.forget()
+        if call.cancel is None:
+            return True
+        record = self.books.newest(call.cancel)
+        if record is None or not record.effective_bookings:
+            return False
+        self.books.withdraw(call.cancel, None, at)
+        self.phone.note(Cancelled(booking_ref=call.cancel, revision=record.revision, by=call.by))
+        return True
 
     def stats(self, now: float) -> Stats:
         self._meter(now)

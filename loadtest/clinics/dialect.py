@@ -4,6 +4,7 @@
     POST   {base}/bookings         <ref>:<revision>           201, 200 (repeat), 400, 409 {"reason"}
     GET    {base}/bookings/{ref}                              200, 404, 501 (no look-up)
     DELETE {base}/bookings/{ref}   <ref>:<revision>:withdraw  204, 400, 404, 409 {"reason"}
+    GET    {base}/changes[?after=]                            200, 410
 
 Any of them: 500, or 503 and 429 with Retry-After. A clinic without idempotency does not look at the key.
 """
@@ -14,6 +15,7 @@ import msgspec
 
 from loadtest.clinics.books import BookingRequest, Record
 from loadtest.clinics.clinic import Reply
+from loadtest.clinics.phone import Told
 from loadtest.httpserver import PROBLEM, Exchange
 
 _encode = msgspec.json.Encoder().encode
@@ -65,6 +67,13 @@ def withdrawn_revision(exchange: Exchange, booking_ref: str, check_key: bool) ->
     if ref != booking_ref or verb != "withdraw" or not revision.isdecimal():
         raise BadRequestError("Idempotency-Key is not <booking_ref>:<revision>:withdraw")
     return int(revision)
+
+
+def answer_changes(exchange: Exchange, told: Told | None) -> None:
+    if told is None:
+        answer_problem(exchange, 410, "unknown_cursor")
+    else:
+        exchange.answer(200, _encode(told))
 
 
 def answer_reply(exchange: Exchange, reply: Reply, *, shown: bool) -> None:

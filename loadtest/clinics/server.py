@@ -1,10 +1,12 @@
 """Hundreds of clinics behind one socket: routes and timers. What a clinic does is in `clinic`."""
 
 import math
+import secrets
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
+from urllib.parse import parse_qs
 
 from loadtest.clinics import admin, dialect
 from loadtest.clinics.behaviour import Spec
@@ -26,6 +28,7 @@ class Simulator:
         }
         self._call_later = Timers().call_later
         self._started = time.monotonic()
+        self._epoch = secrets.token_hex(4)
 
     def elapsed_seconds(self) -> float:
         return time.monotonic() - self._started
@@ -42,6 +45,8 @@ class Simulator:
                 self._on_booking(exchange, clinic, steps[4].decode("latin-1"))
             else:
                 dialect.answer_problem(exchange, 404, "unknown_path")
+        elif len(steps) == 4 and steps[1] == b"clinics" and steps[3] == b"changes":
+            self._on_changes(exchange, self.clinics.get(steps[2].decode("latin-1")))
         else:
             admin.handle(exchange, self.clinics, self.elapsed_seconds())
 
@@ -71,6 +76,16 @@ class Simulator:
             self._run(exchange, clinic, lambda _: clinic.withdraw(booking_ref, revision, datetime.now(UTC)))
         else:
             dialect.answer_problem(exchange, 405, "method_not_allowed")
+
+    def _on_changes(self, exchange: Exchange, clinic: Clinic | None) -> None:
+        """Answered at once, and no call that its capacity is taken up by."""
+        if clinic is None or exchange.method != b"GET":
+            dialect.answer_problem(exchange, 405 if clinic else 404, "unknown_path")
+        elif clinic.behaviour.outage_at(self.elapsed_seconds()):
+            dialect.answer_busy(exchange, 503, "down", 1)
+        else:
+            after = parse_qs(exchange.query.decode("latin-1")).get("after", [None])[0]
+            dialect.answer_changes(exchange, clinic.phone.told(after, self._epoch))
 
     def _run(self, exchange: Exchange, clinic: Clinic, act: Act) -> None:
         """Start a call on its course. Once admitted it is carried out, whether the caller waits or not."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,15 +20,16 @@ import uvloop
 from dashboards.boards.all import BOARDS
 from dashboards.rule_files import rules
 from devstack.stack import RUN, Stack, write_stack_file
-from devstack.world import Shape
+from devstack.valkey_server import ValkeyServer
 from loadtest.bench.sender import send
 from loadtest.observe.pictures import take
 from loadtest.observe.prometheus import SCRAPE_SECONDS, NoPrometheus, Prometheus
-from loadtest.observe.table import Span, panels_table, rules_table
+from loadtest.observe.table import Span, panels_table, rules_table, told_of_panels
+from loadtest.observe.world import CONTESTED_SHARE, UNSEEN, ask_what_is_free, stack_of
 from waiting_room.telemetry import logs
 
 FOLDER = RUN / "observe"
-RATE, SEND_SECONDS = 6.0, 160.0
+RATE, SEND_MINUTES = 6.0, 3.0
 DOWN_FROM_SECONDS, DOWN_MAX_SECONDS = 20.0, 180.0
 """The clinic is down from so long after the first booking until its alert fires, and no longer than that."""
 CLEARS_WITHIN_SECONDS = 150.0
@@ -36,9 +38,10 @@ ALERT = "ClinicDown"
 _HEAD = """\
 # What the boards show of an outage
 
-Written by `python -m loadtest observe`: 20 clinics over HTTP, {rate:g} bookings/s for {seconds:g} s, one clinic away
-from {down:g} s on until its alert fires, scraped every {scrape} s by a real Prometheus with the rules of
-`dashboards/rules`. Least, most and last are over the whole run; last adds up the series.
+Written by `python -m loadtest observe`: 20 clinics over HTTP, {rate:g} bookings/s for {seconds:g} s by patients who
+want to be told, vaccinations that ask for eligibility, a hot tier, one clinic away from {down:g} s on until its alert
+fires; scraped every {scrape} s by a real Prometheus with the rules of `dashboards/rules`. Least, most and last are over
+the whole run; last adds up the series.
 
 """
 
@@ -48,43 +51,53 @@ def observe(
     pictures: Annotated[
         Path | None, typer.Option(help="A folder for pictures of /ops, where there is Chromium.")
     ] = None,
+    minutes: Annotated[
+        float, typer.Option(min=0.5, max=30, help="How long bookings come; the run goes on until the alert cleared.")
+    ] = SEND_MINUTES,
 ) -> None:
-    """Exit status 0: every recording rule had values, the clinic's alert fired and cleared."""
+    """Exit status 0: every recording rule had values, and every panel but where nothing is to be seen; the clinic's
+    alert fired and cleared.
+    """
     logs.configure("observe", "warning")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        raise typer.Exit(runner.run(_observe(page, pictures)))
+        raise typer.Exit(runner.run(_observe(page, pictures, minutes * 60)))
 
 
-async def _observe(page: Path, pictures: Path | None) -> int:
-    stack = Stack(Shape(slow=1, down=0), FOLDER)
+async def _observe(page: Path, pictures: Path | None, send_seconds: float) -> int:
+    valkey = ValkeyServer(FOLDER / "data" / "valkey")
+    stack = stack_of(FOLDER, valkey.url, datetime.now(UTC))
     try:
+        await valkey.start()
         await stack.start()
         write_stack_file(stack, FOLDER / "stack.json")
         async with Prometheus(FOLDER, stack.description["metrics_urls"]) as prometheus:
-            return await _watch(stack, prometheus, page, pictures)
+            return await _watch(stack, prometheus, page, pictures, send_seconds)
     except NoPrometheus as error:
         print(error)
         return 2
     finally:
         await stack.stop()
+        await valkey.stop()
 
 
-async def _watch(stack: Stack, prometheus: Prometheus, page: Path, pictures: Path | None) -> int:
+async def _watch(stack: Stack, prometheus: Prometheus, page: Path, pictures: Path | None, send_seconds: float) -> int:
     began, started = time.time(), time.monotonic()
     plan: dict[str, Any] = {
         "url": stack.description["ingress_url"],
         "app_key": stack.description["app_key"],
         "rate": RATE,
-        "seconds": SEND_SECONDS,
-        "contested_share": 0.1,
+        "seconds": send_seconds,
+        "contested_share": CONTESTED_SHARE,
+        "reachable": True,
     }
     sending = asyncio.create_task(send(FOLDER, plan), name="send")
+    asking = asyncio.create_task(ask_what_is_free(stack.description), name="ask what is free")
     clinic_id, is_down = stack.description["clinics"][-1]["id"], False
     fired: dict[str, float] = {}
     cleared: dict[str, float] = {}
     others: set[str] = set()
     try:
-        while time.monotonic() - started < SEND_SECONDS + CLEARS_WITHIN_SECONDS:
+        while time.monotonic() - started < send_seconds + CLEARS_WITHIN_SECONDS:
             firing = {
                 (alert["labels"]["alertname"], alert["labels"].get("clinic", ""))
                 for alert in await prometheus.alerts()
@@ -111,8 +124,11 @@ async def _watch(stack: Stack, prometheus: Prometheus, page: Path, pictures: Pat
                 break
             await asyncio.sleep(SCRAPE_SECONDS)
         sent, _ = await sending
+        if asking.done():
+            asking.result()  # it ends by an error only
     finally:
         sending.cancel()
+        asking.cancel()
     span = Span(began, time.time())
     rule_lines, empty_rules = await rules_table(prometheus, rules(), span)
     panel_lines, empty_panels = await panels_table(prometheus, BOARDS, span)
@@ -121,19 +137,22 @@ async def _watch(stack: Stack, prometheus: Prometheus, page: Path, pictures: Pat
         + (f"cleared after {cleared[clinic]:.0f} s." if clinic in cleared else "did not clear.")
         for clinic in sorted(fired)
     ]
-    head = _HEAD.format(rate=RATE, seconds=SEND_SECONDS, down=DOWN_FROM_SECONDS, scrape=SCRAPE_SECONDS)
+    head = _HEAD.format(rate=RATE, seconds=send_seconds, down=DOWN_FROM_SECONDS, scrape=SCRAPE_SECONDS)
     text = [
         *(f"- Posted: {sent.requests}; answers by status: {dict(sorted(sent.statuses.items()))}.",),
         *(courses or [f"- `{ALERT}` did not fire."]),
         f"- Other alerts that fired: {', '.join(sorted(others)) or 'none'}.",
-        f"- Panels without a value: {'; '.join(empty_panels) or 'none'}.",
+        *told_of_panels(empty_panels, UNSEEN),
         f"- Recording rules without a value: {', '.join(empty_rules) or 'none'}.",
         *("", "## Recording rules", "", *rule_lines, "", "## Panels", "", *panel_lines, ""),
     ]
     page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text(head + "\n".join(text))
     print(*text[:5], str(page), sep="\n")
-    return 0 if fired and fired.keys() == cleared.keys() and not empty_rules else 1
+    missing = [*empty_rules, *(panel for panel in empty_panels if panel not in UNSEEN)]
+    if missing:
+        print(f"without a value: {'; '.join(missing)}")
+    return 0 if fired and fired.keys() == cleared.keys() and not missing else 1
 
 
 async def _set_down(stack: Stack, clinic_id: str, *, down: bool) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,8 +26,10 @@ class NoPrometheus(RuntimeError):
 class Prometheus:
     """Use it as a context; ``query`` and ``query_range`` are those of its HTTP API."""
 
-    def __init__(self, folder: Path, targets: Mapping[str, str]) -> None:
-        """``targets``: addresses of /metrics by name, which becomes the label ``instance``. Raises NoPrometheus."""
+    def __init__(self, folder: Path, targets: Mapping[str, str], discover: Sequence[str] = ()) -> None:
+        """``targets``: addresses of /metrics by name, which becomes the label ``instance``; ``discover``: where more of
+        them are listed. Raises NoPrometheus.
+        """
         program = shutil.which("prometheus")
         if program is None:
             raise NoPrometheus("no prometheus on PATH; Debian has it: apt-get install prometheus")
@@ -35,7 +37,7 @@ class Prometheus:
         data, config = folder / "prometheus", folder / "prometheus.yml"
         shutil.rmtree(data, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
-        config.write_text(yaml.safe_dump(_config(targets)))
+        config.write_text(yaml.safe_dump(_config(targets, discover)))
         self._process = Process(
             "prometheus",
             [
@@ -85,7 +87,7 @@ class Prometheus:
         return data
 
 
-def _config(targets: Mapping[str, str]) -> dict[str, Any]:
+def _config(targets: Mapping[str, str], discover: Sequence[str]) -> dict[str, Any]:
     return {
         "global": {"scrape_interval": f"{SCRAPE_SECONDS}s", "evaluation_interval": f"{SCRAPE_SECONDS}s"},
         "rule_files": [str(file) for file in FILES],
@@ -95,6 +97,7 @@ def _config(targets: Mapping[str, str]) -> dict[str, Any]:
                 "static_configs": [
                     {"targets": [urlsplit(url).netloc], "labels": {"instance": name}} for name, url in targets.items()
                 ],
+                "http_sd_configs": [{"url": url, "refresh_interval": f"{SCRAPE_SECONDS}s"} for url in discover],
             }
         ],
     }

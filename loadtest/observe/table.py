@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from dashboards.board import CLINIC, Board
@@ -73,7 +73,16 @@ async def panels_table(prometheus: Prometheus, boards: Sequence[Board], span: Sp
     return lines, empty
 
 
+def told_of_panels(empty: Sequence[str], unseen: Mapping[str, str]) -> list[str]:
+    """Markdown lines: panels without a value though they should have one, and those that rightly have none."""
+    silent = [panel for panel in empty if panel not in unseen]
+    return [
+        f"- Panels without a value: {'; '.join(silent) or 'none'}.",
+        *(f"- Nothing is to be seen in {panel}: {unseen[panel]}." for panel in empty if panel in unseen),
+    ]
+
+
 def _columns(seen: Seen | None) -> str:
     if seen is None:
-        return "no value | | |"[:-2] + " "
+        return "no value | | |"
     return " | ".join((str(seen.series), *(f"{number:.4g}" for number in seen[1:])))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 from typing import NamedTuple, Protocol
 
 from loadtest.simulate.world import World
-from workers.pacing.need import calls_needed, workers_desired
+from workers.pacing.need import Growth, calls_needed, workers_desired
 from workers.supervise.scaling import Scaler
 
 DOWN_AFTER_SECONDS = 300.0
@@ -35,9 +35,10 @@ class Fixed:
 
     workers: int
     target_wait_seconds: float
+    growth: Growth = field(default_factory=Growth)
 
     def decide(self, world: World, running: int) -> Decision:
-        return Decision(_by_wait(world, self.target_wait_seconds), self.workers)
+        return Decision(_by_wait(world, self.growth, self.target_wait_seconds), self.workers)
 
 
 class ByWait:
@@ -45,10 +46,11 @@ class ByWait:
 
     def __init__(self, most: int, target_wait_seconds: float) -> None:
         self._target_wait_seconds = target_wait_seconds
+        self._growth = Growth()
         self._scaler = Scaler(least=1, most=most, down_after_seconds=DOWN_AFTER_SECONDS)
 
     def decide(self, world: World, running: int) -> Decision:
-        wanted = _by_wait(world, self._target_wait_seconds)
+        wanted = _by_wait(world, self._growth, self._target_wait_seconds)
         return Decision(wanted, self._scaler.decide(world.clock.now, wanted, running))
 
 
@@ -74,12 +76,15 @@ class ByLag:
         return Decision(wanted, max(each for _, each in self._wanted))
 
 
-def _by_wait(world: World, target_wait_seconds: float) -> int:
+def _by_wait(world: World, growth: Growth, target_wait_seconds: float) -> int:
+    now = world.clock.now
+    grows = {clinic_id: growth.saw(clinic_id, int(now), line, now) for clinic_id, line in world.store.lines.items()}
     lines = [clinic_id for clinic_id, line in world.store.lines.items() if line]
-    return workers_desired((_needed(world, each, target_wait_seconds) for each in lines), world.rules.calls_max)
+    needed = (_needed(world, each, grows[each], target_wait_seconds) for each in lines)
+    return workers_desired(needed, world.rules.calls_max)
 
 
-def _needed(world: World, clinic_id: str, target_wait_seconds: float) -> int:
+def _needed(world: World, clinic_id: str, growth: float, target_wait_seconds: float) -> int:
     owner = world.owner_of(world.partition_of[clinic_id])
     pace = owner.paces.get(clinic_id) if owner else None
     limit = owner.lanes.limit_of(clinic_id) if owner else None
@@ -89,4 +94,5 @@ def _needed(world: World, clinic_id: str, target_wait_seconds: float) -> int:
         limit=1 if limit is None else limit.allowed(world.clock.now),
         breaker_open=world.is_down(clinic_id),
         wait_target_seconds=target_wait_seconds,
+        growth=growth,
     )

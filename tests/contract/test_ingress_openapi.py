@@ -22,11 +22,12 @@ SPECS = clinics(2)
 EXAMPLES = 40
 
 # Checks are all on but for one. `use_after_free` wants 404 after DELETE; here DELETE cancels, and a cancelled booking
-# stays readable with its history. 422 is what valid JSON gets that asks for the impossible, which no schema can say.
+# stays readable with its history. 422 is what valid JSON gets that asks for the impossible, which no schema can say,
+# and 412 an If-Match that names a version long gone.
 CONFIG = """
 [checks]
 use_after_free.enabled = false
-positive_data_acceptance.expected-statuses = ["2xx", "304", "401", "403", "404", "409", "422", "429"]
+positive_data_acceptance.expected-statuses = ["2xx", "304", "401", "403", "404", "409", "412", "422", "429"]
 
 [parameters]
 "body.provider_id" = {{ dictionary = "providers", probability = 0.9 }}

@@ -12,7 +12,8 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from tests.stack import Kafka
-from tests.support import planted, planted_waitlist, topics
+from tests.support import planted, planted_archive, planted_waitlist, topics
+from tests.support.archived import archive
 from tests.support.audited import World, Worlds, worlds
 from tests.support.cli import waiting_room
 from tests.support.database import Database
@@ -26,7 +27,7 @@ from waiting_room.store import sql
 from waiting_room.topics import BOOKING_REQUESTS
 from workers.hold import worker
 
-PLANTS = (*planted.PLANTS, *planted_waitlist.PLANTS)
+PLANTS = (*planted.PLANTS, *planted_archive.PLANTS, *planted_waitlist.PLANTS)
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +87,31 @@ async def test_a_world_whose_patients_are_forgotten_is_as_clean(made: Worlds, tm
             assert {row["status"] for row in await owner.fetch(_KNOWN_STILL)} == {"waitlisted"}
         verdict = await judge(world, tmp_path, settled=True)
     assert verdict.clean, "\n".join(verdict.lines())
+
+
+async def test_a_world_that_is_archived_is_as_clean(made: Worlds, tmp_path: Path) -> None:
+    before = await judge(made.resting, tmp_path, settled=True)
+    async with made.copy(resting=True, database=True) as world:
+        async with world.database.owner() as owner:
+            rows = await owner.fetch("SELECT clinic_id, array_agg(booking_ref) AS refs FROM appointments GROUP BY 1")
+            for row in rows:
+                await archive(owner, row["clinic_id"], row["refs"], days_ahead=20)
+            assert await owner.fetchval("SELECT count(*) FROM appointments WHERE ticket IS NULL") == 0
+        verdict = await judge(world, tmp_path, settled=True)
+        assert verdict.clean, "\n".join(verdict.lines())
+        archived = verdict.looked_at["bookings archived"]
+        assert archived >= 15
+        gone = {"bookings archived": archived, "seat claims": verdict.looked_at["seat claims"]}
+        assert dict(verdict.looked_at) == {**before.looked_at, **gone}
+        async with world.database.owner() as owner:
+            await owner.execute(
+                "UPDATE archived_bookings SET document = jsonb_set(document, '{appointment,row_version}', '9') "
+                "WHERE booking_ref = $1",
+                world.refs["builtin"],
+            )
+        verdict = await judge(world, tmp_path, settled=True)
+    assert set(verdict.wrong) == {Kind.HISTORY}
+    assert [offence.booking_ref for offence in verdict.offences] == [world.refs["builtin"]]
 
 
 @pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.what.replace(" ", "_"))

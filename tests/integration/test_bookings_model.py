@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
+from tests.support.closing import closed, phoned, shut
 from tests.support.commands import appended, book, cancel
 from tests.support.commands import reschedule as move
 from tests.support.database import Database
@@ -76,7 +77,7 @@ acts = st.builds(
         ["book"] * 5
         + ["wait"] * 4
         + ["cancel", "cancel", "move", "clinic", "clinic", "clinic", "recount", "expire", "fill"]
-        + ["answer", "answer", "lapse", "look"]
+        + ["answer", "answer", "lapse", "look", "phone", "phone", "close"]
     ),
     clinic=st.integers(0, 1),
     number=st.integers(0, _KEYS - 1),
@@ -137,6 +138,15 @@ class Clinics:
                 await self._lapse(act)
             case "look":
                 await Looking(self.pool).look()
+            case "phone":
+                [command] = self.commands(Act("book", act.clinic, act.number, 0))
+                await _patiently(lambda: phoned(self.pool, self.specs[act.clinic], command.booking_ref, act.amount))
+            case "close":
+                spec, name = self.specs[act.clinic], f"{act.number}-{act.amount}"
+                await _patiently(lambda: shut(self.pool, spec, name, act.amount))
+                closing = closed(spec, name, act.amount, offset=next(_offsets))
+                _, not_closed = await work_off(self.hold, closing, lambda item: item.clinic_id)
+                assert not not_closed
 
     async def _offers(self, act: Act) -> list[str]:
         async with self.pool.acquire() as conn:

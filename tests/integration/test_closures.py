@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
 
 import pytest
 from aiokafka import ConsumerRecord
@@ -16,16 +13,18 @@ from tests.support.commands import appended, book, record, reschedule
 from tests.support.confirming import Site, confirming, sites, until
 from tests.support.database import Database
 from tests.support.holding import REST, Hold, check_counters, rows_of, seeded
-from tests.support.ingress import Caller, Newcomer, Stage, ingress, staged, wish
-from tests.support.running import running
+from tests.support.log import everything_in
 from tests.support.world import ClinicSpec, clinics, settings_for, tomorrow
-from waiting_room.access import OwnerKind
+from waiting_room.domain.appointment import EventType, Reason
 from waiting_room.domain.availability.rules import Override, OverrideKind
+from waiting_room.kafka import Producer
 from waiting_room.messages import Closure
-from waiting_room.store.pool import create_pool
-from workers.assemble import Role
+from waiting_room.store.journal import Journal
+from waiting_room.store.pool import Connection, create_pool
+from waiting_room.topics import BOOKING_REQUESTS
 from workers.hold import closing
 from workers.hold.read import Item, item_of
+from workers.sweep.close_again import ClosingAgain
 
 
 def closure(spec: ClinicSpec, from_hour: int, to_hour: int, name: str = "closure") -> Closure:
@@ -41,12 +40,32 @@ def closure(spec: ClinicSpec, from_hour: int, to_hour: int, name: str = "closure
     )
 
 
-async def blocked(database: Database, spec: ClinicSpec, from_hour: int, to_hour: int) -> None:
+async def happens(owner: Connection, clinic_id: str, booking_ref: str, *events: EventType) -> None:
+    """To this booking, as its clinic answers."""
+    async with owner.transaction():
+        journal = await Journal.open(owner, [clinic_id])
+        (booking,) = (await journal.load([(clinic_id, booking_ref)])).values()
+        for event in events:
+            reason = Reason.CLINIC_REFUSED if event is EventType.RESCHEDULE_FAILED else None
+            journal.record(booking, event, reason=reason)
+        await journal.write()
+
+
+async def opened(database: Database, spec: ClinicSpec) -> None:
+    """The clinic takes its closure back."""
+    async with database.owner() as owner:
+        await owner.execute("DELETE FROM availability_overrides WHERE provider_id = $1", spec.provider_id)
+        await owner.execute("UPDATE clinic_counters SET rules_version = rules_version + 1")
+
+
+async def blocked(
+    database: Database, spec: ClinicSpec, from_hour: int, to_hour: int, override_id: str = "closure"
+) -> None:
     await put_override(
         database,
         spec,
         Override(
-            override_id="closure",
+            override_id=override_id,
             kind=OverrideKind.BLOCK,
             from_at=tomorrow(from_hour),
             to_at=tomorrow(to_hour),
@@ -95,6 +114,63 @@ async def test_a_wish_that_was_refused_before_does_not_hold_up_a_closure(databas
     await hold(item(closure(clinic, 9, 12), 2))
     (row,) = await rows_of(database, "SELECT * FROM appointments")
     assert (row["start_at"], row["revision"]) == (tomorrow(12), 3)
+
+
+async def test_who_came_back_when_it_was_open_again_is_moved_by_the_same_closure_again(
+    database: Database, hold: Hold
+) -> None:
+    (clinic,) = clinics(1)
+    await seeded(database, [clinic])
+    command = book(clinic, "key", start_at=tomorrow(10))
+    await hold(appended(command))
+    await blocked(database, clinic, 9, 12)
+    await hold(item(closure(clinic, 9, 12), 1))
+    await opened(database, clinic)
+    await hold(appended(reschedule(command, "back", start_at=tomorrow(11)), first_offset=2))
+    assert [row["start_at"] for row in await rows_of(database, "SELECT * FROM appointments")] == [tomorrow(11)]
+    await blocked(database, clinic, 9, 12)
+    await hold(item(closure(clinic, 9, 12), 3))
+    assert [row["start_at"] for row in await rows_of(database, "SELECT * FROM appointments")] == [tomorrow(12)]
+    await check_counters(database)
+
+
+@pytest.mark.parametrize("why", ["the command was lost", "a wish of their own came to nothing"])
+async def test_who_is_booked_then_all_the_same_is_moved_when_sweep_finds_them(
+    why: str, database: Database, hold: Hold, fresh_kafka: Kafka
+) -> None:
+    (clinic,) = clinics(1, endpoint=REST)
+    await seeded(database, [clinic])
+    command = book(clinic, "key", start_at=tomorrow(10))
+    await hold(appended(command))
+    async with database.owner() as owner:
+        await happens(owner, command.clinic_id, command.booking_ref, EventType.CALLING, EventType.CONFIRMED)
+        if why != "the command was lost":
+            await hold(appended(reschedule(command, "wish", start_at=tomorrow(15)), first_offset=1))
+        await blocked(database, clinic, 9, 12, "closure-7")
+        await owner.execute(
+            "INSERT INTO clinic_closures (clinic_id, closure_id, sequence, at, payload) "
+            "VALUES ($1, '7', 1, now() - interval '5 min', '{}')",
+            clinic.clinic_id,
+        )
+        if why != "the command was lost":
+            await hold(item(closure(clinic, 9, 12, "7"), 2))
+            await happens(owner, command.clinic_id, command.booking_ref, EventType.RESCHEDULE_FAILED)
+    settings = settings_for(database, fresh_kafka, "sweep")
+    producer, pool = Producer(settings), await create_pool(settings, "sweep")
+    await producer.start()
+    assert await ClosingAgain(pool, producer).look() == 1
+    assert await ClosingAgain(pool, producer).look() == 0, "it was asked for just now"
+    await producer.stop()
+    await pool.close()
+    (asked,) = await everything_in(fresh_kafka, BOOKING_REQUESTS)
+    found = item_of(asked)
+    assert found is not None
+    await hold([found])
+    (row,) = await rows_of(database, "SELECT moving_to, start_at FROM appointments")
+    (wished,) = await rows_of(database, "SELECT start_at, must_move FROM reschedules WHERE ended_at IS NULL")
+    assert (row["moving_to"] is not None, row["start_at"]) == (True, tomorrow(10))
+    assert (wished["start_at"], wished["must_move"]) == (tomorrow(12), True)
+    await check_counters(database)
 
 
 async def test_where_nothing_fits_it_is_cancelled_by_the_clinic(database: Database, hold: Hold) -> None:
@@ -171,57 +247,3 @@ async def test_what_its_clinic_will_not_move_is_cancelled_and_withdrawn(database
         row = await site.row(booking)
         assert (row["by"], row["reason"], row["claims"]) == ("clinic", "prov", 0)
         assert not [each for each in site.clinic.books.records() if each.effective_bookings]
-
-
-@pytest.fixture
-async def stage(kafka: Kafka, template: Database) -> AsyncIterator[Stage]:
-    async with (
-        staged(kafka, template, clinics(2)) as stage,
-        running(Role.HOLD, settings_for(stage.database, kafka)),
-        running(Role.RELAY, settings_for(stage.database, kafka, "relay")),
-    ):
-        yield stage
-
-
-async def test_a_clinic_closes_and_its_patients_read_their_new_times(stage: Stage) -> None:
-    async with (
-        ingress(stage.kafka, stage.database) as base,
-        Caller(base, stage.token) as app,
-        Newcomer(stage.kafka, base, OwnerKind.CLINIC, "0001") as desk,
-    ):
-        wanted = wish("0001-1", start_at=tomorrow(10))
-        ref = (await app.book(str(uuid4()), wanted, headers={"Prefer": "wait=20"})).body["booking_ref"]
-        body = {"from": tomorrow(9).isoformat(), "to": tomorrow(12).isoformat()}
-        headers = {"Idempotency-Key": str(uuid4())}
-        answer = await desk.call("POST", "/v1/clinics/0001/closures", json=body, headers=headers)
-        assert answer.status == 202
-        assert answer.body["affected"] == [ref]
-        async with asyncio.timeout(20):
-            while (read := await app.get(f"/v1/appointments/{ref}")).body.get("reschedule") is None:
-                await asyncio.sleep(0.05)
-        assert read.body["start_at"] == tomorrow(12).isoformat().replace("+00:00", "Z")
-        assert (read.body["status"], read.body["reschedule"]["by"]) == ("confirmed", "clinic")
-        again = await desk.call("POST", "/v1/clinics/0001/closures", json=body, headers=headers)
-        assert (again.status, again.body["closure_id"]) == (202, answer.body["closure_id"])
-        elsewhere = await desk.call("POST", "/v1/clinics/0002/closures", json=body, headers=headers)
-        assert elsewhere.status == 403
-        unknown = {**body, "provider_ids": ["0002-1"]}
-        wrong = await desk.call("POST", "/v1/clinics/0001/closures", json=unknown, headers=headers)
-        assert (wrong.status, wrong.body["errors"][0]["pointer"]) == (422, "/provider_ids/0")
-
-
-async def test_a_clinic_moves_one_booking(stage: Stage) -> None:
-    async with (
-        ingress(stage.kafka, stage.database) as base,
-        Caller(base, stage.token) as app,
-        Newcomer(stage.kafka, base, OwnerKind.CLINIC, "0001") as desk,
-        Newcomer(stage.kafka, base, OwnerKind.CLINIC, "0002") as other,
-    ):
-        wanted = wish("0001-1", start_at=tomorrow(15))
-        ref = (await app.book(str(uuid4()), wanted, headers={"Prefer": "wait=20"})).body["booking_ref"]
-        assert (await other.reschedule(ref, str(uuid4()), start_at=tomorrow(16).isoformat())).status == 404
-        assert (await desk.reschedule(ref, str(uuid4()), start_at=tomorrow(16).isoformat())).status == 202
-        async with asyncio.timeout(20):
-            while (read := await app.get(f"/v1/appointments/{ref}")).body.get("reschedule") is None:
-                await asyncio.sleep(0.05)
-        assert (read.body["reschedule"]["status"], read.body["reschedule"]["by"]) == ("rescheduled", "clinic")

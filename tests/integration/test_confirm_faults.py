@@ -18,14 +18,14 @@ from tests.support.confirming import Site, confirming, sites, until
 from tests.support.cut_proxy import cut_proxy
 from tests.support.database import Database
 from tests.support.log import everything_in
-from waiting_room.dead_letters import REASON, SOURCE_OFFSET
+from waiting_room.dead_letters import REASON, SOURCE_OFFSET, SOURCE_TOPIC
 from waiting_room.domain.clinic_call import CallKind
 from waiting_room.messages import Confirmation as Doorbell
 from waiting_room.messages import Pulse, Reader, encode
 from waiting_room.store import calls
 from waiting_room.store.calls import Claim
 from waiting_room.store.journal import Booking, Journal
-from waiting_room.topics import CLINIC_CONFIRMATIONS, CLINIC_PULSE, dead_letters_of
+from waiting_room.topics import CLINIC_CONFIRMATIONS, CLINIC_CONFIRMATIONS_PRIORITY, CLINIC_PULSE, dead_letters_of
 from workers.confirm.intake import GROUP
 
 _pulse: Reader[Pulse] = Reader(Pulse)
@@ -160,6 +160,7 @@ async def test_what_cannot_be_read_is_put_aside_and_the_partition_moves_on(
         booking_ref="ZZZZ-0000-0000-0000-0000", clinic_id="ZZZZ", revision=1, ticket=1, held_at=first.accepted_at
     )
     await site.append(b"\x00 no message")
+    await site.append(b"urgent, but no message", priority=True)
     await site.append(encode(stranger), key="ZZZZ")
     await site.append(None)
     await site.ring(first)
@@ -167,6 +168,9 @@ async def test_what_cannot_be_read_is_put_aside_and_the_partition_moves_on(
         await site.until_state("confirmed", "booked", first)
         await until(lambda: site_committed(fresh_kafka, site, 4))
     letters = await everything_in(fresh_kafka, dead_letters_of(CLINIC_CONFIRMATIONS))
+    [urgent] = [each for each in letters if dict(each.headers)[SOURCE_TOPIC] == CLINIC_CONFIRMATIONS_PRIORITY.encode()]
+    assert urgent.value == b"urgent, but no message"
+    letters.remove(urgent)
     found = {dict(each.headers)[SOURCE_OFFSET]: (each.value, dict(each.headers)[REASON]) for each in letters}
     assert set(found) == {b"0", b"1", b"2"}
     assert found[b"0"][0] == b"\x00 no message"

@@ -92,6 +92,17 @@ async def test_who_may_have_it_is_confirmed_and_who_may_not_is_not_asked_for(wor
     assert await world.site.attempts(booking) == [("confirm", "booked")], "asking spends none"
 
 
+async def test_a_booking_whose_patient_cannot_be_read_is_rejected_and_its_seat_comes_free(world: Asking) -> None:
+    (booking,) = await world.site.hold(events=VERIFYING)
+    async with world.site.database.owner() as owner:
+        await owner.execute("UPDATE appointments SET patient = NULL")
+    async with world.confirming():
+        await world.site.until_state("rejected", "none", booking)
+    row = await world.site.row(booking)
+    assert (row["reason"], row["claims"], row["attempts"]) == ("unprocessable", 0, 0)
+    assert (world.site.calls, world.system.stats.asked) == (0, 0)
+
+
 async def test_an_answer_is_asked_for_once_a_patient_and_service(world: Asking) -> None:
     (first,) = await world.site.hold(events=VERIFYING)
     async with world.confirming():

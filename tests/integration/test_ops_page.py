@@ -10,9 +10,13 @@ from uuid import uuid4
 
 import aiohttp
 import pytest
+from aiohttp import web
 from playwright.async_api import expect
 
 from devstack.ports import free_port
+from ingress.directory import Directory
+from ingress.line import Lines
+from ingress.ops.watch import OpsWatch
 from tests.stack import Kafka
 from tests.support.browsing import DESK, PHONE, browsing, needs_a_browser
 from tests.support.database import Database
@@ -83,6 +87,34 @@ async def test_whoever_is_at_this_machine_may_look(app: Caller) -> None:
     assert told["accept"]["good"] is not None
     assert told["roles"]["ingress"] == 1
     assert f"{SILENT} does not answer" in told["faults"]
+
+
+async def test_it_finds_the_workers_that_a_supervisor_lists() -> None:
+    """They come and go, at any port."""
+    ports: list[int] = []
+
+    async def serve(request: web.Request) -> web.Response:
+        if request.path == "/targets":
+            return web.json_response([{"targets": [f"127.0.0.1:{port}" for port in ports], "labels": {}}])
+        return web.Response(text='waiting_room_ready{role="confirm"} 1\nwaiting_room_confirm_calls_max 500\n')
+
+    app = web.Application()
+    app.router.add_get("/{any}", serve)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    own = runner.addresses[0][1]
+    try:
+        running = []
+        for ports[:] in ([], [own, own]):
+            told = await OpsWatch([f"http://127.0.0.1:{own}/targets"]).look(Lines(), Directory())
+            running.append(told.workers_running)
+            assert not [fault for fault in told.faults if "answer" in fault]
+        assert running[1] == running[0] + 2
+        gone = f"{SILENT.removesuffix('/metrics')}/targets"
+        assert f"{gone} does not answer" in (await OpsWatch([gone]).look(Lines(), Directory())).faults
+    finally:
+        await runner.cleanup()
 
 
 @pytest.mark.parametrize(

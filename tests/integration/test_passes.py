@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,8 +15,9 @@ from playwright.async_api import expect
 from tests.stack import Kafka
 from tests.support.browsing import PHONE, browsing, needs_a_browser
 from tests.support.database import Database
-from tests.support.ingress import Answer, Caller, Newcomer, Stage, ingress_process, staged, wish
+from tests.support.ingress import Caller, Newcomer, Stage, ingress_process, staged
 from tests.support.log import until
+from tests.support.passes import booked, opened, pass_of, waiting
 from tests.support.running import running
 from tests.support.world import clinics, settings_for, tomorrow
 from tests.support.written import HELD, plant
@@ -60,25 +62,6 @@ async def anybody(served: tuple[str, str]) -> AsyncIterator[Caller]:
         yield anybody
 
 
-async def booked(app: Caller, provider_id: str = ONE.provider_id, hour: int = 9) -> str:
-    wanted = wish(provider_id, start_at=tomorrow(hour) + timedelta(days=2))
-    return str((await app.book(str(uuid4()), wanted, headers={"Prefer": "wait=20"})).body["booking_ref"])
-
-
-async def pass_of(app: Caller, ref: str) -> str:
-    made = await app.call("POST", f"/v1/appointments/{ref}/passes")
-    assert made.status == 201
-    assert made.body["link"] == f"/pass#{made.body['pass']}"
-    return str(made.body["pass"])
-
-
-async def opened(anybody: Caller, text: str) -> tuple[Answer, dict[str, str]]:
-    """The answer, and the headers with which the browser comes back."""
-    answer = await anybody.call("POST", "/v1/passes", json={"pass": text})
-    cookie = answer.headers.get("Set-Cookie", "")
-    return answer, {"Cookie": cookie.partition(";")[0]}
-
-
 async def test_a_pass_opens_its_booking_and_nothing_else(app: Caller, anybody: Caller) -> None:
     mine, other = await booked(app), await booked(app, hour=10)
     text = await pass_of(app, mine)
@@ -106,6 +89,8 @@ async def test_a_pass_opens_its_booking_and_nothing_else(app: Caller, anybody: C
 async def test_what_is_no_pass_opens_nothing(anybody: Caller, text: str) -> None:
     answer, _ = await opened(anybody, text)
     assert (answer.status, answer.body["errors"][0]["pointer"]) == (422, "/pass")
+    refused = r'waiting_room_passes_opened_total\{outcome="refused"\} [1-9]'
+    assert re.search(refused, (await anybody.get("/metrics")).body)
     assert "Set-Cookie" not in answer.headers
 
 
@@ -127,6 +112,35 @@ async def test_a_pass_is_over_when_it_ends_is_revoked_or_of_no_booking(app: Call
     assert (await opened(anybody, first))[0].status == 422
     _, cookie = await opened(anybody, await pass_of(app, ref))
     assert (await anybody.get(address, headers=cookie)).status == 200
+
+
+async def test_who_watches_is_told_nothing_more_once_the_pass_is_revoked(
+    stage: Stage, app: Caller, anybody: Caller
+) -> None:
+    async with stage.database.owner() as owner:
+        mine = await plant(owner, TWO, 3, HELD)
+        address = f"/v1/appointments/{mine.booking_ref}"
+        _, cookie = await opened(anybody, await pass_of(app, mine.booking_ref))
+        async with anybody.session.get(f"{address}/events", headers=cookie) as stream:
+            async for line in stream.content:
+                if line.startswith(b"data:"):
+                    break
+            assert (await app.call("DELETE", f"{address}/passes")).status == 204
+            async with owner.transaction():
+                journal = await Journal.open(owner, [TWO.clinic_id])
+                found = await journal.load([mine.key])
+                journal.record(found[mine.key], EventType.CONFIRMED)
+                await journal.write()
+            assert b"confirmed" not in await stream.read()
+
+
+async def test_a_pass_of_who_waits_holds_while_they_may(stage: Stage, app: Caller, anybody: Caller) -> None:
+    _, waits = await waiting(app, 20)
+    async with stage.database.owner() as owner:
+        await owner.execute("UPDATE appointments SET accepted_at = '2026-01-01' WHERE booking_ref = $1", waits)
+    answer, cookie = await opened(anybody, await pass_of(app, waits))
+    assert answer.status == 200
+    assert (await anybody.get(f"/v1/appointments/{waits}", headers=cookie)).body["status"] == "waitlisted"
 
 
 async def test_who_may_make_and_revoke_them(stage: Stage, app: Caller, served: tuple[str, str]) -> None:
@@ -212,15 +226,6 @@ async def test_a_browser_opens_the_link_moves_and_cancels(app: Caller, served: t
         assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "it fits the screen"
         assert complaints == []
     assert text.rpartition(".")[2] not in Path(log_file).read_text()
-
-
-async def waiting(app: Caller, hour: int) -> tuple[str, str]:
-    """A booking, and another of the same time that waits for it."""
-    wanted = wish(ONE.provider_id, start_at=tomorrow(hour) + timedelta(days=2))
-    headers = [{"Idempotency-Key": str(uuid4()), "Prefer": "wait=20"} for _ in range(2)]
-    first, second = [(await app.call("POST", "/v1/waitlist", json=wanted, headers=each)).body for each in headers]
-    assert (first["status"], second["status"]) == ("confirmed", "waitlisted")
-    return str(first["booking_ref"]), str(second["booking_ref"])
 
 
 async def test_an_offer_is_answered_by_its_bookings_pass_only(app: Caller, anybody: Caller) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from pathlib import Path
 
+import aiohttp
 import pytest
 from aiohttp import web
+from structlog.testing import capture_logs
 
 from dashboards.board import CLINIC
 from dashboards.boards.all import BOARDS
 from dashboards.catalogue import readers
 from dashboards.rule_files import rules
+from devstack.ports import free_port
 from loadtest.observe.prometheus import NoPrometheus, Prometheus
 from loadtest.observe.table import Seen, Span, see
 from tests.support.log import until
@@ -19,6 +23,8 @@ from waiting_room.messages import ClinicPulse
 from waiting_room.telemetry.exposition import page
 from waiting_room.telemetry.health import say_ready
 from workers.confirm.showing import Showing
+from workers.supervise.recorded import Recorded
+from workers.supervise.server import SupervisorServer
 
 pytestmark = pytest.mark.skipif(
     shutil.which("prometheus") is None, reason="no prometheus: .ci/run installs Debian's if it can"
@@ -58,6 +64,41 @@ async def test_it_evaluates_every_rule_and_answers_every_panel(tmp_path: Path) -
     finally:
         await runner.cleanup()
         say_ready("hold", ready=False)
+
+
+async def test_a_supervisor_goes_by_the_number_that_prometheus_records_of_the_workers_it_lists(tmp_path: Path) -> None:
+    said = "waiting_room_confirm_calls_needed 1100\nwaiting_room_confirm_calls_max 500\n"
+
+    async def worker(request: web.Request) -> web.Response:
+        return web.Response(text=said)
+
+    app = web.Application()
+    app.router.add_get("/metrics", worker)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    running, finish, port = [runner.addresses[0][1]], asyncio.Event(), free_port()
+    server = asyncio.create_task(SupervisorServer("127.0.0.1", port, "supervise", lambda: running).run(finish))
+    try:
+        async with (
+            aiohttp.ClientSession() as session,
+            Prometheus(tmp_path, {}, [f"http://127.0.0.1:{port}/targets"]) as prometheus,
+        ):
+            recorded = Recorded(prometheus.url)
+
+            async def tells(number: int | None) -> bool:
+                return await recorded.ask(session) == number
+
+            await until(lambda: tells(3))
+            running.clear()
+            await until(lambda: tells(None))
+            with capture_logs() as lines:
+                assert await Recorded("http://127.0.0.1:9").ask(session) is None
+            assert [line["event"] for line in lines] == ["workers_desired_not_recorded"]
+    finally:
+        finish.set()
+        await server
+        await runner.cleanup()
 
 
 def test_without_prometheus_it_says_which_package_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -121,7 +121,8 @@ async def test_a_booking_that_has_moved_is_reminded_of_at_its_new_time_only(at_w
     moved_to = datetime.now(UTC) + timedelta(hours=3)
     await at_work.change("UPDATE appointments SET revision = 2, start_at = $1", moved_to)
     await at_work.change(
-        "UPDATE appointment_events SET record = record::jsonb || jsonb_build_object('revision', 2, 'start_at', $1::text) "
+        "UPDATE appointment_events "
+        "SET record = record::jsonb || jsonb_build_object('revision', 2, 'start_at', $1::text) "
         "WHERE event = 'booking.confirmed'",
         moved_to.isoformat(),
     )

@@ -13,6 +13,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+
 from tests.integration.test_worker_process import Worker
 from tests.stack import Kafka
 from tests.support.confirming import Site, sites, until
@@ -66,6 +68,9 @@ async def test_a_stuck_clinic_adds_no_worker_however_long_its_line(
             assert {desired for desired, _ in seen} == {1.0}
             assert {running for _, running in seen} <= {0.0, 1.0}
             assert not worker.said("scaling")
+            async with aiohttp.ClientSession() as session, session.get(f"{worker.url}/targets") as listed:
+                found = await listed.json()
+            assert found == [{"targets": [child_url(worker).removeprefix("http://")], "labels": {}}], "for Prometheus"
 
 
 async def test_workers_come_for_a_rush_and_go_one_by_one(

@@ -17,8 +17,8 @@ from tests.support.world import clinics, seed
 from tests.support.written import CONFIRMED, HELD, plant
 from waiting_room.settings import Settings
 from waiting_room.store import outages
+from waiting_room.store.lines import waiting
 from waiting_room.store.pool import create_pool
-from waiting_room.store.waiting import waiting
 from workers.sweep.lines import LineWatch
 
 

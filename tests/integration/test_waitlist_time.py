@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.integration.test_closures import blocked, closure
 from tests.integration.test_closures import item as closing
 from tests.support.commands import appended, book, cancel
@@ -10,6 +12,8 @@ from tests.support.holding import Hold, check_counters, rows_of, seeded
 from tests.support.waiting import Answers, claims, offered_to, open_offers, run_out, stands, wait
 from tests.support.world import clinics, tomorrow
 from waiting_room.domain.waitlist import Ended
+from waiting_room.store import offering
+from waiting_room.store.giving import LOOKED_AT_MAX
 from waiting_room.store.pool import Pool
 from workers.sweep.waitlist import Looking, end_waits, lapse
 
@@ -37,6 +41,25 @@ async def test_an_offer_ends_by_the_databases_clock_and_not_when_sweep_comes(
     await check_counters(database)
 
 
+async def test_a_row_that_fails_is_left_out_and_keeps_nobody_else_waiting(
+    database: Database, hold: Hold, sweeping: Pool
+) -> None:
+    """Sweep died of it, again and again, and with it all that rings and frees."""
+    first, second = clinics(2)
+    await seeded(database, [first, second])
+    spoilt, elsewhere = wait(first, "spoilt"), wait(second, "elsewhere")
+    beside = wait(first, "beside", start_at=tomorrow(11))
+    booked = [book(first, "1"), book(first, "2", start_at=tomorrow(11)), book(second, "3")]
+    await hold(appended(*booked, spoilt, beside, elsewhere, *map(cancel, booked)))
+    for offer in await open_offers(database):
+        await run_out(database, offer.offer_id)
+    async with database.owner() as owner:
+        await owner.execute("UPDATE appointments SET stage = 'waiting' WHERE booking_ref = $1", spoilt.booking_ref)
+    assert await lapse(sweeping) == 2
+    (left,) = await open_offers(database)
+    assert left.booking_ref == spoilt.booking_ref
+
+
 async def test_what_comes_free_without_being_given_up_is_found(database: Database, hold: Hold, sweeping: Pool) -> None:
     (clinic,) = clinics(1)
     await seeded(database, [clinic])
@@ -49,6 +72,25 @@ async def test_what_comes_free_without_being_given_up_is_found(database: Databas
     await looking.look()
     assert await offered_to(database) == [first.booking_ref]
     assert await claims(database) == [(booked.booking_ref, tomorrow(), 0), (first.booking_ref, tomorrow(), 1)]
+
+
+@pytest.mark.parametrize(("before", "at_once"), [(101, LOOKED_AT_MAX), (5, 2)])
+async def test_nobody_waits_too_far_behind_to_be_looked_for(
+    before: int, at_once: int, database: Database, hold: Hold, sweeping: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind however many for whom nothing is free: a newcomer would have got the seat."""
+    (clinic,) = clinics(1)
+    await seeded(database, [clinic])
+    monkeypatch.setattr(offering, "LOOKED_AT_MAX", at_once)
+    others = [wait(clinic, f"other {number}") for number in range(before)]
+    last = wait(clinic, "last", start_at=tomorrow(11))
+    await hold(appended(book(clinic, "1"), book(clinic, "2", start_at=tomorrow(11)), *others, last))
+    async with database.owner() as owner:
+        await owner.execute("UPDATE providers SET capacity = 2")
+        await owner.execute("UPDATE clinic_counters SET rules_version = rules_version + 1")
+    await Looking(sweeping).look()
+    assert sorted(await offered_to(database)) == sorted([others[0].booking_ref, last.booking_ref])
+    await check_counters(database)
 
 
 async def test_who_waits_for_what_has_passed_is_told(database: Database, hold: Hold, sweeping: Pool) -> None:

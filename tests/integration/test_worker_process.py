@@ -71,7 +71,7 @@ async def test_it_says_how_it_is_and_stops_in_order(tmp_path: Path, database: Da
     status, health = await get(f"{worker.url}/healthz")
     assert status == 200
     assert json.loads(health)["event_loop_lag_seconds"] >= 0
-    assert "waiting_room_published_total 0.0" in (await get(f"{worker.url}/metrics"))[1]
+    assert 'waiting_room_published_total{kind="booking.held"} 0.0' in (await get(f"{worker.url}/metrics"))[1]
     await worker.stop()
     assert worker.returncode == 0
     assert worker.said("stopped")

@@ -55,7 +55,7 @@ def offences(compose: Compose) -> list[str]:
     ]
     if wrong:
         return wrong
-    for check in (_settings, _embedded, _order, _containers, _files, _scraping):
+    for check in (_settings, _embedded, _addresses, _order, _containers, _files, _scraping):
         wrong += check(compose)
     return wrong
 
@@ -101,6 +101,20 @@ def _embedded_env(role: str) -> dict[str, str]:
         roles.ingress(env, owner, keys, Path()) if role == "ingress" else roles.worker(role, env, owner, keys, Path())
     )
     return {name: value for name, value in (process.env or {}).items() if name.startswith(PREFIX)}
+
+
+def _addresses(compose: Compose) -> Iterator[str]:
+    """Whoever is told of a server is told of one that is there, and who share one of the same."""
+    tiers: dict[str, str] = {}
+    for name, (what, env) in ours(compose).items():
+        for setting, value in env.items():
+            for host in re.findall(r"[a-z]+://(?:[^@/,]*@)?([\w.-]+)", value):
+                if host not in {*compose["services"], "127.0.0.1"}:
+                    yield f"{name}: {setting} names {host}, which is no service"
+        if what in ("ingress", "hold"):
+            tiers[what] = env.get(PREFIX + "VALKEY_URL", "")
+    if len(set(tiers.values())) > 1:
+        yield f"the hot tier of ingress is {tiers['ingress']}, and of hold {tiers['hold']}"
 
 
 def _order(compose: Compose) -> Iterator[str]:

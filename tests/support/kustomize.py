@@ -61,9 +61,17 @@ def render(folder: Path) -> list[Object]:
 
 
 def containers(workload: Object) -> list[Object]:
-    """Of a Deployment or Job; none of anything else."""
-    pod = workload.get("spec", {}).get("template", {}).get("spec", {}) if isinstance(workload.get("spec"), dict) else {}
-    found: list[Object] = pod.get("containers", [])
+    """Of a Deployment, Job or CronJob; none of anything else."""
+    found: list[Object] = template_of(workload).get("spec", {}).get("containers", [])
+    return found
+
+
+def template_of(workload: Object) -> Object:
+    """What it makes its pods from; empty where it makes none."""
+    spec = workload.get("spec")
+    if not isinstance(spec, dict):
+        return {}
+    found: Object = (spec["jobTemplate"]["spec"] if workload["kind"] == "CronJob" else spec).get("template", {})
     return found
 
 

@@ -18,7 +18,7 @@ import waiting_room.telemetry.metrics  # noqa: F401 - registers every metric
 from dashboards.promql import NotPromql, selectors
 from dashboards.rule_files import rules
 from tests.support import told
-from tests.support.kustomize import Object, containers
+from tests.support.kustomize import Object, containers, template_of
 from waiting_room.settings import PREFIX, Settings
 from workers.assemble import Role
 from workers.supervise.supervisor import MARGIN_SECONDS
@@ -27,7 +27,19 @@ ROOT = Path(__file__).parents[2]
 KUBERNETES = ("1.33", "1.37")
 """The oldest and the newest version that deploy/ is for."""
 ROLES = ("ingress", *Role)
+_LENT = {"migrate": ("topics",), "storage": ("migrate", "topics")}
+"""Whose secrets a job reads beside its own."""
 SLOW_SCALE_IN_SECONDS = 300
+SPOKEN_TO = {
+    "KAFKA_BOOTSTRAP": 9093,
+    "POSTGRES_DSN": 5432,
+    "VALKEY_URL": 6379,
+    "ELIGIBILITY_URL": 443,
+    "NOTIFY_SMTP_URL": 587,
+    "NOTIFY_SMS_URL": 443,
+    "NOTIFY_PUSH_URL": 443,
+}
+"""Settings that name a server, and the port it is spoken to at."""
 RESTRICTED = {"readOnlyRootFilesystem": True, "allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 PROBES = {
     "worker": {"startupProbe": "/healthz", "readinessProbe": "/readyz", "livenessProbe": "/healthz"},
@@ -145,7 +157,7 @@ def _settings(objects: list[Object]) -> Iterator[str]:
             for source in container.get("envFrom", ()):
                 if one(objects, "ConfigMap", source["configMapRef"]["name"]) is None:
                     yield f"{name_of(each)}: there is no ConfigMap {source['configMapRef']['name']}"
-            owned = {each["metadata"]["name"], "topics"} if each["kind"] == "Job" else {each["metadata"]["name"]}
+            owned = {each["metadata"]["name"], *_LENT.get(each["metadata"]["name"], ())}
             for variable in container.get("env", ()):
                 reference = variable.get("valueFrom", {}).get("secretKeyRef")
                 if reference is None:
@@ -161,7 +173,7 @@ def _settings(objects: list[Object]) -> Iterator[str]:
 def _security(objects: list[Object]) -> Iterator[str]:
     for each in objects:
         for container in containers(each):
-            pod = each["spec"]["template"]["spec"]
+            pod = template_of(each)["spec"]
             if container.get("securityContext") != RESTRICTED or not pod.get("securityContext", {}).get("runAsNonRoot"):
                 yield f"{name_of(each)}: is not restricted"
             if pod.get("automountServiceAccountToken") is not False:
@@ -178,6 +190,8 @@ def _security(objects: list[Object]) -> Iterator[str]:
 def _roles(objects: list[Object]) -> Iterator[str]:
     """Each runs, spreads, may be disrupted one at a time, and has the time to stop in order."""
     yield from (f"no Job {name}" for name in ("migrate", "topics") if one(objects, "Job", name) is None)
+    if one(objects, "CronJob", "storage") is None:
+        yield "no CronJob storage"
     for role in ROLES:
         deployment, budget = one(objects, "Deployment", role), one(objects, "PodDisruptionBudget", role)
         if deployment is None or budget is None:
@@ -282,3 +296,22 @@ def _network(objects: list[Object]) -> Iterator[str]:
         chosen = each["spec"]["podSelector"].get("matchExpressions", [{"values": ["everybody"]}])[0]["values"]
         if world and set(chosen) not in ({"confirm", "webhooks", "notify"}, {"notify"}):
             yield f"{name_of(each)}: lets {', '.join(chosen)} into the world"
+    for each in objects:
+        for container in containers(each):
+            told_of = {*environment(objects, container), *(variable["name"] for variable in container.get("env", ()))}
+            labels = template_of(each)["metadata"]["labels"]
+            open_ports = {port for policy in policies if _selects(policy, labels) for port in _egress_ports(policy)}
+            for setting, port in SPOKEN_TO.items():
+                if PREFIX + setting in told_of and port not in open_ports:
+                    yield f"{name_of(each)}: no policy lets it reach {PREFIX}{setting} at {port}"
+
+
+def _selects(policy: Object, labels: dict[str, str]) -> bool:
+    selector = policy["spec"]["podSelector"]
+    return selector.get("matchLabels", {}).items() <= labels.items() and all(
+        labels.get(each["key"]) in each["values"] for each in selector.get("matchExpressions", ())
+    )
+
+
+def _egress_ports(policy: Object) -> set[int]:
+    return {port["port"] for rule in policy["spec"].get("egress", ()) for port in rule.get("ports", ())}

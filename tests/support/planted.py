@@ -123,7 +123,8 @@ PLANTS: list[Plant] = [
         "two bookings have one ticket",
         None,
         "UPDATE appointments SET ticket = 5 WHERE booking_ref = {calling}; "
-        "UPDATE appointment_events SET record = jsonb_set(record::jsonb, '{{ticket}}', '5') WHERE booking_ref = {calling}",
+        "UPDATE appointment_events SET record = jsonb_set(record::jsonb, '{{ticket}}', '5') "
+        "WHERE booking_ref = {calling}",
         Kind.COUNTER,
     ),
     *(

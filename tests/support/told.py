@@ -60,6 +60,7 @@ def _must(what: str) -> set[str]:
         return {"KAFKA_BOOTSTRAP", "POSTGRES_DSN", "METRICS_HOST", "METRICS_PORT"} | own.get(what, set())
     return {
         "migrate": {"POSTGRES_DSN"},
+        "storage": {"POSTGRES_DSN"},
         "topics": {"KAFKA_BOOTSTRAP", "KAFKA_CLINIC_PARTITIONS"},
         "directory": {"POSTGRES_DSN", "KAFKA_BOOTSTRAP", "KAFKA_CLINIC_PARTITIONS"},
     }[what]

@@ -36,6 +36,7 @@ class ClinicSpec:
     settle_seconds: float = 1.0
     honours_idempotency: bool = True
     has_lookup: bool = True
+    reports_changes: bool = False
     partition: int = 0
     providers: int = 1
 
@@ -59,8 +60,8 @@ async def seed(connection: asyncpg.Connection[asyncpg.Record], specs: Sequence[C
         await connection.execute(
             """
             INSERT INTO clinics (clinic_id, business_id, name, timezone, adapter, endpoint, declared_concurrency,
-                                 settle_seconds, honours_idempotency, has_lookup, partition)
-            VALUES ($1, $2, 'Clinic ' || $1, 'UTC', $3, $4, $5, $6, $7, $8, $9)
+                                 settle_seconds, honours_idempotency, has_lookup, partition, reports_changes)
+            VALUES ($1, $2, 'Clinic ' || $1, 'UTC', $3, $4, $5, $6, $7, $8, $9, $10)
             """,
             spec.clinic_id,
             BUSINESS,
@@ -71,6 +72,7 @@ async def seed(connection: asyncpg.Connection[asyncpg.Record], specs: Sequence[C
             spec.honours_idempotency,
             spec.has_lookup,
             spec.partition,
+            spec.reports_changes,
         )
         await connection.execute("INSERT INTO clinic_counters (clinic_id) VALUES ($1)", spec.clinic_id)
         await connection.execute("INSERT INTO relay_cursors (clinic_id) VALUES ($1)", spec.clinic_id)

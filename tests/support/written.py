@@ -40,6 +40,8 @@ async def plant(
     ``since``: when it was held and, if it is, decided; ``reason``: why it was rejected, or not moved; ``start_at``:
     instead of the ``number``-th half hour of tomorrow.
     """
+    if start_at is not None:  # its month may be nobody's business but this test's
+        await conn.execute("SELECT add_claim_ranges($1, $1)", start_at.date())
     async with conn.transaction():
         journal = await Journal.open(conn, [spec.clinic_id])
         booking = _new(journal, spec, number, app_id=app_id, since=since, hold_until=hold_until)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from importlib.metadata import version
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+from dashboards.boards.all import BOARDS
+from dashboards.render import RUNBOOKS, RUNBOOKS_AT, as_json
 from devstack import jars, kafka_config, postgres_config, postgres_server, stack
 from devstack.world import Shape
 from tests.support import compose
@@ -58,6 +61,18 @@ def test_nothing_is_wrong_with_it() -> None:
             '_METRICS_PORT: "8081"\n',
             '_METRICS_PORT: "8081"\n  WAITING_ROOM_HOLD_BATCH_MAX: "9"\n',
             "and not in the embed",
+        ),
+        # Addresses
+        (
+            "http://eligibility:8090",
+            "http://elegibility:8090",
+            "confirm: WAITING_ROOM_ELIGIBILITY_URL names elegibility",
+        ),
+        ("@postgres/waiting_room?sslmode=disable\n\n  # Several", "@db/waiting_room\n\n  # Several", "names db, which"),
+        (
+            "      WAITING_ROOM_VALKEY_URL: *hot-tier\n",
+            "",
+            "the hot tier of ingress is valkey://valkey:6379/0, and of hold",
         ),
         # Order
         ("    depends_on:\n      kafka: {condition: service_healthy}\n", "", "hold: starts before kafka is done"),
@@ -146,6 +161,18 @@ def test_a_container_has_the_time_that_its_program_takes_to_stop() -> None:
             grace = re.fullmatch(r"(\d+)s", SERVICES[name]["stop_grace_period"])
             assert grace is not None
             assert int(grace[1]) > shutdown_seconds
+
+
+def test_links_to_runbooks_lead_to_them() -> None:
+    """Grafana serves what is in its public folder."""
+    assert f"./docs/runbooks:/usr/share/grafana{RUNBOOKS_AT}:ro" in SERVICES["grafana"]["volumes"]
+    for board in BOARDS:
+        drawn = json.loads(as_json(board))
+        links = {link["url"] for panel in drawn["panels"] for link in panel.get("links", ())}
+        assert links
+        assert all((ROOT / "docs/runbooks" / link.removeprefix(f"{RUNBOOKS}/")).exists() for link in links)
+        [at] = [each["query"] for each in drawn["templating"]["list"] if each["name"] == "runbooks"]
+        assert at == RUNBOOKS_AT
 
 
 def test_alertmanager_sends_to_receivers_that_there_are() -> None:

@@ -72,3 +72,28 @@ def test_what_waits_for_the_eligibility_system_asks_for_no_calls_while_that_is_a
     lanes.offer(Ring("A", "A-1", Rank.NORMAL, HERE, 1), 0.0)
     report.look(lanes, 0.0, paused=0, settled=True, unverifiable=True)
     assert needed() == 8, "there is something to call for"
+
+
+def test_a_line_that_grows_asks_for_more_calls_but_not_by_what_a_rebalance_rings_for_again() -> None:
+    lanes = Lanes(calls_max=9, lane_max=100, gap_max=100, make_limit=lambda _: FixedLimit(9))
+    no_producer: Any = None
+    report = Report(PulseWriter("worker", no_producer), calls_max=9, wait_target_seconds=10.0)
+    lanes.assigned([HERE])
+    for offset in range(5):
+        lanes.offer(Ring("A", f"A-{offset}", Rank.NORMAL, HERE, offset), 0.0)
+        report.look(lanes, float(offset), paused=0, settled=True)
+    assert needed() == 1, "rung for five times in four seconds: PostgreSQL has not said a word yet"
+    report.saw_lines({"A": (1, 5)})
+    report.look(lanes, 5.0, paused=0, settled=True)
+    assert needed() == 1, "the first word of it"
+    report.saw_lines({"A": (2, 5)})
+    report.look(lanes, 6.0, paused=0, settled=True)
+    assert needed() == 1
+    report.saw_lines({"A": (3, 10)})
+    report.look(lanes, 7.0, paused=0, settled=True)
+    assert needed() == 4, "5 in a second: 0.9/s on average, so 19 in ten seconds"
+    report.look(lanes, 8.0, paused=0, settled=False)
+    for second, word in ((9.0, (3, 10)), (10.0, (4, 12))):
+        report.saw_lines({"A": word})
+        report.look(lanes, second, paused=0, settled=True)
+        assert needed() == 2 + (word[1] > 10), "after a rebalance it begins anew"

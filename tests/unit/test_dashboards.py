@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from dashboards import catalogue, promtool
 from dashboards.__main__ import files
@@ -134,8 +135,24 @@ def test_every_rule_is_tested_with_promtool() -> None:
         "waiting_room:accept_bad:ratio_rate",
         "NoSuchAlert",
     ]
-    for alert in ALERTS:
-        assert f"alertname: {alert.name}\n" in texts
+
+
+def shown(texts: Sequence[str]) -> tuple[set[str], set[str], set[str]]:
+    """(expressions that a test of promtool gives a value, alerts that one has fire, alerts that one has be silent)"""
+    tests = [test for text in texts for test in yaml.safe_load(text)["tests"]]
+    valued = {each["expr"] for test in tests for each in test.get("promql_expr_test", ()) if each["exp_samples"]}
+    cases = [case for test in tests for case in test.get("alert_rule_test", ())]
+    fire = {case["alertname"] for case in cases if case["exp_alerts"]}
+    return valued, fire, {case["alertname"] for case in cases if not case["exp_alerts"]}
+
+
+def test_every_recording_rule_has_a_value_in_a_test_and_every_alert_fires_and_is_silent_in_one() -> None:
+    """Named as what another is made of is not tested."""
+    valued, fire, silent = shown([path.read_text() for path in TESTS])
+    assert untested([rule.name for rule in RULES if not rule.alert], "\n".join(valued)) == []
+    assert {alert.name for alert in ALERTS} <= fire & silent
+    only_named = {"tests": [{"input_series": [{"series": "a:b:c", "values": "1"}], "promql_expr_test": []}]}
+    assert untested(["a:b:c"], "\n".join(shown([yaml.safe_dump(only_named)])[0])) == ["a:b:c"]
 
 
 def test_names_and_units_follow_the_conventions() -> None:

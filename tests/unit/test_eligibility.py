@@ -12,8 +12,8 @@ from waiting_room.domain.appointment import EventType, Reason, Stage, State, Sta
 from waiting_room.domain.clinic_call import Change
 from waiting_room.domain.directory import AdapterKind, Eligibility
 from waiting_room.domain.eligibility import Finding, Verification, first_event, resolve
-from workers.confirm.answers import NO_SHARE, Answers
 from workers.confirm.eligibility import Eligibility as Asking
+from workers.confirm.eligibility_answers import NO_SHARE, Answers
 from workers.pacing.breaker import FAILURES_TO_OPEN, FIRST_OPEN_SECONDS
 from workers.pacing.checks import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, TRIES, Checks
 
@@ -48,6 +48,13 @@ def test_what_becomes_of_a_booking(finding: Finding, asks: Eligibility, changes:
     decided = changes and changes[0] in (VERIFIED, NOT_VERIFIED)
     at_ours = (*changes, CONFIRMED) if decided else changes
     assert resolve(VERIFYING, finding, asks, BUILTIN, NOW, 9.0) == Verification(at_ours, again_at)
+
+
+@pytest.mark.parametrize("asks", Eligibility)
+@pytest.mark.parametrize("adapter", [REST, BUILTIN])
+def test_a_booking_without_its_patient_is_of_no_use_to_anybody(asks: Eligibility, adapter: AdapterKind) -> None:
+    rejected = Verification((Change(EventType.REJECTED, Reason.UNPROCESSABLE),))
+    assert resolve(VERIFYING, Finding.NOBODY, asks, adapter, NOW, 9.0) == rejected
 
 
 @pytest.mark.parametrize("finding", Finding)

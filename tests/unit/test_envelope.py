@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 
 from waiting_room.envelope import KEY_BYTES, CannotOpen, Envelope, NoMasterKey, envelope_of, master_key
 from waiting_room.settings import Settings
@@ -25,8 +26,11 @@ def test_it_opens_nowhere_else() -> None:
     sealed = Envelope(OLD).seal(b"secret", "ep_1")
     with pytest.raises(CannotOpen):
         Envelope(OLD).open(sealed, "ep_2")
+    before = REGISTRY.get_sample_value("waiting_room_master_key_unknown_total")
+    assert before is not None, "told of from the start: from nothing to one is no increase"
     with pytest.raises(CannotOpen, match="not sealed under a master key that is known"):
         Envelope(NEW).open(sealed, "ep_1")
+    assert REGISTRY.get_sample_value("waiting_room_master_key_unknown_total") == before + 1
 
 
 @given(st.integers(0, 200))

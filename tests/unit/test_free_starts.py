@@ -48,6 +48,8 @@ def test_all_are_counted_once(minute: int, days: int, capacities: list[int]) -> 
         providers={each.provider_id: each for each in providers},
         business_id="demo",
         cancel_notice_minutes=0,
+        good_until=datetime.max.replace(tzinfo=UTC),
+        bookable_until=datetime.max.replace(tzinfo=UTC),
     )
     now = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=minute)
     until = now + timedelta(days=days)

@@ -58,6 +58,14 @@ def test_want_of_the_master_key_is_no_want_of_the_key() -> None:
         keys.key(key.key_id, datetime.now(UTC))
 
 
+def test_no_two_patients_are_sealed_with_one_nonce_and_who_only_opens_cannot_seal() -> None:
+    key, record = make(ENVELOPE, datetime.now(UTC))
+    assert len({key.seal(b"{}", REF)[:12] for _ in range(1_000)}) == 1_000
+    opened = IntakeKeys(ENVELOPE)
+    opened.apply(key.key_id, encode(record))
+    assert not hasattr(opened.key(key.key_id, datetime.now(UTC)), "seal")
+
+
 def test_a_key_outlives_what_was_sealed_with_it_in_booking_requests_and_not_by_much() -> None:
     kept = {topic.name: timedelta(milliseconds=int(topic.config.get("retention.ms", "0"))) for topic in topics.TOPICS}
     assert FRESH < USABLE

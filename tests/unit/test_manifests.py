@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.kustomize import Object, render
+from tests.support import deployable
+from tests.support.kustomize import Object, containers, render
 from tests.support.manifests import ROLES, offences, one
 
 ROOT = Path(__file__).parents[2]
@@ -38,9 +40,7 @@ def test_production_loses_nothing_with_one_broker(production: list[Object]) -> N
 def test_every_secret_is_in_the_manual(production: list[Object]) -> None:
     manual = (ROOT / "docs/deploying.md").read_text()
     for each in production:
-        for container in (
-            each["spec"]["template"]["spec"]["containers"] if each["kind"] in ("Deployment", "Job") else ()
-        ):
+        for container in containers(each):
             for variable in container["env"]:
                 reference = variable["valueFrom"]["secretKeyRef"]
                 assert f"`{reference['key']}`" in manual
@@ -163,6 +163,14 @@ OTHER_SECRET = {"secretKeyRef": {"name": "ingress", "key": "kafka-password"}}
         # Network
         ("NetworkPolicy", "deny", put("spec.egress", [{}]), "may reach everything"),
         ("NetworkPolicy", "world", put("spec.podSelector.matchExpressions.0.values", ["ingress"]), "lets ingress into"),
+        (
+            "NetworkPolicy",
+            "hot-tier",
+            put("spec.podSelector.matchExpressions.0.values", ["hold"]),
+            "VALKEY_URL at 6379",
+        ),
+        ("NetworkPolicy", "servers", put("spec.egress.2", None), "Job migrate: no policy lets it reach"),
+        ("NetworkPolicy", "mail", put("spec.egress.0.ports.1.port", 25), "WAITING_ROOM_NOTIFY_SMTP_URL at 587"),
     ],
 )
 def test_a_mistake_is_found(
@@ -179,3 +187,22 @@ def test_a_mistake_is_found(
 def test_no_role_may_be_forgotten(production: list[Object], role: str, kind: str) -> None:
     left = [each for each in production if each is not one(production, kind, role)]
     assert f"{role}: no Deployment or no PodDisruptionBudget" in offences(left)
+
+
+def test_make_check_says_where_a_mistake_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "-m tests.support.deployable" in (ROOT / "Makefile").read_text()
+    shutil.copy(ROOT / "compose.yaml", tmp_path)
+    shutil.copytree(ROOT / "deploy", tmp_path / "deploy")
+    assert deployable.main(tmp_path) == 0
+    assert "production, staging" in capsys.readouterr().out
+    for file, written, planted in (
+        ("deploy/base/hold.yaml", "  replicas: 2", "  replicsa: 2"),
+        ("compose.yaml", "  WAITING_ROOM_METRICS_HOST: 0.0.0.0\n", ""),
+    ):
+        path = tmp_path / file
+        path.write_text(path.read_text().replace(written, planted))
+    assert deployable.main(tmp_path) == 1
+    said = capsys.readouterr().out
+    assert "compose.yaml: hold: WAITING_ROOM_METRICS_HOST must be set" in said
+    assert "deploy/overlays/production: Deployment hold: Kubernetes 1.33: spec: " in said
+    assert "deploy/overlays/staging: Deployment hold: " in said

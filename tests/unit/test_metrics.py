@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY, generate_latest
+from structlog.testing import capture_logs
 
 from tests.unit.test_confirm_report import HERE
+from waiting_room.domain.appointment import By, Reason, State, Status
 from waiting_room.domain.booking_ref import clinic_id_of_number
 from waiting_room.messages import ClinicPulse
-from waiting_room.store.waiting import WaitingLine
+from waiting_room.store.booking import Booking
+from waiting_room.store.lines import WaitingLine
 from waiting_room.telemetry import decided, metrics
 from waiting_room.telemetry.lag import ConsumerLag
 from waiting_room.telemetry.shown import CLINICS_SHOWN, Shown, quantiles
@@ -140,8 +144,52 @@ def test_a_partition_that_went_to_another_is_not_told_of() -> None:
 def test_the_promise_is_the_eta_or_a_quarter_of_an_hour(waited: float, p90: float | None, within: bool) -> None:
     outcome = "within" if within else "later"
     before = value("waiting_room_processed_total", outcome=outcome) or 0
-    decided.observe("0001", "confirmed", waited, p90)
+    assert decided.observe(decided_after(waited, eta_p90=p90)) == waited
     assert value("waiting_room_processed_total", outcome=outcome) == before + 1
+
+
+def decided_after(waited: float, **more: Any) -> Booking:
+    accepted_at = datetime(2026, 11, 30, 7, tzinfo=UTC)
+    return Booking(
+        clinic_id="0001",
+        booking_ref="0001ABCDEFGHJKMNPQRS",
+        app_id="app",
+        accepted_at=accepted_at,
+        held_at=accepted_at + timedelta(seconds=0.25),
+        decided_at=accepted_at + timedelta(seconds=waited),
+        state=State(Status.REJECTED, None, reason=Reason.SLOT_TAKEN, by=By.SERVICE),
+        **more,
+    )
+
+
+def test_a_decision_has_one_line_that_holds_all_of_it_but_the_patient() -> None:
+    booking = decided_after(12.3456, patient_id="tag", patient=b"sealed", ticket=7, attempts=2, eta_p90=10.0)
+    with capture_logs() as lines:
+        decided.observe(booking)
+    [line] = lines
+    assert line == {
+        "event": "decided",
+        "log_level": "info",
+        "booking_ref": booking.booking_ref,
+        "clinic_id": "0001",
+        "app_id": "app",
+        "status": "rejected",
+        "reason": "slot_taken",
+        "by": "service",
+        "clinic_state": "none",
+        "revision": 1,
+        "ticket": 7,
+        "attempts": 2,
+        "held_seconds": 0.25,
+        "seconds": 12.346,
+        "eta_p50": None,
+        "eta_p90": 10.0,
+        "in_time": True,
+    }
+    booking.decided_at = None
+    with capture_logs() as lines:
+        assert decided.observe(booking) is None
+    assert not lines, "what is decided later is told of then"
 
 
 def test_quantiles_over_clinics() -> None:
@@ -155,6 +203,8 @@ def test_buckets_have_a_bound_at_every_promise() -> None:
 
     for histogram, promise in (
         (metrics.ACCEPT_SECONDS, 0.2),
+        (metrics.SLOTS_SECONDS, 0.2),
+        (metrics.REMINDER_DELAY, 60.0),
         (metrics.DECIDE_SECONDS, decided.PROMISE_SECONDS),
         (metrics.DECIDE_SECONDS, 1.0),
         (metrics.CONFIRM_WAIT, 60.0),

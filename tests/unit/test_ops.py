@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from prometheus_client import REGISTRY, generate_latest
 
+from dashboards.catalogue import known
 from ingress.line import Lines
+from ingress.ops import essentials as ops
 from ingress.ops.essentials import Essentials, essentials
 from ingress.ops.samples import WINDOW_SECONDS, Window, key, quantile, read, together
 from waiting_room.messages import ClinicPulse, Pulse
@@ -87,13 +92,36 @@ def test_faults_are_said_in_words() -> None:
     page = READY.replace('role="relay"} 1.0', 'role="relay"} 0.0')
     page += 'waiting_room_oldest_wait_seconds{state="up"} 901\nwaiting_room_outbox_oldest_seconds 45\n'
     page += 'waiting_room_dead_letters_total{topic="booking.requests"} 2\n'
+    page += "waiting_room_eligibility_away 1\nwaiting_room_hot_tier_away 2\n"
     assert told(page, silent=("http://127.0.0.1:9/metrics",)).faults == [
         "http://127.0.0.1:9/metrics does not answer",
         "relay: none is ready",
         "a booking has waited for more than 15 minutes at a clinic that is up",
         "the oldest event has waited 45 s to be published",
+        "the eligibility system does not answer",
+        "2 processes do without the hot tier, which does not answer",
         "2 records were put aside",
     ]
+
+
+def test_what_it_asks_for_is_told_of() -> None:
+    """A metric that is renamed would read as nothing here, and look like a good day."""
+    tree = ast.parse(Path(ops.__file__).read_text())
+    asked = {
+        f"waiting_room_{argument.value}"
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr in ("by", "grew", "quantile", "total")
+        for argument in call.args
+        if isinstance(argument, ast.Constant) and isinstance(argument.value, str)
+    }
+    labels = {"waiting_room_state", "waiting_room_role", "waiting_room_why"}
+    names = {series for metric in known() for series in metric.series} | {metric.name for metric in known()}
+    assert len(asked - labels) > 10
+    assert asked - labels <= names
+    for written in re.findall(r'"(waiting_room_\w+)"', ast.unparse(tree).replace("'", '"')):
+        assert written in names
 
 
 def test_workers_desired_are_those_that_carry_the_calls_needed() -> None:

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
+from dashboards.rule_files import rules
 from tests.support.kustomize import render
 from tests.support.manifests import one
 from workers.pacing.need import workers_desired
+from workers.supervise.recorded import RULE
 
 ROOT = Path(__file__).parents[2]
 PROMTOOL = shutil.which("promtool")
@@ -36,6 +38,15 @@ def promtool(*arguments: str | Path) -> None:
 
 def test_promtool_reads_compose_s_configuration() -> None:
     promtool("check", "config", "--syntax-only", ROOT / "dashboards/prometheus.yaml")
+
+
+def test_supervised_workers_are_found_by_what_their_supervisor_says() -> None:
+    jobs = yaml.safe_load((ROOT / "dashboards/prometheus.yaml").read_text())["scrape_configs"]
+    [listed] = [job["http_sd_configs"][0]["url"] for job in jobs if "http_sd_configs" in job]
+    supervise = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]["supervise"]["environment"]
+    assert listed == f"http://supervise:{supervise['WAITING_ROOM_METRICS_PORT']}/targets"
+    assert supervise["WAITING_ROOM_CONFIRM_WORKERS_PROMETHEUS_URL"] == "http://prometheus:9090"
+    assert RULE in {rule.name for rule in rules()}
 
 
 def test_promtool_reads_the_cluster_s_configuration(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ def news(waiting: dict[str, int], published: int = 0) -> list[News]:
 
 
 def event(clinic_id: str, seq: int) -> StoredEvent:
-    return StoredEvent(clinic_id, seq, "{}", 0.0)
+    return StoredEvent(clinic_id, seq, "{}", "booking.held", 0.0)
 
 
 def test_what_fits_is_taken_whole() -> None:

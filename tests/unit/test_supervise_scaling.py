@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from itertools import cycle, islice, pairwise
+from math import exp
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.pacing.need import calls_needed, workers_desired
+from workers.pacing.need import START_SECONDS, Growth, calls_needed, workers_desired
 from workers.supervise.scaling import Scaler
 
 LEAST, MOST, DOWN_AFTER, STEP = 1, 6, 60.0, 15.0
@@ -100,8 +101,10 @@ def test_bounds_that_contradict_each_other_are_refused(least: int, most: int) ->
         Scaler(least=least, most=most)
 
 
-def need(line: int, *, limit: int = 10, down: bool = False) -> int:
-    return calls_needed(line=line, call_seconds=2.0, limit=limit, breaker_open=down, wait_target_seconds=60.0)
+def need(line: int, *, limit: int = 10, down: bool = False, growth: float = 0.0) -> int:
+    return calls_needed(
+        line=line, call_seconds=2.0, limit=limit, breaker_open=down, wait_target_seconds=60.0, growth=growth
+    )
 
 
 def test_a_line_that_only_its_clinic_can_shorten_asks_for_no_more_than_the_clinic_takes() -> None:
@@ -112,6 +115,60 @@ def test_a_line_that_only_its_clinic_can_shorten_asks_for_no_more_than_the_clini
 def test_a_line_asks_for_what_meets_the_target_and_for_no_more_than_it_has() -> None:
     assert (need(0), need(1), need(31), need(150)) == (0, 1, 2, 5)
     assert need(1, limit=10) == 1
+
+
+def test_a_line_that_grows_asks_for_what_it_will_be_when_a_worker_that_comes_for_it_calls() -> None:
+    assert need(10, growth=8.0) == need(10 + round(8 * START_SECONDS)) == 3
+    assert need(10_000, growth=100.0, limit=4) == 4, "no more than the clinic takes"
+    assert need(10_000, growth=100.0, down=True) == 0
+    assert need(0, growth=5.0) == 0, "a line that is not there is not waited in"
+
+
+def test_growth_is_what_lines_gain_a_second_whether_they_are_told_of_often_or_in_steps() -> None:
+    often, steps = Growth(), Growth()
+    for growth in (often, steps):
+        growth.saw("A", -1, 0, -1.0)
+    told = [
+        (often.saw("A", second, 2 * second, second), steps.saw("A", second, second // 5 * 10, second))
+        for second in range(31)
+    ]
+    assert told[0] == (0.0, 0.0), "what it grew before is not known"
+    assert told[5][0] == pytest.approx(2 * (1 - exp(-1)))
+    assert told[30][0] == pytest.approx(2, rel=0.01)
+    assert sum(each for _, each in told[11:31]) / 20 == pytest.approx(2, rel=0.15)
+    assert all(often.saw("A", 30 + second, 60 - 3 * second, 30 + second) < 2 for second in range(1, 20))
+    assert often.saw("A", 50, 0, 50) == 0, "a line that shrinks does not grow by less than nothing"
+
+
+def test_a_clinic_that_comes_back_begins_anew() -> None:
+    """What was told of it before, perhaps long ago, is nothing that it has grown from."""
+    growth = Growth()
+    growth.saw("A", 7, 0, 0.0)
+    growth.keep({"B"})
+    assert growth.saw("A", 7, 0, 100.0) == 0.0
+    assert growth.saw("A", 7, 0, 101.0) == 0.0
+    assert growth.saw("A", 90, 500, 102.0) == 0.0, "the first word since it is back"
+    assert growth.saw("A", 90, 500, 102.0) == 0.0, "no time has passed"
+    assert growth.saw("A", 91, 510, 103.0) > 1
+
+
+def test_a_rush_is_met_by_all_its_workers_at_once_and_not_by_one_after_the_other() -> None:
+    """57 clinics, two bookings a second each and nobody yet to take them, 24 calls a worker, a target of 30 s: what
+    the rush comes to need is wanted before half of it is there to be seen.
+    """
+    seen: list[int] = []
+    blind: list[int] = []
+    growth = Growth()
+    for second in range(16):
+        grows = growth.saw("A", second, 2 * second, second)
+        for wanted, rate in ((seen, grows), (blind, 0.0)):
+            calls = calls_needed(
+                line=2 * second, call_seconds=2.0, limit=8, breaker_open=False, wait_target_seconds=30.0, growth=rate
+            )
+            wanted.append(workers_desired([calls] * 57, 24))
+    assert blind.index(5) == 8
+    assert seen.index(5) <= 4
+    assert seen[10] >= blind[15], "that much earlier"
 
 
 def test_workers_carry_all_clinics_needs_together() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
@@ -13,6 +16,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
+from tests.unit.test_layout import sources
 from waiting_room.telemetry import metrics, tracing
 from waiting_room.telemetry.exposition import page
 
@@ -124,6 +128,30 @@ def test_a_point_of_a_histogram_leads_to_a_trace_where_that_can_be_told(spans: I
     assert content_type.startswith("application/openmetrics-text")
     assert f'# {{trace_id="{tracing.trace_id_of(REF)}"}}'.encode() in text
     assert b"# {" not in page("text/plain")[0]
+
+
+def observed(path: Path) -> Iterator[tuple[str, ast.Call]]:
+    """(name in metrics.py, call) of each observation that a file makes, also by a name of its own."""
+    tree = ast.parse(path.read_text())
+    meant = {
+        target.id: ast.unparse(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    for call in ast.walk(tree):
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "observe":
+            on = ast.unparse(call.func.value)
+            yield from ((name, call) for name in re.findall(r"metrics\.([A-Z_]+)", meant.get(on, on)))
+
+
+def test_every_wait_is_told_with_its_trace() -> None:
+    """But for the outbox's, which is relay's and no booking's."""
+    waits = {"HOLD_WAIT", "CONFIRM_WAIT", "DECIDE_SECONDS", "WEBHOOK_DELAY", "REMINDER_DELAY", "NOTIFICATION_DELAY"}
+    told = [each for path in sources("waiting_room", "workers", "ingress") for each in observed(path)]
+    assert {name for name, _ in told} > waits
+    assert not [(name, call.lineno) for name, call in told if name in waits and len(call.args) != 2]
 
 
 def test_off_it_does_nothing_and_costs_no_import() -> None:

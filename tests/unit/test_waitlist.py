@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from waiting_room.domain.candidates import spans_of
 from waiting_room.domain.directory import Hours, Provider, ServiceType
 from waiting_room.domain.seats import Taken
-from waiting_room.domain.waitlist import BEFORE_THE_START, Freed, Offering, Waiter, answer_by, first_fit, fits
+from waiting_room.domain.waitlist import (
+    BEFORE_THE_START,
+    Freed,
+    Offering,
+    Waiter,
+    answer_by,
+    first_fit,
+    fits,
+    free_times,
+)
 
 NOW = datetime(2026, 3, 2, 7, tzinfo=UTC)  # a Monday
 NINE = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -58,6 +67,23 @@ def test_it_is_the_earliest_that_came_free_and_fits() -> None:
     seat = first_fit(waiter(3), offering(), freed, taken, refused={("b", at(30))})
     assert seat is None, "one was refused, the other lies behind what is wished"
     assert first_fit(waiter(4), offering(), freed, taken) is not None
+
+
+def test_what_is_free_is_what_an_appointment_fits_into() -> None:
+    taken = full()
+    hour = [Freed(name, NINE, at(60)) for name in DOCTORS]
+    assert free_times(offering(), hour, taken) == []
+    for minutes in (20, 30, 50):
+        taken.free("b", 1, at(minutes))
+    taken.free("a", 0, at(40))
+    assert free_times(offering(), hour, taken) == [
+        Freed("a", at(40), at(50)),
+        Freed("b", at(20), at(40)),
+        Freed("b", at(50), at(60)),
+    ]
+    assert free_times(offering(LONG), hour, taken) == [], "it takes 40 minutes"
+    assert free_times(offering(now=at(30)), hour, taken)[1:] == [Freed("b", at(50), at(60))], "the rest has begun"
+    assert free_times(offering(), [Freed("gone", NINE, at(60))], taken) == []
 
 
 def test_a_longer_appointment_needs_more_than_what_came_free() -> None:

@@ -22,12 +22,17 @@ def check(facts: ClinicFacts) -> Iterator[Offence]:
     for ticket, times in tickets.items():
         if times > 1:
             yield offence(f"ticket {ticket} was given {times} times")
-    if missing := sorted(set(range(1, counters.last_ticket + 1)) - tickets.keys()):
-        yield offence(f"last_ticket is {counters.last_ticket}, and nobody has ticket {missing[0]}")
+    missing = sorted(set(range(1, counters.last_ticket + 1)) - tickets.keys())
+    if len(missing) != facts.elsewhere.tickets:
+        lost = f"nobody has ticket {missing[0]}" if missing else "more are said to be elsewhere"
+        yield offence(f"last_ticket is {counters.last_ticket}, and {lost}")
     if max(tickets, default=0) > counters.last_ticket:
         yield offence(f"last_ticket is {counters.last_ticket}, and there is ticket {max(tickets)}")
     last_seq = max((event.seq for event in facts.events), default=0)
-    if counters.last_seq != last_seq:
+    if facts.elsewhere.events and counters.last_seq != len(facts.events) + facts.elsewhere.events:
+        there = f"{len(facts.events)} events are here and {facts.elsewhere.events} elsewhere"
+        yield offence(f"last_seq is {counters.last_seq}, and {there}")
+    elif not facts.elsewhere.events and counters.last_seq != last_seq:
         yield offence(f"last_seq is {counters.last_seq}, and the last event {last_seq}")
     line = sum(row.state.status is Status.PENDING for row in facts.rows.values())
     if counters.line != line:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import NamedTuple
 
 from waiting_room.domain.appointment import State
@@ -106,10 +106,19 @@ class Row:
     doses: int
     key_remembered: bool
     """Whether its idempotency key is on record, so that a retry finds it."""
+    archived: bool = False
+
+
+class Elsewhere(NamedTuple):
+    """How much of a clinic's is in months of the archive that are detached."""
+
+    bookings: int = 0
+    tickets: int = 0
+    events: int = 0
 
 
 class Claim(NamedTuple):
-    """A row of ``seat_claims``; [start_at, busy_until)."""
+    """Of ``seat_claims``, put together where it is in pieces; [start_at, busy_until)."""
 
     booking_ref: str
     revision: int
@@ -208,10 +217,15 @@ class ClinicFacts:
     capacity: dict[str, int] = field(default_factory=dict)
     counters: Counters | None = None
     rows: dict[str, Row] = field(default_factory=dict)
+    kept_twice: list[str] = field(default_factory=list)
+    """Archived, and still where they were before, or archived twice."""
+    elsewhere: Elsewhere = field(default_factory=Elsewhere)
     events: list[BookingEvent] = field(default_factory=list)
     unreadable: list[tuple[str, str]] = field(default_factory=list)
     """(booking_ref, why) of rows and events that are not what the database should let in."""
     claims: list[Claim] = field(default_factory=list)
+    claims_since: date = date.min
+    """Seats of the days (UTC) before have been put away."""
     doses: list[Doses] = field(default_factory=list)
     lots: dict[tuple[str, str, str], Figures] = field(default_factory=dict)
     """By (product, pool, lot)."""

@@ -22,6 +22,8 @@ def check(facts: ClinicFacts) -> Iterator[Offence]:
         if wrong is not None:
             yield Offence(Kind.HISTORY, facts.clinic_id, ref, wrong)
         yield from _waiting(facts, row)
+    for ref in facts.kept_twice:
+        yield Offence(Kind.KEPT_TWICE, facts.clinic_id, ref, "is archived and here, or archived twice")
     for ref in events_of.keys() - facts.rows.keys():
         yield Offence(Kind.HISTORY, facts.clinic_id, ref, "has events and no row")
     yield from _order(facts)
@@ -30,11 +32,16 @@ def check(facts: ClinicFacts) -> Iterator[Offence]:
 def _numbers(facts: ClinicFacts) -> Iterator[Offence]:
     for ref, what in facts.unreadable:
         yield Offence(Kind.HISTORY, facts.clinic_id, ref, what)
-    for number, event in enumerate(facts.events, start=1):
+    left, number = facts.elsewhere.events, 1
+    for event in facts.events:
+        if 0 < event.seq - number <= left:  # those in between are in months that are detached
+            left -= event.seq - number
+            number = event.seq
         if event.seq != number:
             what = f"event {event.seq} is where {number} should be"
             yield Offence(Kind.SEQUENCE, facts.clinic_id, event.booking_ref, what)
             return  # every later one is off by as much
+        number += 1
 
 
 def _replay(row: Row, events: list[BookingEvent]) -> str | None:

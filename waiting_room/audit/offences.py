@@ -18,6 +18,7 @@ class Kind(StrEnum):
     NOT_ASKED = "not_asked"
     NOT_TOLD = "not_told"
     HISTORY = "history"
+    KEPT_TWICE = "kept_twice"
     SEQUENCE = "sequence"
     OVERDUE = "overdue"
     UNSETTLED = "unsettled"
@@ -48,6 +49,7 @@ MEANING: Final[Mapping[Kind, str]] = {
     Kind.NOT_ASKED: "a booking that nobody asked for in time",
     Kind.NOT_TOLD: "the caller was told something else",
     Kind.HISTORY: "its events are unlawful, or lead to another row",
+    Kind.KEPT_TWICE: "archived, and not gone from where it was",
     Kind.SEQUENCE: "a clinic's events are not numbered without gaps",
     Kind.OVERDUE: "undecided although its time is up",
     Kind.UNSETTLED: "still waits although all should be at rest",

@@ -22,5 +22,5 @@ def check(facts: ClinicFacts) -> Iterator[Offence]:
             yield Offence(Kind.PATIENT_CLAIM, facts.clinic_id, ref, f"is {status} and counted as pending")
         elif status in _OFF and pending is not None:
             yield Offence(Kind.PATIENT_CLAIM, facts.clinic_id, ref, f"is {status} and counted as its patient's")
-    for ref in facts.places.keys() - facts.rows.keys():
+    for ref in () if facts.elsewhere.bookings else facts.places.keys() - facts.rows.keys():
         yield Offence(Kind.PATIENT_CLAIM, facts.clinic_id, ref, "is counted as a patient's and has no row")

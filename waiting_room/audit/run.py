@@ -106,6 +106,7 @@ class _Gathered:
             endpoints=[*self.snapshot.endpoints.get(clinic_id, ()), *self.snapshot.app_endpoints],
             log=self.log.of(clinic_id, stays),
             stays=stays,
+            claims_since=self.snapshot.claims_since,
             answers=self.ledger.by_clinic[clinic_id] if self.ledger else [],
             kept=None if self.kept is None else self.kept.get(clinic_id, []),
             received=None if self.received is None else self.received.get(clinic_id, {}),
@@ -136,6 +137,7 @@ def _check_clinic(verdict: Verdict, facts: ClinicFacts) -> None:
             verdict.add(offence)
     verdict.looked_at["clinics"] += 1
     verdict.looked_at["bookings"] += len(facts.rows)
+    verdict.looked_at["bookings archived"] += sum(row.archived for row in facts.rows.values())
     verdict.looked_at["bookings decided"] += sum(row.state.decided for row in facts.rows.values())
     verdict.looked_at["events"] += len(facts.events)
     verdict.looked_at["seat claims"] += len(facts.claims)

@@ -1,6 +1,7 @@
 """No two claims overlap on a seat, and claims are there exactly for bookings that keep one.
 
-Looks for itself and does not trust the database's constraint.
+Looks for itself and does not trust the database's constraint. Of bookings of days whose claims have been put away
+(docs/storage.md) there is nothing to see.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from itertools import groupby
 
 from waiting_room.audit.facts import Claim, ClinicFacts, Row
 from waiting_room.audit.offences import Kind, Offence
+from waiting_room.domain.claim_days import utc_day
 
 
 def check(facts: ClinicFacts) -> Iterator[Offence]:
@@ -50,9 +52,11 @@ def _exactly(facts: ClinicFacts, row: Row, claims: list[Claim]) -> Iterator[Offe
     def offence(kind: Kind, what: str) -> Offence:
         return Offence(kind, facts.clinic_id, row.booking_ref, what)
 
-    if not row.state.keeps_seat:
+    if row.archived or not row.state.keeps_seat:
         if claims:
             yield offence(Kind.SEAT_KEPT, f"is {row.state.status} and still claims a seat of {claims[0].provider_id}")
+        return
+    if row.start_at is not None and utc_day(row.start_at) < facts.claims_since:
         return
     mine = [claim for claim in claims if claim.revision == row.state.revision]
     if not mine:

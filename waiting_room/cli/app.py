@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from waiting_room.cli.archive import app as archive
 from waiting_room.cli.audit import audit
 from waiting_room.cli.config import config
 from waiting_room.cli.directory import app as directory
@@ -15,6 +16,7 @@ from waiting_room.cli.patients import app as patients
 from waiting_room.cli.saga import saga
 from waiting_room.cli.secrets import secrets
 from waiting_room.cli.stock import stock
+from waiting_room.cli.storage import storage
 from waiting_room.cli.topics import topics
 from waiting_room.cli.webhooks import app as webhooks
 
@@ -28,9 +30,11 @@ app.command()(config)
 app.command()(saga)
 app.command()(secrets)
 app.command()(migrate)
+app.command()(storage)
 app.command()(topics)
 app.command()(audit)
 app.command()(stock)
+app.add_typer(archive, name="archive")
 app.add_typer(directory, name="directory")
 app.add_typer(keys, name="keys")
 app.add_typer(dlq, name="dlq")

@@ -182,7 +182,7 @@ def _next(state: State, event: EventType, reason: Reason | None, by: By | None) 
                 clinic_state=ClinicState.WITHDRAWING if to_undo else state.clinic_state,
                 moving_to=state.moving_to if _is_being_moved(state) else None,
             )
-        case EventType.CANCEL_REFUSED if state.status is Status.CONFIRMED:
+        case EventType.CANCEL_REFUSED if state.status in CANCELLABLE:
             return state
         case EventType.ARRIVED if state.status is Status.CONFIRMED and state.moving_to is None:
             return replace(state, status=Status.ARRIVED)

@@ -17,6 +17,7 @@ from hashlib import blake2b
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _READ_AS = str.maketrans("OILoil", "011011")
 _VALUE = {character: value for value, character in enumerate(ALPHABET)}
+_TWO = [a + b for a in ALPHABET for b in ALPHABET]
 
 CLINIC_CHARACTERS, HASH_CHARACTERS, CHECK_CHARACTERS = 4, 12, 4
 _LENGTH = CLINIC_CHARACTERS + HASH_CHARACTERS + CHECK_CHARACTERS
@@ -29,10 +30,10 @@ class NotARef(ValueError):
 def base32(number: int, characters: int) -> str:
     """``number`` in exactly ``characters`` Crockford characters; its higher bits are dropped."""
     text = ""
-    for _ in range(characters):
-        text = ALPHABET[number & 31] + text
-        number >>= 5
-    return text
+    for _ in range(0, characters, 2):
+        text = _TWO[number & 1023] + text
+        number >>= 10
+    return text[-characters:]
 
 
 def clinic_id_of_number(number: int) -> str:
@@ -87,7 +88,14 @@ class RefSecrets:
 
     def derive(self, clinic_id: str, app_id: str, idempotency_key: str) -> str:
         """The ref of (clinic, app, key); canonical."""
-        return _ref(self.current, clinic_id, app_id, idempotency_key)
+        return self.of_hash(clinic_id, app_id, key_hash(app_id, idempotency_key))
+
+    def of_hash(self, clinic_id: str, app_id: str, hashed: bytes) -> str:
+        """The same, of the key's ``key_hash``."""
+        digest = blake2b(hashed, digest_size=8, key=self.current, person=b"ref-hash").digest()
+        body = clinic_id + base32(int.from_bytes(digest), HASH_CHARACTERS)
+        plain = body + _check(self.current, body, app_id)
+        return f"{plain[:4]}-{plain[4:8]}-{plain[8:12]}-{plain[12:16]}-{plain[16:]}"
 
     def belongs_to(self, ref: str, app_id: str) -> bool:
         """Whether this canonical ref was made by us for this app; takes the same time whatever differs."""
@@ -95,13 +103,6 @@ class RefSecrets:
         body, check = plain[:-CHECK_CHARACTERS], plain[-CHECK_CHARACTERS:]
         matches = [hmac.compare_digest(_check(secret, body, app_id), check) for secret in (self.current, *self.retired)]
         return any(matches)
-
-
-def _ref(secret: bytes, clinic_id: str, app_id: str, idempotency_key: str) -> str:
-    digest = blake2b(key_hash(app_id, idempotency_key), digest_size=8, key=secret, person=b"ref-hash").digest()
-    body = clinic_id + base32(int.from_bytes(digest), HASH_CHARACTERS)
-    plain = body + _check(secret, body, app_id)
-    return f"{plain[:4]}-{plain[4:8]}-{plain[8:12]}-{plain[12:16]}-{plain[16:]}"
 
 
 def _check(secret: bytes, body: str, app_id: str) -> str:

@@ -23,6 +23,8 @@ class Finding(StrEnum):
     NOT_ELIGIBLE = "not_eligible"
     UNKNOWN = "unknown"
     """No answer that counts: the system is away, or says that it is too busy."""
+    NOBODY = "nobody"
+    """There is nobody to ask about: what is kept of the patient cannot be read any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +48,12 @@ def resolve(
     """What ``finding`` means for a booking of a service that ``asks`` so; nothing, if it waits for none any more.
 
     A service that has stopped asking meanwhile takes whatever was found for an answer. Where the platform keeps the
-    calendar nobody else is to be asked: the booking is decided here.
+    calendar nobody else is to be asked: the booking is decided here. Without its patient it is of no use to a clinic.
     """
     if state.stage is not Stage.VERIFYING:
         return Verification()
+    if finding is Finding.NOBODY:
+        return Verification((Change(EventType.REJECTED, Reason.UNPROCESSABLE),))
     if finding is Finding.UNKNOWN and asks is Eligibility.FAIL_CLOSED:
         return Verification(again_at=now + timedelta(seconds=again_seconds))
     if finding is Finding.NOT_ELIGIBLE and asks is not Eligibility.NONE:

@@ -78,7 +78,10 @@ ELIGIBILITY: Final = Step(
     run_by=("confirm",),
     stages=(Stage.VERIFYING,),
     done=(EventType.VERIFIED, EventType.NOT_VERIFIED),
-    refused=(Reason.NOT_ELIGIBLE,),
+    refused=(
+        Reason.NOT_ELIGIBLE,
+        Reason.UNPROCESSABLE,  # nobody can be asked about: the patient cannot be read
+    ),
     out_of_time=Reason.ELIGIBILITY_UNKNOWN,
     leaves="nothing: asking changes nothing",
     stands=lambda state: False,

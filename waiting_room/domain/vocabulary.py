@@ -61,6 +61,7 @@ class Reason(StrEnum):
     ALREADY_MOVING = "already_moving"
     NOTICE_PASSED = "notice_passed"
     NOT_ACTIVE = "not_active"
+    CHANGED_MEANWHILE = "changed_meanwhile"
     NOT_ELIGIBLE = "not_eligible"
     ELIGIBILITY_UNKNOWN = "eligibility_unknown"
     CLINIC_UNAVAILABLE = "clinic_unavailable"

@@ -105,6 +105,24 @@ def _candidates(waiter: Waiter, offering: Offering, freed: Iterable[Freed]) -> I
             yield from candidates((provider,), offering.service, offering.timezone, from_at, to_at, offering.spans)
 
 
+def free_times(offering: Offering, freed: Iterable[Freed], taken: Taken) -> list[Freed]:
+    """What of these times this service could really be given in; what follows each other at a provider as one."""
+    found: list[Freed] = []
+    for time_freed in freed:
+        provider = offering.providers.get(time_freed.provider_id)
+        if provider is None:
+            continue
+        span = max(time_freed.from_at, offering.now + _AN_INSTANT), time_freed.to_at
+        for each in candidates((provider,), offering.service, offering.timezone, *span, offering.spans):
+            if next(taken.free_seats(each), None) is None:
+                continue
+            begins = each.start_at
+            if found and found[-1].provider_id == each.provider_id and found[-1].to_at >= begins:
+                begins = found.pop().from_at
+            found.append(Freed(each.provider_id, begins, each.busy_until))
+    return found
+
+
 def answer_by(now: datetime, start_at: datetime, minutes: int, timezone: str) -> datetime:
     """Until when a seat is held for who was offered it: so many minutes, which do not pass at night.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from waiting_room.audit.facts import (
@@ -13,6 +13,7 @@ from waiting_room.audit.facts import (
     ClinicFacts,
     Counters,
     Doses,
+    Elsewhere,
     Endpoint,
     Figures,
     Move,
@@ -60,6 +61,8 @@ class Snapshot:
     """Active ones."""
     app_endpoints: list[Endpoint]
     """Active ones of apps: they hear of every clinic."""
+    claims_since: date
+    """Seats of the days (UTC) before have been put away."""
 
 
 async def take_snapshot(conn: Connection) -> Snapshot:
@@ -89,6 +92,7 @@ async def take_snapshot(conn: Connection) -> Snapshot:
         aliases=aliases,
         endpoints=endpoints,
         app_endpoints=app_endpoints,
+        claims_since=await conn.fetchval(_SQL["claims_since"]) or date.min,
     )
 
 
@@ -107,7 +111,9 @@ def portions(clinics: Sequence[ClinicHead]) -> Iterator[list[ClinicHead]]:
 
 
 async def load(conn: Connection, facts: Mapping[str, ClinicFacts]) -> None:
-    """Add these clinics' rows, events, claims, doses, lots, offers and deliveries; in the snapshot's transaction."""
+    """Add these clinics' rows, events, claims, doses, lots, offers and deliveries, those of archived bookings too; in
+    the snapshot's transaction.
+    """
     clinic_ids = list(facts)
     for row in await conn.fetch(_SQL["rows"], clinic_ids):
         _add_row(facts[row["clinic_id"]], row)
@@ -132,6 +138,34 @@ async def load(conn: Connection, facts: Mapping[str, ClinicFacts]) -> None:
         facts[clinic_id].offers.append(Offered(*offered))
     for clinic_id, endpoint_id, seq, state in await conn.fetch(_SQL["deliveries"], clinic_ids):
         facts[clinic_id].deliveries[endpoint_id, seq] = state
+    await _load_archived(conn, facts, clinic_ids)
+
+
+async def _load_archived(conn: Connection, facts: Mapping[str, ClinicFacts], clinic_ids: list[str]) -> None:
+    """Of a booking that is there twice only what is not archived is looked at."""
+    only_here: set[str] = set()
+    for row in await conn.fetch(_SQL["archived_rows"], clinic_ids):
+        own, ref = facts[row["clinic_id"]], row["booking_ref"]
+        if ref in own.rows:
+            own.kept_twice.append(ref)
+        else:
+            only_here.add(ref)
+            _add_row(own, row, archived=True)
+    for clinic_id, *counts in await conn.fetch(_SQL["elsewhere"], clinic_ids):
+        facts[clinic_id].elsewhere = Elsewhere(*counts)
+    if not only_here:
+        return
+    for row in await conn.fetch(_SQL["archived_events"], clinic_ids):
+        if row["booking_ref"] in only_here:
+            _add_event(facts[row["clinic_id"]], row)
+    for each in facts.values():
+        each.events.sort(key=lambda event: event.seq)
+    for clinic_id, booking_ref, *wish in await conn.fetch(_SQL["archived_wishes"], clinic_ids):
+        facts[clinic_id].wishes.setdefault(booking_ref, Wish(*wish))
+    for clinic_id, *offered in await conn.fetch(_SQL["archived_offers"], clinic_ids):
+        facts[clinic_id].offers.append(Offered(*offered))
+    for clinic_id, endpoint_id, seq, state in await conn.fetch(_SQL["archived_deliveries"], clinic_ids):
+        facts[clinic_id].deliveries.setdefault((endpoint_id, seq), state)
 
 
 def _head(row: Any) -> ClinicHead:
@@ -146,7 +180,7 @@ def _head(row: Any) -> ClinicHead:
     )
 
 
-def _add_row(facts: ClinicFacts, row: Any) -> None:
+def _add_row(facts: ClinicFacts, row: Any, *, archived: bool = False) -> None:
     try:
         state = State(
             Status(row["status"]),
@@ -174,6 +208,7 @@ def _add_row(facts: ClinicFacts, row: Any) -> None:
         clinic_booking_id=row["clinic_booking_id"],
         doses=row["doses"],
         key_remembered=row["key_remembered"],
+        archived=archived,
     )
 
 

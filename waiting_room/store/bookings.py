@@ -1,19 +1,24 @@
-"""What is read of bookings to tell others: one function a query, nothing is locked and nothing changes."""
+"""What is read of bookings to tell others: nothing is locked and nothing changes.
+
+Those that are archived are found too. They are looked for last, and only where they can be: what is archived meanwhile
+is found here or there, or both.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
 from waiting_room.domain.appointment import By, Reason, Stage, Status
 from waiting_room.domain.waitlist import Ended
 from waiting_room.messages import BookingEvent, Reader
-from waiting_room.store import sql
+from waiting_room.store import archived, sql
 from waiting_room.store.pool import Connection
 
 _SQL = sql.load("bookings")
+_YOUNGEST = timedelta(days=archived.YOUNGEST_DAYS)
 _event: Reader[BookingEvent] = Reader(BookingEvent)
 
 
@@ -74,6 +79,8 @@ class BookingRow:
     wish: WishRow | None = None
     patient_erased_at: datetime | None = None
     wait: WaitRow | None = None
+    archived: bool = False
+    """Nothing happens to it any more."""
 
 
 class Position(NamedTuple):
@@ -85,7 +92,13 @@ class Position(NamedTuple):
 
 async def bookings(conn: Connection, refs: Sequence[str]) -> list[BookingRow]:
     """Those of these canonical refs that exist, in this order."""
-    return [_booking(dict(row)) for row in await conn.fetch(_SQL["bookings"], refs)]
+    found = [_booking(dict(row)) for row in await conn.fetch(_SQL["bookings"], refs)]
+    if len(found) == len(refs):
+        return found
+    there = {each.asked_ref for each in found}
+    rest = await archived.bookings(conn, [ref for ref in refs if ref not in there])
+    order = {ref: number for number, ref in enumerate(refs)}
+    return sorted([*found, *(_booking(dict(row)) for row in rest)], key=lambda each: order[each.asked_ref])
 
 
 def _booking(row: dict[str, Any]) -> BookingRow:
@@ -121,10 +134,13 @@ async def of_patient(
     accepted.
     """
     at, ref = after or (None, None)
-    return [
-        Position(row["position"], row["booking_ref"])
-        for row in await conn.fetch(_SQL["of_patient"], app_id, patient_id, at, ref, limit)
-    ]
+    rows = await conn.fetch(_SQL["of_patient"], app_id, patient_id, at, ref, limit)
+    found = [Position(row["position"], row["booking_ref"]) for row in rows]
+    reach = found[-1].at if len(found) == limit else None
+    if reach is not None and reach > datetime.now(UTC) - _YOUNGEST:
+        return found
+    old = await archived.of_patient(conn, app_id, patient_id, after, limit, reach)
+    return sorted({*found, *(Position(*each) for each in old)}, reverse=True)[:limit]
 
 
 async def of_day(
@@ -132,12 +148,16 @@ async def of_day(
 ) -> list[Position]:
     """At most ``limit`` of the clinic's bookings that start in [from_at, to_at), earliest first."""
     at, ref = after or (None, None)
-    return [
-        Position(row["position"], row["booking_ref"])
-        for row in await conn.fetch(_SQL["of_day"], clinic_id, from_at, to_at, at, ref, limit)
-    ]
+    rows = await conn.fetch(_SQL["of_day"], clinic_id, from_at, to_at, at, ref, limit)
+    found = [Position(row["position"], row["booking_ref"]) for row in rows]
+    if from_at > datetime.now(UTC) - _YOUNGEST:
+        return found
+    old = await archived.of_day(conn, clinic_id, from_at, to_at, after, limit)
+    return sorted({*found, *(Position(*each) for each in old)})[:limit]
 
 
 async def history(conn: Connection, clinic_id: str, booking_ref: str) -> list[BookingEvent]:
     """All events of a booking, oldest first. Raises Unreadable."""
-    return [_event(row["record"].encode()) for row in await conn.fetch(_SQL["history"], clinic_id, booking_ref)]
+    records = [row["record"] for row in await conn.fetch(_SQL["history"], clinic_id, booking_ref)]
+    records = records or await archived.history(conn, clinic_id, booking_ref)
+    return [_event(record.encode()) for record in records]

@@ -1,8 +1,11 @@
-"""That a clinic has closed, and the deliveries that tell of it: all in the transaction that blocks the time."""
+"""That a clinic has closed, and the deliveries that tell of it: all in the transaction that blocks the time. And who is
+booked then all the same.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime
+from typing import NamedTuple
 
 from waiting_room.store import sql
 from waiting_room.store.pool import Connection
@@ -20,3 +23,19 @@ async def record(conn: Connection, closed: Closed, at: datetime) -> None:
     payload = payload_of_closure(closed, row["sequence"], at)
     number = await conn.fetchval(_SQL["add"], closed.clinic_id, closed.closure_id, row["sequence"], at, payload)
     await conn.execute(_SQL["tell"], number)
+
+
+class StillBooked(NamedTuple):
+    """Somebody is booked with this provider in [from_at, to_at), for which it was closed."""
+
+    clinic_id: str
+    closure_id: str
+    provider_id: str
+    from_at: datetime
+    to_at: datetime
+    partition: int
+
+
+async def still_booked(conn: Connection, after_seconds: float) -> list[StillBooked]:
+    """Where hold is to be asked once more to move them. Each closure once in so many seconds, whoever looks."""
+    return [StillBooked(*row) for row in await conn.fetch(_SQL["still_booked"], after_seconds)]

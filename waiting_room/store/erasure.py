@@ -55,9 +55,11 @@ async def erase(conn: Connection, patient: Patient) -> Erased:
     known = await conn.fetchval(_SQL["forget_key"], *patient) is not None
     if rows:
         await conn.execute(_SQL["forget_bookings"], *patient)
+    archived = _count(await conn.execute(_SQL["forget_archived"], *patient))
     await conn.execute(_SQL["forget_claims"], *patient)
     await conn.execute(_SQL["forget_unsubscribed"], *patient)
-    return Erased(now, len(rows), known or bool(rows))
+    bookings = len(rows) + archived
+    return Erased(now, bookings, known or bookings > 0)
 
 
 class Unused(NamedTuple):
@@ -79,3 +81,8 @@ async def look_again(conn: Connection, used: Sequence[Unused], days: int) -> Non
     """These are not to be forgotten yet: remember when they were last used, or look at them tomorrow."""
     columns = zip(*(each[:3] for each in used), strict=True)
     await conn.execute(_SQL["look_again"], *columns, days)
+
+
+def _count(done: str) -> int:
+    """How many rows a statement has changed."""
+    return int(done.rpartition(" ")[2])

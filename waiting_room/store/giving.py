@@ -17,7 +17,7 @@ from waiting_room.domain.candidates import spans_of
 from waiting_room.domain.schedule import busy_for
 from waiting_room.domain.seats import Seat, Taken
 from waiting_room.domain.stock import Portion, Shelf
-from waiting_room.domain.waitlist import Freed, Offering, answer_by, first_fit, fits, offer_id
+from waiting_room.domain.waitlist import Freed, Offering, answer_by, first_fit, fits, free_times, offer_id
 from waiting_room.messages import OfferTold
 from waiting_room.store import doses, holds, patients, waitlist
 from waiting_room.store.doses import DoseClaim
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 PAGE: Final = 200
 LOOKED_AT_MAX: Final = 1_000
-"""As many who wait are looked at when a seat comes free; sweep looks at the others."""
+"""As many who wait are looked at when a seat comes free, and as many at once when sweep looks at all of them."""
 INVITED_MAX: Final = 50
 
 
@@ -81,6 +81,14 @@ class Giving:
         reach = self.freed[0].from_at - _longest(self.rules), max(each.to_at for each in self.freed)
         providers = {each.provider_id for each in self.freed}
         return await waitlist.waiting(self.journal.conn, self.rules.clinic_id, after_ticket, reach, providers, limit)
+
+    def narrow(self, page: Iterable[Waiting]) -> None:
+        """Where nobody knows what came free: keep what of these times is free for what these wait for. It is looked for
+        once a service, and not again for each of them.
+        """
+        known = (self._offering(name) for name in sorted({each.waiter.service_type for each in page}))
+        free = [each for offering in known if offering for each in free_times(offering, self.freed, self._taken)]
+        self.freed = sorted(free, key=lambda each: (each.from_at, each.provider_id))
 
     async def consider(self, page: Sequence[Waiting]) -> None:
         """Give each what fits and is free."""

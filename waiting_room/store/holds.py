@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from typing import Final, NamedTuple, Protocol
 
 import asyncpg
 import msgspec
 
+from waiting_room.domain.claim_days import pieces, utc_day
 from waiting_room.domain.directory import AdapterKind, ClinicStatus, Provider, ServiceType
 from waiting_room.domain.seats import Taken
 from waiting_room.domain.waitlist import Freed
@@ -18,6 +19,16 @@ from waiting_room.store.pool import Connection
 _SQL = sql.load("holds")
 _services = msgspec.json.Decoder(tuple[ServiceType, ...])
 _providers = msgspec.json.Decoder(tuple[Provider, ...])
+CLAIM_COLUMNS: Final = (
+    "clinic_id",
+    "provider_id",
+    "seat",
+    "during",
+    "day",
+    "booking_ref",
+    "revision",
+    "claimed",
+)
 
 
 class Rules(msgspec.Struct, frozen=True):
@@ -35,6 +46,14 @@ class Rules(msgspec.Struct, frozen=True):
     providers: Mapping[str, Provider]
     business_id: str
     cancel_notice_minutes: int
+    good_until: datetime
+    """To be read anew then, changed or not."""
+    bookable_until: datetime
+    """Starts from then on lie where the database has no room for claims yet (docs/storage.md)."""
+
+    def is_stale(self, version: int, now: datetime) -> bool:
+        """Whether they are to be read anew where their clinic is at this version."""
+        return self.version != version or self.good_until <= now
 
     def cancel_notice(self, service_type: str | None) -> timedelta:
         """How long before its start a patient may still cancel an appointment of this service."""
@@ -88,6 +107,8 @@ async def load_rules(conn: Connection, clinic_ids: Iterable[str]) -> dict[str, R
             providers={each.provider_id: each for each in _providers.decode(row["providers"] or "[]")},
             business_id=row["business_id"],
             cancel_notice_minutes=row["cancel_notice_minutes"],
+            good_until=row["good_until"],
+            bookable_until=row["bookable_until"],
         )
         for row in await conn.fetch(_SQL["load_clinics"], list(clinic_ids))
     }
@@ -108,15 +129,15 @@ async def add_aliases(conn: Connection, aliases: Sequence[tuple[Key, str]]) -> N
     await conn.execute(_SQL["add_aliases"], *_columns([(*key, booking_ref) for key, booking_ref in aliases]))
 
 
-async def find_aliases(conn: Connection, refs: Sequence[str]) -> dict[str, str]:
-    """For those of these refs that lead to another booking: its ref."""
-    return {row["ref"]: row["booking_ref"] for row in await conn.fetch(_SQL["find_aliases"], refs)}
+async def leads_to(conn: Connection, refs: Iterable[str]) -> dict[str, str]:
+    """For those of these refs that were claimed: the booking's ref, which may be another one."""
+    return {row["ref"]: row["booking_ref"] for row in await conn.fetch(_SQL["leads_to"], list(refs))}
 
 
 async def taken(conn: Connection, windows: Sequence[Window]) -> Taken:
     """The claims and busy times that reach into these windows; at most one window a provider."""
     found = Taken()
-    for row in await conn.fetch(_SQL["taken"], *_columns(windows)):
+    for row in await conn.fetch(_SQL["taken"], *_columns(windows), *days_of(windows)):
         if row["seat"] is None:
             found.block(row["provider_id"], row["start_at"], row["busy_until"], row["seats"])
         else:
@@ -135,22 +156,32 @@ async def claim_seats(conn: Connection, claims: Sequence[Claim]) -> None:
 
     Raises asyncpg.ExclusionViolationError when a seat is not free.
     """
-    await conn.copy_records_to_table(
-        "seat_claims",
-        columns=("clinic_id", "provider_id", "seat", "during", "day", "booking_ref", "revision"),
-        records=[
-            (
-                claim.clinic_id,
-                claim.provider_id,
-                claim.seat,
-                asyncpg.Range(claim.start_at, claim.busy_until),
-                claim.start_at.astimezone(UTC).date(),
-                claim.booking_ref,
-                claim.revision,
-            )
-            for claim in claims
-        ],
-    )
+    await conn.copy_records_to_table("seat_claims", columns=CLAIM_COLUMNS, records=_claim_values(claims))
+
+
+def _claim_values(claims: Iterable[Claim]) -> Iterator[tuple[object, ...]]:
+    """A row for each day; that it is not all of the claim stands in it."""
+    for clinic_id, provider_id, seat, start_at, busy_until, booking_ref, revision in claims:
+        cut = pieces(start_at, busy_until)
+        claimed = asyncpg.Range(start_at, busy_until) if len(cut) > 1 else None
+        for day, from_at, to_at in cut:
+            during = asyncpg.Range(from_at, to_at)
+            yield clinic_id, provider_id, seat, during, day, booking_ref, revision, claimed
+
+
+class Span(Protocol):
+    """Of time, half-open."""
+
+    @property
+    def from_at(self) -> datetime: ...
+    @property
+    def to_at(self) -> datetime: ...
+
+
+def days_of(spans: Iterable[Span]) -> tuple[date, date]:
+    """The first and the last day (UTC) of these, of which there is at least one."""
+    from_at, to_at = zip(*((each.from_at, each.to_at) for each in spans), strict=True)
+    return utc_day(min(from_at)), utc_day(max(to_at))
 
 
 async def claims_ahead(conn: Connection, clinic_ids: Sequence[str]) -> tuple[datetime, dict[str, int]]:

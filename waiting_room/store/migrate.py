@@ -28,17 +28,18 @@ async def migrate(dsn: str) -> str:
         connection = await asyncpg.connect(dsn)
     except asyncpg.InvalidCatalogNameError:
         with suppress(MigrationFailed):  # someone beside us may have made it: the connection tells
-            await _dbmate(dsn, "create")
+            await dbmate(dsn, "create")
         connection = await asyncpg.connect(dsn)
     try:
         # dbmate takes no lock of its own: two at once would both try to make the first table.
         await connection.execute("SELECT pg_advisory_lock(hashtext('waiting_room migrate'))")
-        return await _dbmate(dsn, "up")
+        return await dbmate(dsn, "up")
     finally:
         await connection.close()
 
 
-async def _dbmate(dsn: str, command: str) -> str:
+async def dbmate(dsn: str, command: str) -> str:
+    """One of its commands, with our migrations; what it printed. Raises MigrationFailed."""
     process = await asyncio.create_subprocess_exec(
         str(Path(sysconfig.get_path("scripts")) / "dbmate"),
         "--migrations-dir",

@@ -34,14 +34,13 @@ if TYPE_CHECKING:
 
 AHEAD: Final = timedelta(days=731)
 """Nobody waits for a time further off."""
-LOOKED_THROUGH: Final = 100
-"""So many of those who wait are looked for where nobody knows what came free."""
 
 
 async def give(journal: Journal, rules: Mapping[str, Rules] | None = None) -> None:
     """Offer what came free since the last time, as far as anybody waits for it. ``rules``: if they are known here.
 
     Who was asked and waits again may have missed what came free meanwhile: what is free is looked through for them.
+    A clinic that takes no bookings offers nothing.
     """
     groups, journal.groups = journal.groups, set()
     if groups:
@@ -58,9 +57,10 @@ async def give(journal: Journal, rules: Mapping[str, Rules] | None = None) -> No
     if not (by_clinic or refs):
         return
     known = await holds.load_rules(journal.conn, {*by_clinic, *refs}) if rules is None else rules
-    for clinic_id in sorted(by_clinic):
+    taking = {clinic_id for clinic_id in (*by_clinic, *refs) if known[clinic_id].status is not ClinicStatus.CLOSED}
+    for clinic_id in sorted(taking & by_clinic.keys()):
         await _give(journal, known[clinic_id], by_clinic[clinic_id])
-    for clinic_id in sorted(refs):
+    for clinic_id in sorted(taking & refs.keys()):
         await _look(journal, known[clinic_id], refs[clinic_id])
 
 
@@ -77,28 +77,36 @@ async def _give(journal: Journal, rules: Rules, freed: Sequence[Freed]) -> None:
 
 
 async def look(journal: Journal, clinic_id: str) -> None:
-    """Offer anything that is free by now to those who have waited longest.
+    """Offer anything that is free by now, to those who have waited longest first.
 
     For what comes free without anybody giving it up: other hours, another capacity, new stock.
     """
     rules = (await holds.load_rules(journal.conn, [clinic_id]))[clinic_id]
-    await _look(journal, rules, None)
+    if rules.status is not ClinicStatus.CLOSED:
+        await _look(journal, rules, None)
 
 
 async def _look(journal: Journal, rules: Rules, only: Sequence[str] | None) -> None:
     """``only``: whether there is anything for these; if there is, it may be somebody's who has waited longer."""
     ever, providers = (journal.now, journal.now + AHEAD), list(rules.providers)
-    page = await waitlist.waiting(journal.conn, rules.clinic_id, 0, ever, providers, LOOKED_THROUGH, only)
-    if not page:
-        return
-    from_at = max(journal.now, min(each.waiter.from_at for each in page))
-    to_at = max(each.waiter.to_at for each in page)
-    giving = await Giving.open(journal, rules, [Freed(each, from_at, to_at) for each in providers])
-    await giving.consider(page)
-    if only is None:
-        await giving.write()
-    elif giving.gifts:
-        await _look(journal, rules, None)
+    after_ticket = 0
+    while True:
+        page = await waitlist.waiting(journal.conn, rules.clinic_id, after_ticket, ever, providers, LOOKED_AT_MAX, only)
+        if not page:
+            return
+        from_at = max(journal.now, min(each.waiter.from_at for each in page))
+        to_at = max(each.waiter.to_at for each in page)
+        giving = await Giving.open(journal, rules, [Freed(each, from_at, to_at) for each in providers])
+        giving.narrow(page)
+        await giving.consider(page)
+        if only is None:
+            await giving.write()
+        elif giving.gifts:
+            await _look(journal, rules, None)
+            return
+        if len(page) < LOOKED_AT_MAX:
+            return
+        after_ticket = page[-1].waiter.ticket
 
 
 async def accept(journal: Journal, offer: Offer, deadlines: Deadlines) -> Ended:

@@ -34,6 +34,7 @@ class StoredEvent(NamedTuple):
     clinic_id: str
     seq: int
     record: str
+    event: str
     age_seconds: float
 
 

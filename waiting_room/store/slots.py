@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from waiting_room.store import sql
-from waiting_room.store.holds import Window
+from waiting_room.store.holds import Window, days_of
 from waiting_room.store.pool import Connection
 
 _SQL = sql.load("slots")
@@ -84,6 +84,10 @@ _in_the_way = msgspec.json.Decoder(tuple[InTheWay, ...])
 
 async def news(conn: Connection, known: Sequence[tuple[str, int]]) -> list[News]:
     """Of those of these (clinic_id, seq) that exist."""
+    if len(known) == 1:
+        rows = await conn.fetch(_SQL["news_of_one"], *known[0], EVENTS_MAX)
+    else:
+        rows = await conn.fetch(_SQL["news"], *zip(*known, strict=True), EVENTS_MAX)
     return [
         News(
             row["clinic_id"],
@@ -93,7 +97,7 @@ async def news(conn: Connection, known: Sequence[tuple[str, int]]) -> list[News]
             row["now"],
             None if row["too_many"] else _touched.decode(row["touched"] or "[]"),
         )
-        for row in await conn.fetch(_SQL["news"], *zip(*known, strict=True), EVENTS_MAX)
+        for row in rows
     ]
 
 
@@ -101,14 +105,16 @@ async def contested(conn: Connection, wanted: Sequence[WantedTime]) -> list[Cont
     """How each of these stands, in their order; all their clinics exist."""
     return [
         Contest(row["rules_version"], row["known"], _in_the_way.decode(row["taken"] or "[]"))
-        for row in await conn.fetch(_SQL["contested"], *zip(*wanted, strict=True))
+        for row in await conn.fetch(_SQL["contested"], *zip(*wanted, strict=True), *days_of(wanted))
     ]
 
 
 async def taken(conn: Connection, windows: Sequence[Window]) -> list[list[TakenRow]]:
     """What reaches into each of these windows, in their order."""
     found: list[list[TakenRow]] = [[] for _ in windows]
-    for row in await conn.fetch(_SQL["taken"], *zip(*windows, strict=True)):
+    clinic_id, *others = {window.clinic_id for window in windows}
+    only = None if others else clinic_id
+    for row in await conn.fetch(_SQL["taken"], *zip(*windows, strict=True), *days_of(windows), only):
         nr, *values = row
         found[nr - 1].append(TakenRow(*values))
     return found

@@ -32,9 +32,17 @@ REFUSED = Counter("waiting_room_refused_total", "Commands refused before anythin
 PRODUCE_IN_FLIGHT = Gauge("waiting_room_produce_in_flight", "Commands waiting for Kafka's acknowledgement.")
 UNHELD = Gauge("waiting_room_unheld", "Appended but not yet held in the fullest partition, as far as this ingress saw.")
 WATCHERS = Gauge("waiting_room_watchers", "Open event streams and waiting requests.")
+SLOTS_SECONDS = Histogram(
+    "waiting_room_slots_seconds", "Finding out what is free: all but reading the request and writing it.", buckets=_FAST
+)
 SLOT_DAYS = Counter(
     "waiting_room_slot_days_total",
     "Providers' days that were asked for: read from PostgreSQL, shared by the hot tier, or kept.",
+    ["outcome"],
+)
+PASSES_OPENED = Counter(
+    "waiting_room_passes_opened_total",
+    "Links in messages that their patients opened: opened, or refused since they had ended, were revoked or are none.",
     ["outcome"],
 )
 CONTESTED = Counter(
@@ -100,10 +108,16 @@ ELIGIBILITY_CACHE = Counter(
     "Questions of eligibility, by whether the answer was known (hit) or had to be asked for (miss).",
     ["outcome"],
 )
+CLINIC_CHANGES = Counter(
+    "waiting_room_clinic_changes_total",
+    "Times a clinic's system was asked what it has booked or cancelled itself: read, failed, or to be read anew.",
+    ["outcome"],
+)
 ELIGIBILITY_AWAY = Gauge("waiting_room_eligibility_away", "Whether the eligibility system is taken to be down: 1 or 0.")
 VERIFIED = Counter(
     "waiting_room_verified_total",
-    "Bookings whose eligibility was asked for: eligible, not_eligible, assumed (nobody could say) or waits.",
+    "Bookings whose eligibility was to be asked for: eligible, not_eligible, assumed (nobody could say), waits, or "
+    "nobody (their patient cannot be read).",
     ["outcome"],
 )
 CLINIC_LINE = Gauge("waiting_room_clinic_line", "Undecided bookings of a clinic that matters now.", ["clinic"])
@@ -138,7 +152,7 @@ PROCESSED = Counter(
 # relay, webhooks, notify
 OUTBOX_DELAY = Histogram("waiting_room_outbox_delay_seconds", "Event committed until published.", buckets=_PASS)
 OUTBOX_OLDEST = Gauge("waiting_room_outbox_oldest_seconds", "Age of the oldest event that is not published yet.")
-PUBLISHED = Counter("waiting_room_published_total", "Events published.")
+PUBLISHED = Counter("waiting_room_published_total", "Events published, by what happened: a closed list.", ["kind"])
 WEBHOOK_DELAY = Histogram(
     "waiting_room_webhook_delay_seconds", "Event committed until its webhook is answered 2xx.", buckets=_WAIT
 )
@@ -162,7 +176,19 @@ WEBHOOK_DISABLED = Counter(
 WEBHOOKS_IN_FLIGHT = Gauge("waiting_room_webhooks_in_flight", "Webhook deliveries under way in this worker.")
 
 # sweep: what PostgreSQL says of all lines, whoever works on them; every sweep says the same
-SWEPT = Counter("waiting_room_swept_total", "Bookings that sweep moved on.", ["kind"])
+SWEPT = Counter(
+    "waiting_room_swept_total", "Bookings that sweep moved on; left_out: those that a fault kept it from.", ["kind"]
+)
+SWEPT.labels("left_out")  # from nothing to one is no increase, from zero it is
+ARCHIVE_LATE = Gauge(
+    "waiting_room_archive_late_seconds", "The oldest booking that is over could have been archived so long ago."
+)
+CLAIM_DAYS_SPARE = Gauge(
+    "waiting_room_claim_days_spare", "Days beyond the furthest that may be booked for which seats can be claimed."
+)
+CLAIM_DAYS_OVERDUE = Gauge(
+    "waiting_room_claim_days_overdue", "So long ago the oldest month of seat claims should have been put away."
+)
 WAITLISTED = Gauge(
     "waiting_room_waitlisted", "Bookings that wait for a seat: waiting, or asked whether one will do.", ["state"]
 )
@@ -179,6 +205,12 @@ CLINICS_WAITING = Gauge("waiting_room_clinics_waiting", "Clinics with a line tha
 LINE_QUANTILE = Gauge("waiting_room_line_bookings", "Lines of clinics that have one, by quantile.", ["quantile"])
 OLDEST_WAIT_QUANTILE = Gauge(
     "waiting_room_oldest_wait_by_clinic_seconds", "Oldest waits of clinics with a line, by quantile.", ["quantile"]
+)
+
+# everyone who opens what is sealed: hold, confirm, webhooks, notify and, for patients' keys, ingress
+MASTER_KEY_UNKNOWN = Counter(
+    "waiting_room_master_key_unknown_total",
+    "Times something was to be opened that is sealed under a master key which this process is not told of.",
 )
 
 # everyone

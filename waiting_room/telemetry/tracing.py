@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from datetime import datetime
 from hashlib import sha256
@@ -42,6 +42,7 @@ class _Ids(NamedTuple):
 _next_ids: ContextVar[_Ids | None] = ContextVar("next_ids", default=None)
 _current: ContextVar[Span | None] = ContextVar("current_span", default=None)
 _tracer: Tracer | None = None
+_NO_SPAN: Final = nullcontext(None)
 
 
 def configure(settings: Settings, role: str) -> None:
@@ -105,19 +106,20 @@ def trace_id_of(booking_ref: str) -> str:
     return f"{ids_of(booking_ref).trace_id:032x}"
 
 
-@contextmanager
-def first_span(name: str, booking_ref: str, caller: str | None = None) -> Iterator[Span | None]:
+def first_span(name: str, booking_ref: str, caller: str | None = None) -> AbstractContextManager[Span | None]:
     """The span that all others of this booking hang below. ``caller``: the traceparent of its request."""
-    if _tracer is None:
-        yield None
-        return
+    return _NO_SPAN if _tracer is None else _first_span(_tracer, name, booking_ref, caller)
+
+
+@contextmanager
+def _first_span(tracer: Tracer, name: str, booking_ref: str, caller: str | None) -> Iterator[Span]:
     from opentelemetry.context import Context
     from opentelemetry.trace import Link, SpanKind
 
     theirs = _context_in(caller)
     token = _next_ids.set(ids_of(booking_ref))
     try:
-        span = _tracer.start_span(
+        span = tracer.start_span(
             name,
             context=Context(),
             kind=SpanKind.SERVER,

@@ -12,7 +12,9 @@ from aiokafka import ConsumerRecord
 
 from clinic_adapter.eligibility import Question
 from waiting_room.domain.clinic_call import BOOKS, CallKind, Failed
+from waiting_room.domain.eligibility import Finding
 from waiting_room.domain.failures import Failure
+from waiting_room.envelope import CannotOpen, UnknownMasterKey
 from waiting_room.kafka import Headers
 from waiting_room.patient_keys import Vault
 from waiting_room.store.booking import Booking
@@ -36,6 +38,8 @@ log = structlog.get_logger(__name__)
 PutAside = Callable[[Work, str], Awaitable[None]]
 WITHOUT_TOKENS_SECONDS = 60.0
 """Until what would be put aside is tried again, while there is reason to believe that the fault is not its own."""
+WITHOUT_MASTER_KEY_SECONDS = 5.0
+"""Until it is looked whether this process can open its patient's key after all: it may have been told what it lacks."""
 
 
 class Course:
@@ -121,9 +125,15 @@ class Course:
         self._lanes.verifying(work, time.monotonic())
         self._slot_freed()
         started, system = time.monotonic(), self._clinics.systems[work.clinic_id]
-        patient = self._vault.open(booking.patient_key, booking.patient)
+        try:
+            patient = self._vault.open(booking.patient_key, booking.patient)
+        except UnknownMasterKey as error:  # our environment's fault: the booking waits until it is mended
+            log.error("patient_not_opened", booking_ref=work.booking_ref, detail=str(error))
+            return Disposition(Action.ASIDE, WITHOUT_MASTER_KEY_SECONDS)
+        except CannotOpen:
+            patient = None
         if patient is None:
-            raise ValueError("the booking lacks its patient")
+            return await self._give_up(work)
         question = Question(booking.app_id, patient.id, system.business_id, booking.service_type or "")
         with tracing.span("eligibility", work.booking_ref, _headers(work), outgoing=True) as span:
             finding = await self._eligibility.find_out(question)
@@ -133,6 +143,15 @@ class Course:
         self._report.verified(finding, verified, seconds)
         if verified.again_seconds is not None:
             return Disposition(Action.PARK, verified.again_seconds)
+        return FINISHED if verified.booking.known_state.decided else Disposition(Action.RETRY)
+
+    async def _give_up(self, work: Work) -> Disposition:
+        """There is nobody to ask about; but not everybody's data is unreadable, or the fault is ours."""
+        if not self._tokens.spend():
+            return Disposition(Action.ASIDE, WITHOUT_TOKENS_SECONDS)
+        verified = await self._ledger.verify(Found(work.key, Finding.NOBODY, 0.0))
+        self._report.verified(Finding.NOBODY, verified, 0.0)
+        await self._put_aside(work, "nobody can be asked about: its patient cannot be read")
         return FINISHED if verified.booking.known_state.decided else Disposition(Action.RETRY)
 
     async def _call(self, work: Work, claim: Claim, lease: Lease, started: float, standstills: int) -> Disposition:

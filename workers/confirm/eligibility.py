@@ -11,8 +11,11 @@ from clinic_adapter.eligibility import EligibilityGateway, Question
 from clinic_adapter.errors import ClinicOverloaded, ClinicUnavailable
 from waiting_room.domain.eligibility import Finding
 from waiting_room.telemetry import metrics
-from workers.confirm.answers import Answers
+from workers.confirm.eligibility_answers import Answers
 from workers.pacing.checks import TRIES, Checks
+
+for _outcome in ("hit", "miss"):
+    metrics.ELIGIBILITY_CACHE.labels(_outcome)  # a share needs both from the start
 
 
 class Eligibility:

@@ -19,7 +19,7 @@ from workers.confirm.showing import Showing
 from workers.pacing.adaptive import AdaptiveLimit
 from workers.pacing.lanes import Lanes
 from workers.pacing.limit import Limit
-from workers.pacing.need import calls_needed
+from workers.pacing.need import Growth, calls_needed
 from workers.pacing.pace import ClinicPace, Running
 from workers.pacing.view import LaneView, Why
 from workers.pulse import PulseWriter
@@ -37,6 +37,7 @@ class Report:
         self._wait_target_seconds = wait_target_seconds
         metrics.CALLS_MAX.set(calls_max)
         self._lines: Lines = {}
+        self._growth = Growth()
         self._paces: dict[str, ClinicPace] = {}
         self._since = time.monotonic()
         self._told: set[str] = set()
@@ -113,12 +114,10 @@ class Report:
             log.info("hold_expired", booking_ref=booking.booking_ref, clinic_state=booking.known_state.clinic_state)
 
     def _decided(self, booking: Booking) -> None:
-        if booking.decided_at:
-            waited = max((booking.decided_at - booking.asked_at).total_seconds(), 0.0)
-            decided.observe(booking.booking_ref, booking.known_state.status, waited, booking.eta_p90)
-            if booking.eta_p50 is not None and booking.eta_p90 is not None:
-                metrics.ETA_OUTCOMES.labels("within" if waited <= booking.eta_p90 else "later").inc()
-                metrics.ETA_ERROR.observe(abs(waited - booking.eta_p50) / max(booking.eta_p50, 1.0))
+        waited = decided.observe(booking)
+        if waited is not None and booking.eta_p50 is not None and booking.eta_p90 is not None:
+            metrics.ETA_OUTCOMES.labels("within" if waited <= booking.eta_p90 else "later").inc()
+            metrics.ETA_ERROR.observe(abs(waited - booking.eta_p50) / max(booking.eta_p50, 1.0))
 
     def look(
         self, lanes: Lanes, now: float, *, paused: int, settled: bool, unverifiable: bool = False
@@ -129,6 +128,7 @@ class Report:
         views, limits = lanes.views(now), lanes.limits()
         lines, bookings, needed = dict.fromkeys(Why, 0), dict.fromkeys(Why, 0), 0
         standing: dict[str, ClinicPulse] = {}
+        said: set[str] = set()
         for clinic_id, view in views.items():
             seq, line = self._lines.get(clinic_id, (0, 0))
             pace = self._paces.get(clinic_id)
@@ -143,13 +143,19 @@ class Report:
                 pace.down(now)
             if not view.ours:
                 continue  # or it would be counted twice: its new owner says what it needs
+            growth = 0.0
+            if settled and seq:  # what is rung for again after a rebalance is no growth
+                said.add(clinic_id)
+                growth = self._growth.saw(clinic_id, seq, line, now)
             needed += calls_needed(
                 line=_line(view, seq, line, unverifiable),
                 call_seconds=(pace.slot.mean if pace else None) or UNKNOWN_CALL_SECONDS,
                 limit=view.limit,
                 breaker_open=view.breaker_open,
                 wait_target_seconds=self._wait_target_seconds,
+                growth=growth,
             )
+        self._growth.keep(said)
         self._pulse.forget_clinics(self._told - views.keys())
         self._told = set(views)
         for why in Why:

@@ -23,6 +23,7 @@ from waiting_room.store.pool import Pool, create_pool
 from waiting_room.supervise import pause, supervise
 from waiting_room.topics import CLINIC_CONFIRMATIONS, CLINIC_PULSE
 from workers.confirm.adopting import Adopting
+from workers.confirm.changes import AT_ONCE, ClinicChanges
 from workers.confirm.clinics import Clinics
 from workers.confirm.course import Course
 from workers.confirm.doorbell import record_of
@@ -64,6 +65,7 @@ async def run(settings: Settings, finish: asyncio.Event) -> None:
             open_transport(
                 calls_max=settings.confirm_calls_max, call_seconds=settings.clinic_call_seconds
             ) as transport,
+            open_transport(calls_max=AT_ONCE, call_seconds=settings.clinic_call_seconds) as asking,
             open_eligibility(
                 settings.eligibility_url,
                 token=token.get_secret_value() if token else None,
@@ -75,6 +77,7 @@ async def run(settings: Settings, finish: asyncio.Event) -> None:
             memory = Memory()
             follower = Follower(settings, {CLINIC_PULSE: memory.apply})
             worker = ConfirmWorker(settings, pool, transport, eligibility, producer, pulse, memory)
+            changes = ClinicChanges(pool, asking, settings.clinic_changes_seconds, settings.clinic_call_seconds)
 
             async def loop(finish: asyncio.Event) -> None:
                 await _within(REMEMBER_SECONDS, follower.caught_up.wait())
@@ -87,6 +90,7 @@ async def run(settings: Settings, finish: asyncio.Event) -> None:
                     "confirm upkeep": worker.upkeep,
                     "pulse": pulse.run,
                     "memory": follower.run,
+                    "clinics' changes": changes.run,
                 },
                 shutdown_seconds=settings.shutdown_seconds,
             )

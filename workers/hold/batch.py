@@ -33,7 +33,7 @@ from workers.hold.read import Appended, Item, Marker, MovingAway
 from workers.hold.rescheduling import Rescheduling
 from workers.hold.stored import NextOffset, behind_the_last, consumed_before, save_offsets
 from workers.hold.waiters import Waiters
-from workers.hold.wishes import Bookable, bookable, booking_for, notice_passed
+from workers.hold.wishes import Bookable, bookable, booking_for, cancel_refused
 
 
 class Batch:
@@ -107,13 +107,11 @@ class Batch:
     async def _decide(self, items: Sequence[Appended], unprocessable: bool) -> Outcome:
         if not items:
             return self._outcome(items)
-        books = [item.command for item in items if isinstance(item.command, Book)]
         self._known = await self._journal.load(keys := {item.command_key for item in items})
         if self._known or len(keys) < len(items):
             self._consumed = await consumed_before(self._conn, items)
-        elsewhere = await identity.claim(self._conn, books)
-        unknown = [item.command for item in items if item.command_key not in self._known]
-        self._aliases = await identity.follow(self._conn, [each for each in unknown if not isinstance(each, Book)])
+        items, elsewhere, self._aliases = await identity.find(self._conn, items, self._known)
+        books = [item.command for item in items if isinstance(item.command, Book)]
         plans = {
             command.booking_ref: Reason.UNPROCESSABLE
             if unprocessable or command.patient is None
@@ -154,7 +152,7 @@ class Batch:
         stale = [
             clinic_id
             for clinic_id, counters in self._journal.counters.items()
-            if clinic_id not in self._rules or self._rules[clinic_id].version != counters.rules_version
+            if (had := self._rules.get(clinic_id)) is None or had.is_stale(counters.rules_version, self._journal.now)
         ]
         if stale:
             self._rules.update(await holds.load_rules(self._conn, stale))
@@ -215,7 +213,7 @@ class Batch:
             or (command.only_waiting and booking.known_state.status is not Status.WAITLISTED)
         ):
             return
-        elif notice_passed(booking, self._rules[command.clinic_id], command.by, command.requested_at):
+        elif cancel_refused(booking, self._rules[command.clinic_id], command):
             if not self._read_before(item):
                 self._journal.record(booking, EventType.CANCEL_REFUSED)
             return

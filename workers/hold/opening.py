@@ -11,7 +11,7 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from waiting_room.announcements import PARTITION
-from waiting_room.envelope import CannotOpen, Envelope
+from waiting_room.envelope import CannotOpen, Envelope, UnknownMasterKey
 from waiting_room.follower import Follower
 from waiting_room.intake_keys import IntakeKeys
 from waiting_room.messages import Book, Patient
@@ -57,11 +57,13 @@ class Opening:
     def _opened(self, item: Appended, command: Book, now: datetime) -> tuple[Appended, str | None]:
         if command.sealed is None or command.intake_key is None:
             return item, "it names no patient"
-        key = self._keys.key(command.intake_key, now)
-        if key is None:
-            return item, "the key that its patient is sealed under is forgotten"
         try:
+            key = self._keys.key(command.intake_key, now)
+            if key is None:
+                return item, "the key that its patient is sealed under is forgotten"
             patient = _decode(key.open(command.sealed, command.booking_ref))
+        except UnknownMasterKey:
+            raise
         except (CannotOpen, msgspec.MsgspecError):
             return item, "its patient does not open"
         opened = msgspec.structs.replace(command, patient=patient, sealed=None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Final, NamedTuple
 
 from waiting_room.domain.appointment import CHANGEABLE, By, ClinicState, EventType, Reason, Stage
@@ -22,7 +23,7 @@ from waiting_room.store.pool import Connection
 from waiting_room.store.reschedules import Asked, Row
 from workers.hold.doses import Doses
 from workers.hold.patients import Patients
-from workers.hold.wishes import Bookable, bookable, notice_passed
+from workers.hold.wishes import Bookable, bookable, changed_meanwhile, notice_passed
 
 Key = tuple[str, str]
 """(clinic_id, booking_ref)"""
@@ -118,6 +119,9 @@ class Rescheduling:
             return False
         asked = self.asked.setdefault(booking.key, Asked())
         asked.newest_revision = revision = max(asked.newest_revision, booking.known_state.newest_revision) + 1
+        if mark in asked.key_hashes:  # it was moved for this before, and has come back when it could
+            mark = sha256(mark + revision.to_bytes(4, "big")).digest()
+        asked.key_hashes.add(mark)
         self._hold(booking, revision, mark, seat, by=By.CLINIC, must_move=True, for_want_of=for_want_of)
         return True
 
@@ -126,6 +130,8 @@ class Rescheduling:
         over = booking.start_at is None or booking.start_at <= self.journal.now
         if state.status not in CHANGEABLE or over:
             return Reason.NOT_ACTIVE
+        if changed_meanwhile(booking, command.if_version):
+            return Reason.CHANGED_MEANWHILE
         if notice_passed(booking, self.rules[booking.clinic_id], command.by, command.requested_at):
             return Reason.NOTICE_PASSED
         return Reason.ALREADY_MOVING if state.moving_to is not None else None

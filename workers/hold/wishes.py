@@ -14,7 +14,7 @@ from waiting_room.domain.directory import ClinicStatus, Provider, ServiceType
 from waiting_room.domain.schedule import busy_for, offers
 from waiting_room.domain.seats import Candidate
 from waiting_room.domain.visits import too_late_to_cancel
-from waiting_room.messages import Book, Moment, TimeRange
+from waiting_room.messages import Book, Cancel, Moment, TimeRange
 from waiting_room.store.holds import Rules
 from waiting_room.store.journal import Booking
 
@@ -68,7 +68,9 @@ def bookable(command: Wanted, rules: Rules, now: datetime) -> Bookable | Reason:
     span = _span(command, now)
     if span is None:
         return Reason.NOT_BOOKABLE
-    from_at, to_at = span
+    from_at, to_at = span[0], min(span[1], rules.bookable_until)
+    if from_at >= to_at:
+        return Reason.TOO_FAR_AHEAD
     spans = spans_of(tuple(providers), rules.timezone, now)
     if command.start_at is not None:
         providers = [each for each in providers if offers(each, service, rules.timezone, command.start_at)]
@@ -97,6 +99,11 @@ def _span(command: Wanted, now: datetime) -> tuple[datetime, datetime] | None:
     return (from_at, command.range.to_at) if from_at < command.range.to_at else None
 
 
+def changed_meanwhile(booking: Booking, if_version: int | None) -> bool:
+    """Whether it is not as it was when its caller saw it; None is whoever does not mind."""
+    return if_version not in (None, booking.row_version)
+
+
 def notice_passed(booking: Booking, rules: Rules, by: By, asked_at: datetime) -> bool:
     """Whether it comes too late to cancel the booking, or to move it."""
     return booking.start_at is not None and too_late_to_cancel(
@@ -107,6 +114,12 @@ def notice_passed(booking: Booking, rules: Rules, by: By, asked_at: datetime) ->
         notice=rules.cancel_notice(booking.service_type),
         asked_at=asked_at,
     )
+
+
+def cancel_refused(booking: Booking, rules: Rules, command: Cancel) -> bool:
+    """Whether it comes too late, or the booking is not as its caller saw it."""
+    too_late = notice_passed(booking, rules, command.by, command.requested_at)
+    return too_late or changed_meanwhile(booking, command.if_version)
 
 
 def booking_for(command: Book, *, storable: bool) -> Booking:

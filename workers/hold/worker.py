@@ -270,9 +270,7 @@ class HoldWorker:
         metrics.HELD.labels("held").inc(len(outcome.due))
         for booking in outcome.decided:
             metrics.HELD.labels(booking.known_state.status).inc()
-            if booking.decided_at:
-                waited = (booking.decided_at - booking.asked_at).total_seconds()
-                decided.observe(booking.booking_ref, booking.known_state.status, waited, booking.eta_p90)
+            decided.observe(booking)
 
     def _measure(self, items: Sequence[Appended], started: float) -> None:
         now = datetime.now(UTC)

@@ -19,7 +19,7 @@ import structlog
 
 from waiting_room.domain.notifications import LOUD, REMINDER, Channel, Reach, after, base_of, reach_of
 from waiting_room.domain.quiet_hours import news_at
-from waiting_room.envelope import CannotOpen
+from waiting_room.envelope import CannotOpen, UnknownMasterKey
 from waiting_room.messages import Patient
 from waiting_room.patient_keys import Vault
 from waiting_room.settings import Settings
@@ -28,7 +28,7 @@ from waiting_room.store.faults import passes
 from waiting_room.store.notifications import Begun, Key, Settled
 from waiting_room.store.pool import Pool
 from waiting_room.supervise import pause
-from waiting_room.telemetry import metrics
+from waiting_room.telemetry import metrics, tracing
 from waiting_room.telemetry.health import say_ready
 from workers.notify.compose import Composer
 from workers.notify.hand import DatabaseClock, Hand
@@ -49,6 +49,8 @@ SILENCE_SECONDS = 10.0
 BEGIN_MAX = 100
 LEASE_MARGIN_SECONDS = 5.0
 """From the end of an attempt to its record in the database."""
+WITHOUT_MASTER_KEY_SECONDS = 10.0
+"""Until it is looked whether a sender can open its patient's key after all: this one may have been told by then."""
 LAST_WORDS_SECONDS = 3.0
 """Of the time to shut down, what is kept for storing outcomes."""
 
@@ -186,6 +188,12 @@ class Sender:
             return
         try:
             patient = self._vault.open(begun.patient_key, begun.patient)
+        except UnknownMasterKey as error:  # our environment's fault: the message waits until it is mended
+            log.error("patient_not_opened", booking_ref=begun.key.booking_ref, detail=str(error))
+            why = type(error).__name__
+            again = WITHOUT_MASTER_KEY_SECONDS
+            self._end(Settled(begun.key, begun.lease_until, "due", tried=False, again_in_seconds=again, error=why))
+            return
         except CannotOpen as error:
             patient, answer = Patient(id=""), _broken(begun, error)
         else:
@@ -229,7 +237,7 @@ class Sender:
         metrics.NOTIFICATIONS.labels(key.channel, outcome).inc()
         if settled.state == "sent" and late_seconds is not None:
             delay = metrics.REMINDER_DELAY if base_of(key.kind) == REMINDER else metrics.NOTIFICATION_DELAY
-            delay.observe(max(late_seconds, 0.0))
+            delay.observe(max(late_seconds, 0.0), tracing.exemplar(key.booking_ref))
         log.info(
             "notification",
             outcome=outcome,

@@ -9,10 +9,12 @@ lower ones.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
 import structlog
 from aiokafka.errors import KafkaError
 
+from waiting_room.domain.appointment import EventType
 from waiting_room.kafka import Producer
 from waiting_room.store import outbox
 from waiting_room.store.faults import passes
@@ -30,6 +32,9 @@ ROUND_MAX = 2_000
 BUSY_SECONDS = 0.025
 IDLE_SECONDS = 0.08
 AFTER_A_FAULT_SECONDS = 0.5
+
+for _kind in EventType:
+    metrics.PUBLISHED.labels(_kind)  # what happens rarely is seen the first time too
 
 _PARTITIONS = next(topic.partitions for topic in TOPICS if topic.name == BOOKING_EVENTS)
 
@@ -83,7 +88,8 @@ class EventPublisher:
             )
             sent_seconds = asyncio.get_running_loop().time() - read_at
             await outbox.advance(conn, {event.clinic_id: event.seq for event in events})
-        metrics.PUBLISHED.inc(len(events))
+        for kind, count in Counter(event.event for event in events).items():
+            metrics.PUBLISHED.labels(kind).inc(count)
         for event in events:
             metrics.OUTBOX_DELAY.observe(max(event.age_seconds + sent_seconds, 0.0))
         return len(events)

@@ -39,6 +39,8 @@ class Child:
         self.needed = 0.0
         self.running = False
         self._host = metrics_host
+        self.port: int | None = None
+        """Where it serves its metrics, while it runs."""
         self._url = ""
         self._heard_at = 0.0
         self._leave_seconds = leave_seconds
@@ -99,7 +101,11 @@ class Child:
             return await ended
         finally:
             self._signal(signal.SIGKILL)
-            self.running, self.needed = False, 0.0  # its clinics are others' now, who say what they need
+            self.running, self.needed, self.port = (
+                False,
+                0.0,
+                None,
+            )  # its clinics are others' now, who say what they need
             for task in (ended, leaving):
                 task.cancel()
 
@@ -115,6 +121,7 @@ class Child:
             env={**os.environ, **own},
             start_new_session=True,  # Ctrl-C in a terminal is for the supervisor, which ends its workers in order
         )  # fmt: skip
+        self.port = port
         log.info("worker_started", worker=self.worker_id, pid=process.pid, metrics_port=port)
         return process
 

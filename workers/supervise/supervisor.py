@@ -2,8 +2,9 @@
 
     desired = the calls that all clinics need / the calls one worker carries     (workers/pacing/need.py)
 
-A cluster's autoscaler does the same from the same gauges; this is for one machine. What it says of itself: how many
-are desired, how many run, and how often it has caused a rebalance.
+A cluster's autoscaler does the same from the same gauges; this is for one machine. Where there is a Prometheus that
+scrapes the workers (``/targets`` says where each is), the number that it records is taken, as the autoscaler takes it.
+What the supervisor says of itself: how many are desired, how many run, and how often it has caused a rebalance.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from waiting_room.telemetry import metrics
 from waiting_room.telemetry.health import say_ready
 from workers.pacing.need import workers_desired
 from workers.supervise.child import Child
+from workers.supervise.recorded import Recorded
 from workers.supervise.scaling import Scaler
 
 log = structlog.get_logger(__name__)
@@ -31,6 +33,9 @@ STEP_SHARE = 0.25
 """Of the time that one worker too many is kept: the pause between two that go."""
 MARGIN_SECONDS = 10.0
 """Beyond ``shutdown_seconds`` a worker flushes and leaves its group before it is killed."""
+
+for _why in ("up", "down", "died"):
+    metrics.REBALANCES.labels(_why)  # from nothing to one is no increase, from zero it is
 
 
 def shutdown_seconds(settings: Settings) -> float:
@@ -52,6 +57,8 @@ class Supervisor:
             down_after_seconds=down_after_seconds,
             step_seconds=down_after_seconds * STEP_SHARE,
         )
+        url = settings.confirm_workers_prometheus_url
+        self._recorded = Recorded(url) if url else None
         self._desired_before = 0
         self._crew: list[Child] = []
         """Those that shall run, the oldest first."""
@@ -72,7 +79,8 @@ class Supervisor:
     async def _look(self, session: aiohttp.ClientSession, group: asyncio.TaskGroup) -> None:
         answered = await asyncio.gather(*(child.ask(session) for child in self._crew))
         say_ready(NAME, ready=sum(answered) >= self._least)
-        desired = await self.desired([child.needed for child in self._crew])
+        recorded = await self._recorded.ask(session) if self._recorded else None
+        desired = await self.desired([child.needed for child in self._crew]) if recorded is None else recorded
         metrics.WORKERS_DESIRED.set(desired)
         # Asked between a rebalance and their next look at their lanes, two workers may both speak of one clinic.
         twice, self._desired_before = min(desired, self._desired_before), desired
@@ -83,6 +91,11 @@ class Supervisor:
             metrics.REBALANCES.labels("up" if wanted > running else "down").inc()
             self._go_to(wanted, group)
         metrics.WORKERS_RUNNING.set(sum(child.running for child in self._crew))
+
+    @property
+    def ports(self) -> list[int]:
+        """Where the workers that run serve their metrics."""
+        return [child.port for child in self._crew if child.port is not None]
 
     async def desired(self, needed: Sequence[float]) -> int:
         """Workers for the calls that each worker says its clinics need."""

@@ -57,7 +57,5 @@ async def _reject(pool: Pool, keys: Sequence[Key]) -> int:
 
 def _report(booking: Booking) -> None:
     metrics.SWEPT.labels("expired").inc()
-    if booking.decided_at is not None:
-        waited = (booking.decided_at - booking.asked_at).total_seconds()
-        decided.observe(booking.booking_ref, Status.REJECTED, waited, booking.eta_p90)
+    decided.observe(booking)
     log.info("hold_expired", booking_ref=booking.booking_ref, clinic_state=booking.known_state.clinic_state)

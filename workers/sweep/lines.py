@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import structlog
 
 from waiting_room.store.faults import passes
+from waiting_room.store.lines import WaitingLine, waiting
 from waiting_room.store.pool import Pool
-from waiting_room.store.waiting import WaitingLine, waiting
 from waiting_room.supervise import pause
 from waiting_room.telemetry import metrics
 from waiting_room.telemetry.shown import Shown, quantiles, show

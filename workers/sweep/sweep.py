@@ -14,6 +14,8 @@ from waiting_room.store.pool import Pool
 from waiting_room.supervise import pause
 from waiting_room.telemetry.health import say_ready
 from workers.sweep.absent import miss
+from workers.sweep.archive import Archiving
+from workers.sweep.close_again import ClosingAgain
 from workers.sweep.expire import BATCH_MAX, expire
 from workers.sweep.extend import extend
 from workers.sweep.fill import fill
@@ -27,13 +29,15 @@ log = structlog.get_logger(__name__)
 
 
 class Sweep:
-    """What it has done is in the database, but for when it last looked for seats."""
+    """What it has done is in the database, but for when it last looked for seats, at closures, or for what is over."""
 
     def __init__(self, settings: Settings, pool: Pool, producer: Producer) -> None:
         self._settings = settings
         self._pool = pool
         self._producer = producer
         self._looking = Looking(pool)
+        self._closing = ClosingAgain(pool, producer)
+        self._archiving = Archiving(pool, settings.archive_after_days)
 
     async def run(self, finish: asyncio.Event) -> None:
         """A round every ``sweep_every_seconds``. Faults that pass are left to the next round."""
@@ -48,8 +52,8 @@ class Sweep:
             await pause(finish, self._settings.sweep_every_seconds)
 
     async def round(self) -> None:
-        """Extend before expiring, free what nobody needs before giving it to who does, and ring last. Raises KafkaError
-        and database errors.
+        """Extend before expiring, free what nobody needs before giving it to who does, and ring when that is done; what
+        is over can wait. Raises KafkaError and database errors.
         """
         await extend(self._pool)
         while expired := await expire(self._pool):
@@ -69,6 +73,7 @@ class Sweep:
         if filled := await fill(self._pool):
             log.info("doses_found", bookings=filled)
         await rebook(self._pool, self._producer)
+        await self._closing.look()
         while forgotten := await forget(self._pool, self._settings.patient_keep_days):
             log.info("patients_forgotten", patients=forgotten)
             if forgotten < FORGET_MAX:
@@ -77,3 +82,5 @@ class Sweep:
             log.info("rung_again", bookings=rung)
             if rung < ROUND_MAX:
                 break
+        if archived := await self._archiving.look():
+            log.info("archived", bookings=archived)

@@ -12,12 +12,12 @@ from functools import partial
 import structlog
 
 from waiting_room.store import offering, waitlist
-from waiting_room.store.faults import is_contention
+from waiting_room.store.faults import is_contention, passes
 from waiting_room.store.journal import Booking, Journal
 from waiting_room.store.pool import Pool
 from waiting_room.store.waitlist import Key
 from waiting_room.telemetry import metrics
-from workers.sweep.by_clinic import by_clinic
+from workers.sweep.by_clinic import by_clinic, leave_out
 
 log = structlog.get_logger(__name__)
 
@@ -63,7 +63,7 @@ class Looking:
         self._count_at = float("-inf")
 
     async def look(self) -> None:
-        """Offer what is free by now. Raises database errors; a clinic that is locked waits for the next look."""
+        """Offer what is free by now. Raises what passes; a clinic that is locked waits for the next look."""
         now = asyncio.get_running_loop().time()
         if self._count_at <= now:
             self._count_at = now + COUNT_EVERY_SECONDS
@@ -75,9 +75,12 @@ class Looking:
             try:
                 await self._look_at(clinic_id)
             except Exception as error:
-                if not is_contention(error):
+                if is_contention(error):
+                    log.info("clinic_busy", clinic_id=clinic_id)
+                elif passes(error):
                     raise
-                log.info("clinic_busy", clinic_id=clinic_id)
+                else:
+                    leave_out(clinic_id, "seats", error)
 
     async def _count(self, now: float) -> None:
         """Where anybody waits, and how many do."""

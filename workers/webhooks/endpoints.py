@@ -27,6 +27,9 @@ log = structlog.get_logger(__name__)
 GIVE_UP_EVERY_SECONDS = 30.0
 """Whoever switches an endpoint off leaves what waits for it; this late it has failed."""
 
+for _reason in DisabledReason:
+    metrics.WEBHOOK_DISABLED.labels(_reason)  # from nothing to one is no increase, from zero it is
+
 
 class News(NamedTuple):
     """What a transaction says of endpoints, to be believed once it is committed."""

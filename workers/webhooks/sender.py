@@ -183,7 +183,8 @@ def _report(delivery: Delivery, settled: Settled) -> None:
     since_event_seconds = max(delivery.age_seconds + settled.seconds, 0.0)
     metrics.WEBHOOK_ATTEMPTS.labels(outcome).inc()
     if settled.state == "delivered":
-        metrics.WEBHOOK_DELAY.observe(since_event_seconds)
+        exemplar = None if delivery.booking_ref is None else tracing.exemplar(delivery.booking_ref)
+        metrics.WEBHOOK_DELAY.observe(since_event_seconds, exemplar)
     log.info(
         "webhook",
         outcome=outcome,

@@ -49,7 +49,17 @@ ORDER BY clinic_id, map_version;
 SELECT
     b.ref,
     b.booking_ref,
-    a.booking_ref IS NOT NULL AS leads_to_row
+    a.booking_ref IS NOT NULL
+    OR EXISTS (
+        SELECT
+        FROM archived_bookings AS z
+        WHERE z.clinic_id = left(b.booking_ref, 4) AND z.booking_ref = b.booking_ref
+    )
+    OR EXISTS (
+        SELECT
+        FROM archived_elsewhere AS w
+        WHERE w.clinic_id = left(b.booking_ref, 4)
+    ) AS leads_to_row
 FROM booking_refs AS b
 LEFT JOIN appointments AS a ON left(b.booking_ref, 4) = a.clinic_id AND b.booking_ref = a.booking_ref
 WHERE b.ref <> b.booking_ref;
@@ -101,7 +111,14 @@ FROM appointment_events
 WHERE clinic_id = any($1::text[])
 ORDER BY clinic_id, seq;
 
+-- claims_since --
+-- Claims of the days before have been put away; null while there is no month to claim in at all.
+SELECT min(first_day) AS day
+FROM claim_ranges
+WHERE NOT going;
+
 -- claims --
+-- What is claimed in pieces is put together from them, whatever they say they are pieces of.
 SELECT
     clinic_id,
     booking_ref,
@@ -111,7 +128,29 @@ SELECT
     lower(during) AS start_at,
     upper(during) AS busy_until
 FROM seat_claims
-WHERE clinic_id = any($1::text[]);
+WHERE clinic_id = any($1::text[]) AND claimed IS NULL
+UNION ALL
+SELECT
+    p.clinic_id,
+    p.booking_ref,
+    p.revision,
+    p.provider_id,
+    p.seat,
+    lower(w.whole) AS start_at,
+    upper(w.whole) AS busy_until
+FROM (
+    SELECT
+        clinic_id,
+        booking_ref,
+        revision,
+        provider_id,
+        seat,
+        range_agg(during) AS pieces
+    FROM seat_claims
+    WHERE clinic_id = any($1::text[]) AND claimed IS NOT NULL
+    GROUP BY clinic_id, booking_ref, revision, provider_id, seat
+) AS p
+CROSS JOIN LATERAL unnest(p.pieces) AS w (whole);
 
 -- doses --
 SELECT
@@ -215,3 +254,99 @@ SELECT
     state
 FROM webhook_deliveries
 WHERE clinic_id = any($1::text[]);
+
+-- archived_rows --
+-- As they were when they were archived.
+SELECT
+    z.clinic_id,
+    z.booking_ref,
+    z.app_id,
+    a.ticket,
+    a.status,
+    a.stage,
+    a.clinic_state,
+    a.reason,
+    a."by", -- noqa: RF06
+    a.revision,
+    a.moving_to,
+    a.row_version,
+    a.provider_id,
+    a.seat,
+    a.start_at,
+    a.end_at,
+    a.hold_until,
+    a.clinic_booking_id,
+    a.doses,
+    b.ref IS NOT NULL AS key_remembered
+FROM archived_bookings AS z
+CROSS JOIN LATERAL jsonb_populate_record(NULL::appointments, z.document -> 'appointment') AS a
+LEFT JOIN booking_refs AS b ON z.booking_ref = b.ref
+WHERE z.clinic_id = any($1::text[]);
+
+-- archived_events --
+SELECT -- noqa: ST06
+    z.clinic_id,
+    (e.record ->> 'seq')::bigint AS seq,
+    z.booking_ref,
+    e.record ->> 'event' AS event,
+    e.record
+FROM archived_bookings AS z
+CROSS JOIN LATERAL jsonb_array_elements(z.document -> 'events') AS e (record)
+WHERE z.clinic_id = any($1::text[]);
+
+-- archived_wishes --
+SELECT
+    z.clinic_id,
+    z.booking_ref,
+    w.service_type,
+    w.provider_id,
+    w.from_at,
+    w.to_at
+FROM archived_bookings AS z
+CROSS JOIN LATERAL jsonb_populate_recordset(NULL::waitlist, z.document -> 'waitlist') AS w
+WHERE z.clinic_id = any($1::text[]);
+
+-- archived_offers --
+SELECT
+    z.clinic_id,
+    o.offer_id,
+    z.booking_ref,
+    o.revision,
+    o.group_id,
+    o.to_all,
+    o.provider_id,
+    o.start_at,
+    o.expires_at,
+    o.ended_at,
+    o.outcome
+FROM archived_bookings AS z
+CROSS JOIN LATERAL jsonb_populate_recordset(NULL::offers, z.document -> 'offers') AS o
+WHERE z.clinic_id = any($1::text[]);
+
+-- archived_deliveries --
+SELECT
+    z.clinic_id,
+    d.endpoint_id,
+    d.seq,
+    d.state
+FROM archived_bookings AS z
+CROSS JOIN LATERAL jsonb_populate_recordset(NULL::webhook_deliveries, z.document -> 'webhook_deliveries') AS d
+WHERE z.clinic_id = any($1::text[]);
+
+-- elsewhere --
+-- What is in months that are detached.
+SELECT
+    w.clinic_id,
+    sum(w.bookings)::integer AS bookings,
+    sum(w.tickets)::integer AS tickets,
+    sum(w.events)::integer AS events
+FROM archived_elsewhere AS w
+WHERE
+    w.clinic_id = any($1::text[])
+    AND NOT EXISTS (
+        SELECT
+        FROM pg_inherits AS i
+        INNER JOIN pg_class AS c ON i.inhrelid = c.oid
+        WHERE i.inhparent = 'archived_bookings'::regclass AND NOT i.inhdetachpending AND w.range_name = c.relname
+    )
+GROUP BY w.clinic_id;

@@ -25,3 +25,52 @@ FROM clinic_closures AS c
 INNER JOIN webhook_endpoints AS e ON e.owner_kind = 'app' OR c.clinic_id = e.owner_id
 WHERE c.number = $1 AND e.active AND 'clinic.closed' = any(e.events) AND e.told_from <= c.at
 ORDER BY e.endpoint_id;
+
+-- still_booked --
+-- Closures that stand, with somebody booked then who is not being moved, $1 seconds after hold was asked to: ingress died
+-- before it asked, or who was to be moved by a wish of their own stayed. Noted as asked for, by provider.
+WITH left_over AS (
+    SELECT
+        k.number,
+        k.clinic_id,
+        k.closure_id,
+        o.provider_id,
+        lower(o.during) AS from_at,
+        upper(o.during) AS to_at
+    FROM availability_overrides AS o
+    INNER JOIN providers AS p ON o.provider_id = p.provider_id
+    INNER JOIN clinic_closures AS k ON p.clinic_id = k.clinic_id AND o.override_id = 'closure-' || k.closure_id
+    WHERE
+        o.kind = 'block' AND upper(o.during) > now()
+        AND coalesce(k.asked_at, k.at) < now() - make_interval(secs => $1)
+        AND EXISTS (
+            SELECT a.booking_ref
+            FROM appointments AS a
+            WHERE
+                a.clinic_id = k.clinic_id AND a.provider_id = o.provider_id AND a.status IN ('pending', 'confirmed')
+                AND a.moving_to IS NULL AND a.start_at < upper(o.during) AND a.start_at > now() AND a.end_at > lower(o.during)
+        )
+),
+
+asked AS (
+    UPDATE clinic_closures AS k
+    SET asked_at = now()
+    FROM (
+        SELECT DISTINCT number
+        FROM left_over
+    ) AS n
+    WHERE k.number = n.number AND coalesce(k.asked_at, k.at) < now() - make_interval(secs => $1)
+    RETURNING k.number
+)
+
+SELECT
+    n.clinic_id,
+    n.closure_id,
+    n.provider_id,
+    n.from_at,
+    n.to_at,
+    c.partition
+FROM asked AS k
+INNER JOIN left_over AS n ON k.number = n.number
+INNER JOIN clinics AS c ON n.clinic_id = c.clinic_id
+ORDER BY n.clinic_id, n.closure_id, n.provider_id;

@@ -154,7 +154,7 @@ SELECT business_id FROM come;
 -- upsert_clinics --
 INSERT INTO clinics AS c (
     clinic_id, business_id, name, status, timezone, adapter, endpoint, declared_concurrency, settle_seconds,
-    honours_idempotency, has_lookup, wait_ceiling_seconds, no_show_after_minutes, partition
+    honours_idempotency, has_lookup, reports_changes, wait_ceiling_seconds, no_show_after_minutes, partition
 )
 SELECT
     n.clinic_id,
@@ -168,6 +168,7 @@ SELECT
     n.settle_seconds,
     n.honours_idempotency,
     n.has_lookup,
+    n.reports_changes,
     n.wait_ceiling_seconds,
     n.no_show_after_minutes,
     n.partition
@@ -176,23 +177,23 @@ FROM
         AS n (
             clinic_id text, business_id text, name text, status text, timezone text, adapter text, endpoint text,
             declared_concurrency integer, settle_seconds double precision, honours_idempotency boolean, has_lookup boolean,
-            wait_ceiling_seconds integer, no_show_after_minutes integer, partition integer
+            reports_changes boolean, wait_ceiling_seconds integer, no_show_after_minutes integer, partition integer
         )
 ON CONFLICT (clinic_id) DO UPDATE
     SET
         name = excluded.name, status = excluded.status, timezone = excluded.timezone, adapter = excluded.adapter,
         endpoint = excluded.endpoint, declared_concurrency = excluded.declared_concurrency,
         settle_seconds = excluded.settle_seconds, honours_idempotency = excluded.honours_idempotency,
-        has_lookup = excluded.has_lookup, wait_ceiling_seconds = excluded.wait_ceiling_seconds,
-        no_show_after_minutes = excluded.no_show_after_minutes
+        has_lookup = excluded.has_lookup, reports_changes = excluded.reports_changes,
+        wait_ceiling_seconds = excluded.wait_ceiling_seconds, no_show_after_minutes = excluded.no_show_after_minutes
     WHERE
     (
         c.name, c.status, c.timezone, c.adapter, c.endpoint, c.declared_concurrency, c.settle_seconds,
-        c.honours_idempotency, c.has_lookup, c.wait_ceiling_seconds, c.no_show_after_minutes
+        c.honours_idempotency, c.has_lookup, c.reports_changes, c.wait_ceiling_seconds, c.no_show_after_minutes
     ) IS DISTINCT FROM (
         excluded.name, excluded.status, excluded.timezone, excluded.adapter, excluded.endpoint,
         excluded.declared_concurrency, excluded.settle_seconds, excluded.honours_idempotency, excluded.has_lookup,
-        excluded.wait_ceiling_seconds, excluded.no_show_after_minutes
+        excluded.reports_changes, excluded.wait_ceiling_seconds, excluded.no_show_after_minutes
     )
 RETURNING clinic_id;
 
@@ -329,7 +330,9 @@ INNER JOIN seat_claims AS s
     ON
         p.clinic_id = s.clinic_id AND p.provider_id = s.provider_id
         AND greatest(p.capacity, p.capacity_before) <= s.seat
-WHERE p.clinic_id = any($1::text[]) AND upper(s.during) > clock_timestamp()
+WHERE
+    p.clinic_id = any($1::text[]) AND upper(s.during) > clock_timestamp()
+    AND s.day >= (now() AT TIME ZONE 'UTC')::date
 GROUP BY p.provider_id, p.capacity
 ORDER BY p.provider_id;
 

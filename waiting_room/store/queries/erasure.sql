@@ -2,7 +2,7 @@
 SELECT clock_timestamp();
 
 -- clinics --
--- Where the patient has ever booked.
+-- Where the patient has booked, but for bookings that are archived: nobody changes those.
 SELECT DISTINCT clinic_id
 FROM appointments
 WHERE app_id = $1 AND patient_id = $2;
@@ -31,6 +31,11 @@ UPDATE appointments
 SET patient = NULL, patient_id = NULL, body_hash = NULL, patient_erased_at = now()
 WHERE app_id = $1 AND patient_id = $2;
 
+-- forget_archived --
+UPDATE archived_bookings
+SET patient = NULL, patient_id = NULL, body_hash = NULL, patient_erased_at = now()
+WHERE app_id = $1 AND patient_id = $2;
+
 -- forget_claims --
 DELETE FROM patient_claims
 WHERE app_id = $1 AND patient_id = $2;
@@ -48,10 +53,17 @@ SELECT
     coalesce(u.used_until >= now() - make_interval(days => $1), FALSE) AS still_used
 FROM patient_keys AS k
 CROSS JOIN
-    LATERAL (
-        SELECT max(greatest(a.accepted_at, a.end_at)) AS used_until
-        FROM appointments AS a
-        WHERE a.app_id = k.app_id AND a.patient_id = k.patient_id
+    LATERAL ( -- noqa: ST05
+        SELECT max(b.used_until) AS used_until
+        FROM (
+            SELECT greatest(a.accepted_at, a.end_at) AS used_until
+            FROM appointments AS a
+            WHERE a.app_id = k.app_id AND a.patient_id = k.patient_id
+            UNION ALL
+            SELECT greatest(z.accepted_at, (z.document #>> '{appointment,end_at}')::timestamptz) AS used_until
+            FROM archived_bookings AS z
+            WHERE z.app_id = k.app_id AND z.patient_id = k.patient_id
+        ) AS b
     ) AS u
 WHERE k.used_until < now() - make_interval(days => $1)
 ORDER BY k.used_until

@@ -8,6 +8,13 @@ SELECT
     c.business_id,
     b.cancel_notice_minutes,
     n.rules_version,
+    now() + interval '1 day' AS good_until,
+    -- A claim that starts before then ends before the last month does.
+    (
+        SELECT coalesce((max(r.until_day) - 3)::timestamp AT TIME ZONE 'UTC', now())
+        FROM claim_ranges AS r
+        WHERE NOT r.going
+    ) AS bookable_until,
     (
         SELECT m.to_partition
         FROM clinic_moves AS m
@@ -61,20 +68,24 @@ SELECT
 FROM unnest($1::text[], $2::text[], $3::bytea[], $4::text[]) AS n (ref, app_id, key_hash, booking_ref)
 ON CONFLICT DO NOTHING;
 
--- find_aliases --
--- Of these refs, those that lead to another booking.
+-- leads_to --
 SELECT
     ref,
     booking_ref
 FROM booking_refs
-WHERE ref = any($1::text[]) AND ref <> booking_ref;
+WHERE ref = any($1::text[]);
 
 -- taken --
--- Claims, each of one seat, and busy times, each of so many seats, or of all where their number is null.
+-- Claims, each of one seat, and busy times, each of so many seats, or of all where their number is null. $5 and $6 are
+-- the first and the last day (UTC) of all windows: months without any are left out before anything is looked up. OFFSET 0
+-- has each window looked up by itself, in its clinic's part: of a plan made for any parameters PostgreSQL believes that
+-- so few claims lie between two days that it would rather read all of them. A claim in pieces is told once, whole: by
+-- the first piece in the window.
 WITH wanted AS (
     SELECT
         n.clinic_id,
         n.provider_id,
+        n.from_at,
         tstzrange(n.from_at, n.to_at) AS reach
     FROM
         unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[])
@@ -82,14 +93,24 @@ WITH wanted AS (
 )
 
 SELECT
-    s.provider_id,
-    s.seat,
+    n.provider_id,
+    c.seat,
     NULL::integer AS seats,
-    lower(s.during) AS start_at,
-    upper(s.during) AS busy_until
+    lower(c.claimed) AS start_at,
+    upper(c.claimed) AS busy_until
 FROM wanted AS n
-INNER JOIN seat_claims AS s
-    ON n.clinic_id = s.clinic_id AND n.provider_id = s.provider_id AND s.during && n.reach
+CROSS JOIN
+    LATERAL (
+        SELECT
+            s.seat,
+            coalesce(s.claimed, s.during) AS claimed
+        FROM seat_claims AS s
+        WHERE
+            s.clinic_id = n.clinic_id AND s.provider_id = n.provider_id AND s.during && n.reach
+            AND s.day BETWEEN $5::date AND $6::date
+            AND (s.claimed IS NULL OR lower(s.during) <= n.from_at OR lower(s.during) = lower(s.claimed))
+        OFFSET 0 -- noqa: AM09
+    ) AS c
 UNION ALL
 SELECT
     b.provider_id,
@@ -118,7 +139,9 @@ SELECT
     count(*) AS claims,
     now() AS now
 FROM seat_claims AS s
-WHERE s.clinic_id = any($1::text[]) AND s.day >= current_date - 1 AND lower(s.during) >= now()
+WHERE
+    s.clinic_id = any($1::text[]) AND s.day >= (now() AT TIME ZONE 'UTC')::date AND lower(s.during) >= now()
+    AND (s.claimed IS NULL OR lower(s.during) = lower(s.claimed))
 GROUP BY s.clinic_id
 UNION ALL
 SELECT

@@ -39,11 +39,21 @@ FROM
 WHERE a.clinic_id = n.clinic_id AND a.booking_ref = n.booking_ref;
 
 -- free_seats --
--- Nobody relies on these bookings' seats any more.
-DELETE FROM seat_claims AS s
-USING unnest($1::text[], $2::text[]) AS n (clinic_id, booking_ref)
-WHERE s.clinic_id = n.clinic_id AND s.booking_ref = n.booking_ref
-RETURNING s.clinic_id, s.provider_id, lower(s.during) AS start_at, upper(s.during) AS busy_until;
+-- Nobody relies on these bookings' seats any more. What was claimed in pieces comes free whole.
+WITH freed AS (
+    DELETE FROM seat_claims AS s
+    USING unnest($1::text[], $2::text[]) AS n (clinic_id, booking_ref)
+    WHERE s.clinic_id = n.clinic_id AND s.booking_ref = n.booking_ref
+    RETURNING s.clinic_id, s.provider_id, s.during, coalesce(s.claimed, s.during) AS claimed
+)
+
+SELECT
+    clinic_id,
+    provider_id,
+    lower(claimed) AS start_at,
+    upper(claimed) AS busy_until
+FROM freed
+WHERE lower(during) = lower(claimed);
 
 -- end_reschedules --
 UPDATE reschedules AS r
@@ -87,10 +97,20 @@ WHERE a.clinic_id = n.clinic_id AND a.booking_ref = n.booking_ref;
 
 -- free_other_revisions --
 -- Of bookings that have been moved, or are not going to be.
-DELETE FROM seat_claims AS s
-USING unnest($1::text[], $2::text[], $3::integer[]) AS n (clinic_id, booking_ref, revision)
-WHERE s.clinic_id = n.clinic_id AND s.booking_ref = n.booking_ref AND s.revision <> n.revision
-RETURNING s.clinic_id, s.provider_id, lower(s.during) AS start_at, upper(s.during) AS busy_until;
+WITH freed AS (
+    DELETE FROM seat_claims AS s
+    USING unnest($1::text[], $2::text[], $3::integer[]) AS n (clinic_id, booking_ref, revision)
+    WHERE s.clinic_id = n.clinic_id AND s.booking_ref = n.booking_ref AND s.revision <> n.revision
+    RETURNING s.clinic_id, s.provider_id, s.during, coalesce(s.claimed, s.during) AS claimed
+)
+
+SELECT
+    clinic_id,
+    provider_id,
+    lower(claimed) AS start_at,
+    upper(claimed) AS busy_until
+FROM freed
+WHERE lower(during) = lower(claimed);
 
 -- load_bookings --
 -- Called with the clinics' counter rows locked: what it reads does not change under the caller.

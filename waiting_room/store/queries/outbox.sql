@@ -31,6 +31,7 @@ SELECT
     n.clinic_id,
     e.seq,
     e.record,
+    e.event,
     extract(EPOCH FROM clock_timestamp() - e.at)::double precision AS age_seconds
 FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS n (clinic_id, after_seq, wanted)
 CROSS JOIN
@@ -38,6 +39,7 @@ CROSS JOIN
         SELECT
             a.seq,
             a.record,
+            a.event,
             a.at
         FROM appointment_events AS a
         WHERE a.clinic_id = n.clinic_id AND a.seq > n.after_seq

@@ -1,11 +1,24 @@
 -- add --
+-- The link stands in messages about bookings that may be archived since.
 INSERT INTO unsubscribed (app_id, patient_id, channel)
 SELECT
-    app_id,
-    patient_id,
+    b.app_id,
+    b.patient_id,
     $2 AS channel
-FROM appointments
-WHERE clinic_id = left($1, 4) AND booking_ref = $1 AND patient_id IS NOT NULL
+FROM (
+    SELECT
+        app_id,
+        patient_id
+    FROM appointments
+    WHERE clinic_id = left($1, 4) AND booking_ref = $1
+    UNION ALL
+    SELECT
+        app_id,
+        patient_id
+    FROM archived_bookings
+    WHERE clinic_id = left($1, 4) AND booking_ref = $1
+) AS b
+WHERE b.patient_id IS NOT NULL
 ON CONFLICT (app_id, patient_id, channel) DO UPDATE
     SET channel = excluded.channel
 RETURNING channel;
@@ -13,10 +26,22 @@ RETURNING channel;
 -- remove --
 WITH patient AS (
     SELECT
-        app_id,
-        patient_id
-    FROM appointments
-    WHERE clinic_id = left($1, 4) AND booking_ref = $1 AND patient_id IS NOT NULL
+        b.app_id,
+        b.patient_id
+    FROM (
+        SELECT
+            app_id,
+            patient_id
+        FROM appointments
+        WHERE clinic_id = left($1, 4) AND booking_ref = $1
+        UNION ALL
+        SELECT
+            app_id,
+            patient_id
+        FROM archived_bookings
+        WHERE clinic_id = left($1, 4) AND booking_ref = $1
+    ) AS b
+    WHERE b.patient_id IS NOT NULL
 ),
 
 removed AS (

@@ -8,7 +8,7 @@ from waiting_room.store import sql
 from waiting_room.store.outages import FRESH_SECONDS
 from waiting_room.store.pool import Connection
 
-_SQL = sql.load("waiting")
+_SQL = sql.load("lines")
 
 
 class WaitingLine(NamedTuple):

@@ -1,0 +1,74 @@
+"""A connection to a broker that has just ended says so to whoever writes to it, on uvloop too."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import pytest
+import uvloop
+from aiokafka.conn import AIOKafkaConnection, AIOKafkaProtocol
+from aiokafka.errors import KafkaConnectionError
+from aiokafka.protocol.metadata import MetadataRequest
+
+import waiting_room.kafka  # noqa: F401 - mends them
+
+_LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
+    "asyncio": asyncio.new_event_loop,
+    "uvloop": uvloop.new_event_loop,
+}
+_END_AT_ONCE = struct.pack("ii", 1, 0)
+
+
+@pytest.mark.parametrize("loop", _LOOPS)
+def test_who_writes_before_the_end_was_heard_of_is_told(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with asyncio.Runner(loop_factory=_LOOPS[loop]) as runner:
+        told, connected = runner.run(_write_as_it_ends(monkeypatch))
+    assert isinstance(told, KafkaConnectionError)
+    assert not connected
+
+
+async def _write_as_it_ends(monkeypatch: pytest.MonkeyPatch) -> tuple[BaseException | None, bool]:
+    """What the writer is told, and whether the connection passes for one that stands."""
+    written: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    lost = AIOKafkaProtocol.connection_lost
+
+    async def write() -> None:
+        try:
+            written.set_result(await connection.send(MetadataRequest([])))
+        except Exception as error:
+            written.set_exception(error)
+
+    def lost_and_written_to(protocol: AIOKafkaProtocol, error: Exception | None) -> None:
+        lost(protocol, error)
+        writing.append(asyncio.create_task(write()))
+
+    monkeypatch.setattr(AIOKafkaProtocol, "connection_lost", lost_and_written_to)
+    writing: list[asyncio.Task[None]] = []
+    peers: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_server(partial(_broker, peers), "127.0.0.1", 0)
+    connection = AIOKafkaConnection("127.0.0.1", server.sockets[0].getsockname()[1], request_timeout_ms=2_000)
+    await connection.connect()
+    peers[0].get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _END_AT_ONCE)
+    peers[0].transport.abort()
+    with suppress(Exception):
+        await asyncio.wait_for(asyncio.shield(written), 5)
+    server.close()
+    return written.exception(), connection.connected()
+
+
+async def _broker(
+    peers: list[asyncio.StreamWriter], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    """Answers the question that every connection begins with: which versions of which requests it takes."""
+    peers.append(writer)
+    (size,) = struct.unpack(">i", await reader.readexactly(4))
+    request = await reader.readexactly(size)
+    versions = b"".join(struct.pack(">hhh", kind, 0, 1) for kind in range(60))
+    answer = request[4:8] + struct.pack(">hi", 0, 60) + versions
+    writer.write(struct.pack(">i", len(answer)) + answer)
