@@ -11,7 +11,6 @@ Whatever cannot be told within ``contested_within_ms`` is accepted, and hold dec
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -33,9 +32,9 @@ from waiting_room.domain.appointment import Reason
 from waiting_room.domain.directory import Provider, ServiceType
 from waiting_room.domain.schedule import busy_for, offers
 from waiting_room.domain.seats import Candidate, Taken
-from waiting_room.follower import Follower
 from waiting_room.hot_tier import HotTier
 from waiting_room.in_time import in_time
+from waiting_room.partition_ends import PartitionEnds
 from waiting_room.store import holds, slots
 from waiting_room.store.holds import Rules
 from waiting_room.store.pool import Connection
@@ -82,7 +81,7 @@ class Contested:
     def __init__(
         self,
         tier: HotTier | None,
-        follower: Follower,
+        ends: PartitionEnds,
         lines: Lines,
         reads: Reads,
         calendars: Calendars,
@@ -92,7 +91,7 @@ class Contested:
         """``within_seconds``: for looking, and as long again for what else is free."""
         self._tier = tier
         self._within_seconds = within_seconds
-        self._follower = follower
+        self._ends = ends
         self._lines = lines
         self._reads = reads
         self._calendars = calendars
@@ -134,7 +133,7 @@ class Contested:
     async def _look(self, wishes: Sequence[Wish]) -> list[str]:
         """How each stands: refused, free, known, or unsure. Raises KafkaError, Refused (503)."""
         partitions = sorted({each for wish in wishes for each in _partitions(wish.site)})
-        ends = await asyncio.gather(*(self._follower.end_offset(BOOKING_REQUESTS, each) for each in partitions))
+        ends = await self._ends.of(partitions)
         # Before the statement that looks: what is held only after it may have freed what it saw taken.
         said = {each: word.next_offset for each in partitions if (word := self._lines.held(each)) is not None}
         told = await self._calendars.rules(sorted({wish.clinic_id for wish in wishes}))
@@ -147,11 +146,7 @@ class Contested:
 
         consumed, contests = await self._reads.run(read)
         # Hold's word counts where the last records were no commands: PostgreSQL hears of those with the next command.
-        held = {
-            each
-            for each, end in zip(partitions, ends, strict=True)
-            if max(consumed.get(each, 0), said.get(each, 0)) >= end
-        }
+        held = {each for each, end in ends.items() if max(consumed.get(each, 0), said.get(each, 0)) >= end}
         rest = iter(contests)
         return [
             _standing(look, [next(rest) for _ in look.times], told.rules.get(look.wish.clinic_id), held)

@@ -38,13 +38,14 @@ from waiting_room.envelope import Envelope, envelope_of
 from waiting_room.follower import Follower, OnRecord
 from waiting_room.hot_tier import HotTier, hot_tier_of
 from waiting_room.messages import AccessKey, MapReport, PulseRecord, Reader, Unreadable
+from waiting_room.partition_ends import PartitionEnds
 from waiting_room.patient_keys import PatientTags, tags_of
 from waiting_room.settings import Settings
 from waiting_room.supervise import Task
 from waiting_room.telemetry import metrics
 from waiting_room.telemetry.health import MetricsServer
 from waiting_room.telemetry.loop_lag import LoopLag
-from waiting_room.topics import ACCESS_KEYS, CLINIC_DIRECTORY, CLINIC_PULSE
+from waiting_room.topics import ACCESS_KEYS, BOOKING_REQUESTS, CLINIC_DIRECTORY, CLINIC_PULSE
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +61,8 @@ class Parts:
     lines: Lines
     promises: Promises
     follower: Follower
+    ends: PartitionEnds
+    """Of what waits for hold; asked for where there is a hot tier."""
     handover: Handover
     map_keeper: MapKeeper
     map_lease: MapLease
@@ -97,7 +100,7 @@ class Parts:
             "sealing": self.sealing.run,
             "tail": self.tail.run,
             "loop lag": self.loop_lag.run,
-            **({"hot tier": self.hot_tier.run} if self.hot_tier else {}),
+            **({"hot tier": self.hot_tier.run, "partition ends": self.ends.run} if self.hot_tier else {}),
             **self._metrics_server,
         }
 
@@ -147,6 +150,7 @@ async def wired(settings: Settings, refs: RefSecrets, stopping: asyncio.Event) -
         settle_seconds=settings.ingress_answer_within_ms / 1000,
     )
     follower = Follower(settings, tables, begins=lambda: lease.lapse(boot_seconds()))
+    ends = PartitionEnds(settings, BOOKING_REQUESTS)
     handover, envelope = Handover(settings), envelope_of(settings)
     hot_tier = hot_tier_of(settings)
     calendars = Calendars(reads, settings.slots_days_max, SharedDays(hot_tier))
@@ -162,6 +166,7 @@ async def wired(settings: Settings, refs: RefSecrets, stopping: asyncio.Event) -
             lines=lines,
             promises=Promises(),
             follower=follower,
+            ends=ends,
             handover=handover,
             map_keeper=MapKeeper(settings.worker_id, lease, follower, handover),
             map_lease=lease,
@@ -172,7 +177,7 @@ async def wired(settings: Settings, refs: RefSecrets, stopping: asyncio.Event) -
             calendars=calendars,
             hot_tier=hot_tier,
             contested=Contested(
-                hot_tier, follower, lines, reads, calendars, alternatives, settings.contested_within_ms / 1000
+                hot_tier, ends, lines, reads, calendars, alternatives, settings.contested_within_ms / 1000
             ),
             tail=Tail(settings),
             rate_limits=Limits(settings.rate_app_per_second, settings.rate_patient_per_minute),

@@ -28,8 +28,10 @@ UNSEEN: Final[Mapping[str, str]] = {
 
 
 def stack_of(folder: Path, valkey_url: str, now: datetime) -> Stack:
-    """The demo's world with vaccinations that ask for eligibility, with the hot tier, and reminders due soon."""
-    stack = Stack(Shape(slow=1, down=0, eligibility="fail_open"), folder)
+    """The demo's world, with vaccinations that ask for eligibility, clinics that are asked what has changed there, the
+    hot tier, and reminders due soon.
+    """
+    stack = Stack(Shape(slow=1, down=0, eligibility="fail_open", reports_changes=True), folder)
     stack.extra_env["WAITING_ROOM_VALKEY_URL"] = valkey_url
     stack.extra_env["WAITING_ROOM_NOTIFY_REMINDERS"] = ",".join(leads(now, mix_from(now)))
     return stack

@@ -68,8 +68,9 @@ async def test_a_reader_whose_fetcher_died_is_replaced(fresh_kafka: Kafka, monke
     try:
         await asyncio.wait_for(follower.caught_up.wait(), 10)
         fetchers[0].cancel()
-        await producer.send_all([(INTAKE_KEYS, 0, "a", b"1")])
-        await until(lambda: told == {"a": b"1"})
+        for key in ("a", "b"):  # what it had asked for before may still come
+            await producer.send_all([(INTAKE_KEYS, 0, key, b"1")])
+            await until(lambda key=key: key in told)  # type: ignore[misc]
     finally:
         finish.set()
         await running

@@ -97,7 +97,7 @@ class Confirm:
 KEY, WRAPPED = VAULT.new_key()
 
 
-@pytest.mark.parametrize("patient", [None, KEY.seal(Patient(id="p-1"))[:-1]])
+@pytest.mark.parametrize("patient", [None, KEY.seal(Patient(id="p-1"))[:-1]], ids=["none", "cut"])
 async def test_a_booking_whose_patient_nobody_can_read_is_rejected_and_put_aside_once(patient: bytes | None) -> None:
     confirm = Confirm(Ledger(WRAPPED, patient))
     await confirm.rung_for()

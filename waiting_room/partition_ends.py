@@ -1,0 +1,81 @@
+"""Where partitions end, asked now and answered at once.
+
+On a connection of its own: on one on which records are waited for, a broker answers in order, and so not before the
+wait for records is over, some hundred milliseconds later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from waiting_room.kafka import REQUEST_TIMEOUT_MS, connection
+from waiting_room.settings import Settings
+from waiting_room.supervise import pause
+
+log = structlog.get_logger(__name__)
+AGAIN_SECONDS = 0.5
+
+
+class PartitionEnds:
+    """Connects when it runs; begins again with a new connection after a fault."""
+
+    def __init__(self, settings: Settings, topic: str) -> None:
+        self._settings = settings
+        self._topic = topic
+        self._consumer: AIOKafkaConsumer | None = None
+        self._failed = asyncio.Event()
+
+    async def of(self, partitions: Sequence[int]) -> dict[int, int]:
+        """The offset the next record appended to each of these will get. Raises KafkaError."""
+        if self._consumer is None:
+            raise KafkaError("not connected")
+        try:
+            ends = await self._consumer.end_offsets([TopicPartition(self._topic, each) for each in partitions])
+        except KafkaError:
+            self._failed.set()
+            raise
+        return {where.partition: end for where, end in ends.items()}
+
+    async def run(self, finish: asyncio.Event) -> None:
+        """Keep the connection until told to finish."""
+        while not finish.is_set():
+            # No topics: it reads nothing, it only asks.
+            consumer = AIOKafkaConsumer(
+                **connection(self._settings),
+                client_id=self._settings.worker_id,
+                enable_auto_commit=False,
+                request_timeout_ms=REQUEST_TIMEOUT_MS,
+            )
+            self._failed.clear()
+            try:
+                await consumer.start()
+                await consumer.end_offsets([TopicPartition(self._topic, 0)])  # the first answer needs to find the way
+                self._consumer = consumer
+                await self._until_failed(finish)
+            except KafkaError as error:
+                log.warning("ends_not_known", error=type(error).__name__)
+                await pause(finish, AGAIN_SECONDS)
+            finally:
+                self._consumer = None
+                await _stop(consumer)
+
+    async def _until_failed(self, finish: asyncio.Event) -> None:
+        waits = [asyncio.create_task(each.wait()) for each in (self._failed, finish)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+
+async def _stop(consumer: AIOKafkaConsumer) -> None:
+    try:
+        async with asyncio.timeout(REQUEST_TIMEOUT_MS / 1_000):
+            await consumer.stop()
+    except (TimeoutError, KafkaError) as error:
+        log.warning("ends_not_stopped", error=type(error).__name__)
