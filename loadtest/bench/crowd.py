@@ -50,6 +50,9 @@ class Crowd:
     _soon: list[str] = field(default_factory=list)
     """Confirmed for the next hours, so that their patients may be seen."""
     _offers: list[str] = field(default_factory=list)
+    _seen: set[str] = field(default_factory=set)
+    _cancelled_by_phone: set[str] = field(default_factory=set)
+    """No clinic cancels whom it has seen, nor sees whom it has cancelled."""
 
     async def prepare(self) -> None:
         """Doses for every clinic, and time that is open from now on, whatever the hour."""
@@ -161,6 +164,9 @@ class Crowd:
     async def _see(self, chance: random.Random) -> int:
         """A patient arrives, is seen and perhaps given another lot than was kept for them, or does not come."""
         ref = chance.choice(self._soon)
+        if ref in self._cancelled_by_phone:
+            return 404
+        self._seen.add(ref)
         what = chance.choices(("arrival", "completion", "no-show"), (2, 4, 2))[0]
         more: dict[str, Any] = {}
         if what == "completion" and chance.random() < 0.3:
@@ -175,6 +181,9 @@ class Crowd:
             if not self._refs:
                 return 404
             ref = chance.choice(self._refs)
+            if ref in self._seen:
+                return 404
+            self._cancelled_by_phone.add(ref)
             return await self._told_by_phone(ref[:4], {"cancel": ref, "by": chance.choice(("patient", "clinic"))})
         if what == "gone":
             return await self._told_by_phone(clinic["id"], {"gone": name})
