@@ -10,10 +10,13 @@ import gc
 from typing import Final
 
 THRESHOLD: Final = (20_000, 20, 50)
+FOR_BATCHES: Final = (150_000, 20, 50)
+"""Of whoever works on hundreds of things at once: what a few batches keep alive, some 50,000 objects, would be walked
+through over and over, and nothing of it is ever found to be garbage."""
 
 
-def calm() -> None:
+def calm(threshold: tuple[int, int, int] = THRESHOLD) -> None:
     """Collect rarely from now on, and never again what is there already. May be said again when more is there."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(*THRESHOLD)
+    gc.set_threshold(*threshold)

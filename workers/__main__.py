@@ -81,7 +81,7 @@ def main(
     tracing.configure(settings, "+".join(chosen) or SUPERVISE)
     if parent is not None:
         structlog.contextvars.bind_contextvars(worker=settings.worker_id)  # its siblings write to the same log
-    collector.calm()
+    collector.calm(collector.FOR_BATCHES)
     raise typer.Exit(uvloop.run(_supervise(settings) if supervises else _work(settings, chosen)))
 
 

@@ -51,7 +51,7 @@ async def book(database: Database, number: int, starts_in: timedelta, patient: d
         await owner.execute("ALTER TABLE appointment_events DISABLE TRIGGER appointment_events_append_only")
         two_days_ago = (datetime.now(UTC) - timedelta(days=2)).isoformat()
         await owner.execute(
-            "UPDATE appointment_events SET record = jsonb_set(record, '{at}', to_jsonb($1::text))", two_days_ago
+            "UPDATE appointment_events SET record = jsonb_set(record::jsonb, '{at}', to_jsonb($1::text))", two_days_ago
         )
     return booking
 
@@ -121,7 +121,8 @@ async def test_a_booking_that_has_moved_is_reminded_of_at_its_new_time_only(at_w
     moved_to = datetime.now(UTC) + timedelta(hours=3)
     await at_work.change("UPDATE appointments SET revision = 2, start_at = $1", moved_to)
     await at_work.change(
-        "UPDATE appointment_events SET record = record || jsonb_build_object('revision', 2, 'start_at', $1::text) "
+        "UPDATE appointment_events "
+        "SET record = record::jsonb || jsonb_build_object('revision', 2, 'start_at', $1::text) "
         "WHERE event = 'booking.confirmed'",
         moved_to.isoformat(),
     )

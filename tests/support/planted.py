@@ -59,7 +59,7 @@ PLANTS: list[Plant] = [
     by_sql(
         "an event cannot follow the one before",
         "builtin",
-        "UPDATE appointment_events SET event = 'booking.withdrawn', record = jsonb_set(record, '{{event}}', "
+        "UPDATE appointment_events SET event = 'booking.withdrawn', record = jsonb_set(record::jsonb, '{{event}}', "
         "'\"booking.withdrawn\"') WHERE booking_ref = {builtin} AND event = 'booking.held'",
         Kind.WEBHOOK_MISNUMBERED,
         Kind.HISTORY,
@@ -67,7 +67,7 @@ PLANTS: list[Plant] = [
     by_sql(
         "an event says another state than follows",
         "builtin",
-        "UPDATE appointment_events SET record = jsonb_set(record, '{{clinic_state}}', '\"booked\"') "
+        "UPDATE appointment_events SET record = jsonb_set(record::jsonb, '{{clinic_state}}', '\"booked\"') "
         "WHERE booking_ref = {builtin} AND event = 'booking.confirmed'",
         Kind.HISTORY,
     ),
@@ -95,7 +95,7 @@ PLANTS: list[Plant] = [
     by_sql(
         "an event has a later number",
         "builtin",
-        "UPDATE appointment_events SET seq = 100, record = jsonb_set(record, '{{seq}}', '100') "
+        "UPDATE appointment_events SET seq = 100, record = jsonb_set(record::jsonb, '{{seq}}', '100') "
         "WHERE booking_ref = {builtin} AND event = 'booking.held'; "
         "UPDATE clinic_counters SET last_seq = 100 WHERE clinic_id = '0003'; "
         "UPDATE relay_cursors SET published_seq = 100 WHERE clinic_id = '0003'",
@@ -115,7 +115,7 @@ PLANTS: list[Plant] = [
         "calling",
         "UPDATE appointments a SET ticket = n.ticket FROM appointments n WHERE (a.booking_ref, n.booking_ref) IN "
         "(({unknown}, {calling}), ({calling}, {unknown})); "
-        "UPDATE appointment_events e SET record = jsonb_set(e.record, '{{ticket}}', to_jsonb(a.ticket)) "
+        "UPDATE appointment_events e SET record = jsonb_set(e.record::jsonb, '{{ticket}}', to_jsonb(a.ticket)) "
         "FROM appointments a WHERE a.booking_ref = e.booking_ref AND e.booking_ref IN ({unknown}, {calling})",
         Kind.OUT_OF_ORDER,
     ),
@@ -123,7 +123,8 @@ PLANTS: list[Plant] = [
         "two bookings have one ticket",
         None,
         "UPDATE appointments SET ticket = 5 WHERE booking_ref = {calling}; "
-        "UPDATE appointment_events SET record = jsonb_set(record, '{{ticket}}', '5') WHERE booking_ref = {calling}",
+        "UPDATE appointment_events SET record = jsonb_set(record::jsonb, '{{ticket}}', '5') "
+        "WHERE booking_ref = {calling}",
         Kind.COUNTER,
     ),
     *(

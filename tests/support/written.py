@@ -19,6 +19,8 @@ CALLING = (*HELD, EventType.CALLING)
 UNKNOWN = (*CALLING, EventType.OUTCOME_UNKNOWN)
 CONFIRMED = (*CALLING, EventType.CONFIRMED)
 WITHDRAWING = (*CONFIRMED, EventType.CANCELLED)
+_SLOTS = 100 * 48
+"""Starts of a seat: so many days are surely there to be claimed."""
 
 
 async def plant(
@@ -88,7 +90,8 @@ def _new(
     since: datetime | None = None,
     hold_until: datetime | None = None,
 ) -> Booking:
-    start_at = tomorrow(0) + timedelta(minutes=30 * number)
+    seat, slot = divmod(number, _SLOTS)
+    start_at = tomorrow(0) + timedelta(minutes=30 * slot)
     return Booking(
         clinic_id=spec.clinic_id,
         booking_ref=REFS.derive(spec.clinic_id, APP, str(number)),
@@ -97,7 +100,7 @@ def _new(
         held_at=since or journal.now,
         ticket=journal.next_ticket(spec.clinic_id),
         provider_id=spec.provider_id,
-        seat=0,
+        seat=seat,
         service_type=SERVICE,
         start_at=start_at,
         end_at=start_at + timedelta(minutes=30),
@@ -109,6 +112,9 @@ def _new(
 
 async def _claim_seats(conn: Connection, spec: ClinicSpec, bookings: Sequence[Booking]) -> None:
     await conn.executemany(
-        "INSERT INTO seat_claims VALUES ($1, $2, 0, tstzrange($3, $4), ($3 AT TIME ZONE 'UTC')::date, $5, 1)",
-        [(spec.clinic_id, spec.provider_id, each.start_at, each.end_at, each.booking_ref) for each in bookings],
+        "INSERT INTO seat_claims VALUES ($1, $2, $6, tstzrange($3, $4), ($3 AT TIME ZONE 'UTC')::date, $5, 1)",
+        [
+            (each.clinic_id, each.provider_id, each.start_at, each.end_at, each.booking_ref, each.seat)
+            for each in bookings
+        ],
     )

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from waiting_room.domain.appointment import ClinicState, Stage, State, Status
-from waiting_room.domain.clinic_changes import BusyThere, CancelledThere, Changes, is_off, together
+from waiting_room.domain.clinic_changes import BusyThere, CancelledThere, Changes, as_one, is_off
 
 AT = datetime(2026, 11, 24, 9, tzinfo=UTC)
 
@@ -21,14 +21,14 @@ def test_of_one_busy_time_what_was_said_last_counts() -> None:
     first = Changes(cursor="1", busy=(busy("a"), busy("b")), gone=("c",), more=True)
     off = CancelledThere(booking_ref="ref", revision=1)
     second = Changes(cursor="2", busy=(busy("a", 2), busy("c")), gone=("b", "d"), cancelled=(off,))
-    assert together([first, second]) == Changes(
+    assert as_one([first, second]) == Changes(
         cursor="2", busy=(busy("a", 2), busy("c")), gone=("b", "d"), cancelled=(off,)
     )
 
 
 def test_saying_nothing_is_not_an_answer() -> None:
     with pytest.raises(ValueError, match="nothing"):
-        together([])
+        as_one([])
 
 
 BOOKED = State(Status.CONFIRMED, None, revision=2, clinic_state=ClinicState.BOOKED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,43 @@ def test_every_file_of_ours_holds_one_statement_a_name(path: Path) -> None:
         code = [line for line in text.splitlines() if not line.startswith("--")]
         assert "".join(code).count(";") == 1, name
         assert text.endswith(";"), name
+
+
+_CHANGES_ITS_SESSION = re.compile(
+    r"\b(pg_(try_)?advisory_lock(_shared)?\b|set_config|LISTEN\b|DECLARE\b|SET\s+(SESSION\b|\w+\s+(=|TO\b))|CREATE\s+TEMP)",
+    re.IGNORECASE,
+)
+_HAVE_A_CONNECTION_OF_THEIR_OWN = {
+    "outbox.try_to_lead",
+    # Of the command line, which has no pool.
+    "storage.only_one",
+    "storage.be_brief",
+    "archive_ranges.take_time",
+}
+
+
+@pytest.mark.parametrize("path", sorted(QUERIES.glob("*.sql")), ids=lambda path: path.stem)
+def test_no_statement_leaves_a_mark_on_a_connection_that_goes_back_to_its_pool(path: Path) -> None:
+    marks = {f"{path.stem}.{name}" for name, text in sql.load(path.stem).items() if _leaves_a_mark(text)}
+    assert marks <= _HAVE_A_CONNECTION_OF_THEIR_OWN
+
+
+def _leaves_a_mark(text: str) -> bool:
+    """Updates set columns, and are none."""
+    code = "\n".join(line.partition("--")[0] for line in text.splitlines())
+    return bool(_CHANGES_ITS_SESSION.search(re.sub(r"\bUPDATE\b.*?\bSET\b", "", code, flags=re.DOTALL | re.IGNORECASE)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT pg_advisory_lock(1)",
+        "SELECT set_config('a', 'b', FALSE)",
+        "LISTEN x",
+        "SET lock_timeout = '1s'",
+        "CREATE TEMP TABLE x (y int)",
+    ],
+)
+def test_the_rule_knows_such_a_statement(text: str) -> None:
+    assert _leaves_a_mark(text)
+    assert not _leaves_a_mark("UPDATE x SET y = 1")

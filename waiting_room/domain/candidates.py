@@ -75,10 +75,12 @@ def day_candidates(
 ) -> tuple[Candidate, ...]:
     """One day's, by the clinic's calendar. The same few days are asked for again and again."""
     duration = timedelta(minutes=service.duration_minutes)
-    found = (
+    found = [
         Candidate(provider.provider_id, provider.capacity, start, start + duration, start + busy)
         for provider in providers
         for busy in (busy_for(provider, service),)
         for start in provider_day_starts(provider, service.duration_minutes, timezone, day)
-    )
-    return tuple(sorted(found, key=lambda candidate: (candidate.start_at, candidate.provider_id)))
+    ]
+    if len(providers) > 1:  # else they are in order
+        found.sort(key=lambda candidate: (candidate.start_at, candidate.provider_id))
+    return tuple(found)

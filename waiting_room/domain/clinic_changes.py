@@ -65,7 +65,7 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
     more: bool = False
 
 
-def together(pages: Iterable[Changes]) -> Changes:
+def as_one(pages: Iterable[Changes]) -> Changes:
     """Several, one after the other, as one; of one busy time what was said last counts. Raises ValueError for none, and
     where there are more than anybody can have.
     """

@@ -36,9 +36,10 @@ def refusal(
     """Why the patient may not have this service now, whatever the day."""
     if free_place(claims, pending_max) is None:
         return Reason.TOO_MANY_PENDING
+    if not service.one_active:
+        return None
     active = {(each.business_id, each.service_type) for each in claims if each.only_one}
-    booked = service.one_active and (business_id, service.service_type) in active
-    return Reason.ALREADY_BOOKED if booked else None
+    return Reason.ALREADY_BOOKED if (business_id, service.service_type) in active else None
 
 
 def earliest_day(service: ServiceType, business_id: str, claims: Iterable[PatientClaim]) -> date | None:

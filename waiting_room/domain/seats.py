@@ -85,6 +85,16 @@ class Taken:
         else:
             yield from tuple(free)[:-spare]
 
+    def first_free(self, candidate: Candidate) -> int | None:
+        """The lowest of ``free_seats``; None if there is none. Asked several times a booking."""
+        if self._busy:
+            return next(self.free_seats(candidate), None)
+        whose, start, until = candidate.provider_id, candidate.start_at, candidate.busy_until
+        for seat in range(candidate.capacity):
+            if self.is_free(whose, seat, start, until):
+                return seat
+        return None
+
     def _busy_seats(self, candidate: Candidate) -> int | None:
         """How many seats are not to be given although nobody claims them; None for all."""
         spare = 0
@@ -102,7 +112,7 @@ def allot(candidates: Iterable[Candidate], taken: Taken) -> Seat | None:
     ``taken`` grows by what is given.
     """
     for candidate in candidates:
-        seat = next(taken.free_seats(candidate), None)
+        seat = taken.first_free(candidate)
         if seat is not None:
             taken.add(candidate.provider_id, seat, candidate.start_at, candidate.busy_until)
             return Seat(candidate, seat)

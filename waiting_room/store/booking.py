@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
+
+import msgspec
 
 from waiting_room.domain.appointment import By, ClinicState, Reason, Stage, State, Status
 from waiting_room.messages import OfferTold
@@ -23,8 +24,7 @@ class Wish(NamedTuple):
     must_move: bool = False
 
 
-@dataclass(slots=True, kw_only=True)
-class Booking:
+class Booking(msgspec.Struct, kw_only=True):
     """A row of ``appointments``. ``state`` is None until the first event."""
 
     clinic_id: str

@@ -42,6 +42,12 @@ SERVER_SETTINGS = {
 }
 
 
+async def _as_it_is(_: asyncpg.Connection[asyncpg.Record]) -> None:
+    """How a connection goes back to its pool, once asyncpg has ended what was open: no statement of ours changes its
+    session, so nothing is to be undone. asyncpg's own way is to ask the server to, a round trip a transaction.
+    """
+
+
 class MeasuredPool(Pool):
     """asyncpg's pool, which tells how long each caller waited for a connection."""
 
@@ -67,6 +73,7 @@ async def create_pool(settings: Settings, role: str, *, may_forget: bool = False
         max_size=settings.postgres_pool_max,
         command_timeout=6,
         timeout=3,
+        reset=_as_it_is,
         server_settings={
             **SERVER_SETTINGS,
             "application_name": f"waiting-room {role}",

@@ -17,7 +17,7 @@ from clinic_adapter.factory import gateway_to
 from clinic_adapter.gateway import Gateway
 from clinic_adapter.transport import Transport
 from waiting_room.domain.clinic_call import ClinicSystem
-from waiting_room.domain.clinic_changes import Changes, together
+from waiting_room.domain.clinic_changes import Changes, as_one
 from waiting_room.store import calls, clinic_changes
 from waiting_room.store.clinic_changes import Applied, Due
 from waiting_room.store.faults import is_contention, passes
@@ -92,7 +92,7 @@ class ClinicChanges:
     async def _read(self, due: Due, gateway: Gateway) -> Changes | None:
         """All parts as one; None where the cursor is not known there any more. Raises ClinicError, ValueError."""
         pages = [page async for page in _pages(gateway, due.cursor)]
-        return together(each for each in pages if each is not None) if None not in pages else None
+        return as_one(each for each in pages if each is not None) if None not in pages else None
 
     async def _apply(self, due: Due, changes: Changes) -> Applied | None:
         """Raises database errors; where others hold the clinic it is tried again."""

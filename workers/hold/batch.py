@@ -22,7 +22,6 @@ from waiting_room.store.holds import Claim, Rules
 from waiting_room.store.journal import Booking, Journal
 from waiting_room.store.pool import Connection
 from waiting_room.taken_marks import Start
-from waiting_room.topics import BOOKING_REQUESTS
 from workers.hold import closing, identity, shortage
 from workers.hold.dead_holds import expire_dead_holds
 from workers.hold.doses import Doses
@@ -32,7 +31,7 @@ from workers.hold.patients import Known, Patients
 from workers.hold.reach import Reach
 from workers.hold.read import Appended, Item, Marker, MovingAway
 from workers.hold.rescheduling import Rescheduling
-from workers.hold.stored import NextOffset, behind_the_last, save_offsets
+from workers.hold.stored import NextOffset, behind_the_last, consumed_before, save_offsets
 from workers.hold.waiters import Waiters
 from workers.hold.wishes import Bookable, bookable, booking_for, cancel_refused
 
@@ -61,7 +60,7 @@ class Batch:
         self._moves: Rescheduling
         self._reach = Reach()
         self._waiters = Waiters()
-        self._consumed: dict[int, int] = {}
+        self._consumed: dict[int, int] = {}  # read where any command may have been read before
         self._full: set[Start] = set()
         self._aliases: dict[str, str] = {}
         self._forwarded: list[Cancel | Reschedule | Closure | Shortage] = []
@@ -108,8 +107,9 @@ class Batch:
     async def _decide(self, items: Sequence[Appended], unprocessable: bool) -> Outcome:
         if not items:
             return self._outcome(items)
-        self._known = await self._journal.load({item.command_key for item in items})
-        self._consumed = await holds.consumed(self._conn, BOOKING_REQUESTS, {item.partition for item in items})
+        self._known = await self._journal.load(keys := {item.command_key for item in items})
+        if self._known or len(keys) < len(items):
+            self._consumed = await consumed_before(self._conn, items)
         items, elsewhere, self._aliases = await identity.find(self._conn, items, self._known)
         books = [item.command for item in items if isinstance(item.command, Book)]
         plans = {

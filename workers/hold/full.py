@@ -12,7 +12,7 @@ def full_starts(plan: Bookable | Reason, got: Seat | Reason, taken: Taken) -> li
     """That of the seat it got, if this was the last; or the one it came too late for. ``taken``: with its own seat."""
     if isinstance(got, Seat):
         candidate = got.candidate
-        is_last = next(taken.free_seats(candidate), None) is None
+        is_last = taken.first_free(candidate) is None
         return [(candidate.provider_id, candidate.start_at)] if is_last else []
     if got is Reason.SLOT_TAKEN and isinstance(plan, Bookable):
         return [(provider.provider_id, plan.from_at) for provider in plan.providers]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import msgspec
@@ -67,7 +66,8 @@ class Opening:
             raise
         except (CannotOpen, msgspec.MsgspecError):
             return item, "its patient does not open"
-        return replace(item, command=msgspec.structs.replace(command, patient=patient, sealed=None)), None
+        opened = msgspec.structs.replace(command, patient=patient, sealed=None)
+        return Appended(opened, item.appended_at, item.record), None
 
     async def _read_to_the_end(self) -> None:
         """A key is appended before anything is sealed with it: what is not there when asked now is not there at all."""

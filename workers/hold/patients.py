@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import date, datetime, time
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
+
+import msgspec
 
 from waiting_room.domain import limits
 from waiting_room.domain.appointment import Reason
@@ -93,7 +94,7 @@ class Patients:
         from_at = datetime.combine(day, time.min, ZoneInfo(plan.timezone))
         if plan.to_at <= from_at:
             return Reason.TOO_SOON
-        return replace(plan, from_at=max(plan.from_at, from_at))
+        return msgspec.structs.replace(plan, from_at=max(plan.from_at, from_at))
 
     def take(self, booking: Booking, rules: Rules, *, decided: bool, day: date | None = None) -> None:
         """The booking is the patient's from now on. ``day``: the first on which one that has no time yet may be."""

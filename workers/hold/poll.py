@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -75,15 +76,16 @@ class Poll:
     async def _line(self, queue: asyncio.Queue[Sequence[ConsumerRecord] | None], waiting: Waiting) -> None:
         clock = asyncio.get_running_loop().time
         tried_at = clock()
-        while True:
+        read: deque[ConsumerRecord] = deque()
+        goes_on = True
+        while read or goes_on:
             try:
                 async with asyncio.timeout(TRY_AGAIN_SECONDS if waiting else None):
-                    records = await queue.get()
+                    goes_on = goes_on and await self._fill(read, queue)
             except TimeoutError:
-                records = []
-            if records is None:
-                return
-            for batch in self._batches(waiting.ready(records)):
+                pass
+            batch = waiting.ready(read.popleft() for _ in range(min(len(read), self._batch_max)))
+            if batch:
                 for _, partition, key in waiting.add(await self._take(batch)):
                     log.info("clinic_waits_for_its_marker", clinic_id=key.decode(), partition=partition)
             if clock() - tried_at >= TRY_AGAIN_SECONDS:
@@ -99,9 +101,16 @@ class Poll:
                 if must_wait:
                     break
 
-    def _batches(self, records: Sequence[ConsumerRecord]) -> Iterator[Sequence[ConsumerRecord]]:
-        for at in range(0, len(records), self._batch_max):
-            yield records[at : at + self._batch_max]
+    async def _fill(self, read: deque[ConsumerRecord], queue: asyncio.Queue[Sequence[ConsumerRecord] | None]) -> bool:
+        """Wait for records where there are none, and take what else is there already: a transaction costs the same
+        whether its batch is full or not. Whether more may come.
+        """
+        while not read or (len(read) < self._batch_max and not queue.empty()):
+            records = await queue.get()
+            if records is None:
+                return False
+            read.extend(records)
+        return True
 
     async def _commit(self, *, now: bool = False) -> None:
         """At most every COMMIT_EVERY_SECONDS: what is not committed is only read again."""
@@ -142,6 +151,10 @@ async def _put(
     line: asyncio.Task[None],
 ) -> None:
     """Wait for room in the queue, but not for a line that has died. Raises what it died of."""
+    if not (queue.full() or line.done()):
+        # At once: a turn of the loop takes long while lines work, and another of them may have nothing to do.
+        queue.put_nowait(records)
+        return
     putting = asyncio.create_task(queue.put(records))
     await asyncio.wait({putting, line}, return_when=asyncio.FIRST_COMPLETED)
     if not putting.done():

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
 from aiokafka import ConsumerRecord
 
 from waiting_room.dead_letters import append_time_of
@@ -24,8 +24,7 @@ from waiting_room.messages import (
 _read: Reader[Command] = Reader(Command)
 
 
-@dataclass(frozen=True, slots=True)
-class Appended:
+class Appended(msgspec.Struct, frozen=True):
     """A command and where and when the broker appended it."""
 
     command: Book | Cancel | Reschedule
@@ -50,8 +49,7 @@ class Appended:
         return int(self.record.offset)
 
 
-@dataclass(frozen=True, slots=True)
-class Marker:
+class Marker(msgspec.Struct, frozen=True):
     """What ends a clinic's stay in a partition."""
 
     moved: Moved
@@ -70,8 +68,7 @@ class Marker:
         return int(self.record.offset)
 
 
-@dataclass(frozen=True, slots=True)
-class MovingAway:
+class MovingAway(msgspec.Struct, frozen=True):
     """A clinic closes for a while, or has not the doses for whom it has booked: some of them go elsewhere."""
 
     why: Closure | Shortage

@@ -17,6 +17,11 @@ def behind_the_last(_: int, stored: Collection[int]) -> int | None:
     return max(stored) + 1
 
 
+async def consumed_before(conn: Connection, items: Sequence[Item]) -> dict[int, int]:
+    """By partition of these items, the offset before which all was stored before the caller's transaction."""
+    return await holds.consumed(conn, BOOKING_REQUESTS, {item.partition for item in items})
+
+
 async def save_offsets(conn: Connection, items: Sequence[Item], next_offset: NextOffset) -> None:
     """Note that these items are stored with the caller's transaction."""
     stored: dict[int, set[int]] = {}

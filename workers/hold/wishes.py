@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
+
+import msgspec
 
 from waiting_room.domain.appointment import By, Reason
 from waiting_room.domain.candidates import Spans, candidates, spans_of, why_not_now
@@ -31,8 +32,7 @@ class Wanted(Protocol):
     def range(self) -> TimeRange | None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Bookable:
+class Bookable(msgspec.Struct, frozen=True):
     """A command that the clinic's rules allow: where it may land and what must be known to tell."""
 
     providers: tuple[Provider, ...]

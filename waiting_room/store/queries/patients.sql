@@ -6,7 +6,7 @@ WITH patients AS MATERIALIZED (
     ORDER BY patient
 )
 
-SELECT pg_advisory_xact_lock(patient)
+SELECT count(pg_advisory_xact_lock(patient)) AS locked
 FROM patients;
 
 -- claims --
