@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import pytest
 
+from loadtest.clinics.books import BookingRequest, Patient
 from loadtest.clinics.phone import BusyTime, PhoneCall
 from tests.stack import Kafka
 from tests.support.commands import appended, book
@@ -86,6 +87,20 @@ async def test_a_cancel_by_phone_frees_the_seat_for_who_waits(database: Database
     assert (row["by"], row["reason"], row["claims"]) == ("patient", "pat", 0)
     (offer,) = await open_offers(database)
     assert (offer.booking_ref, offer.start_at) == (waiter.booking_ref, tomorrow())
+
+
+async def test_what_was_moved_there_without_our_knowing_is_off_as_well(site: Site) -> None:
+    """The answer to a move was lost, and by the time the clinic was asked it had cancelled: as if it had not moved."""
+    (booking,) = await site.hold()
+    async with confirming(site):
+        await site.until_state("confirmed", "booked", booking)
+        (record,) = site.clinic.books.records()
+        moved = BookingRequest(
+            booking.booking_ref, 2, record.provider_id, 0, "", tomorrow(15), tomorrow(16), Patient(id="p")
+        )
+        site.clinic.books.book(moved, datetime.now(UTC))
+        site.clinic.answer_phone(PhoneCall(cancel=booking.booking_ref), datetime.now(UTC))
+        await site.until_state("cancelled", "none", booking)
 
 
 async def test_a_clinic_that_tells_nothing_is_asked_more_rarely_and_holds_up_nobody(

@@ -39,7 +39,7 @@ BOOKED = State(Status.CONFIRMED, None, revision=2, clinic_state=ClinicState.BOOK
     [
         (BOOKED, 2, True),
         (BOOKED, 1, False),  # it was at that time, and is at another now
-        (BOOKED, 3, False),
+        (BOOKED, 3, True),  # it was moved there, which we never learnt
         (State(Status.CONFIRMED, None, revision=2, moving_to=3, clinic_state=ClinicState.CALLING), 3, True),
         (State(Status.CONFIRMED, None, revision=2, moving_to=3, clinic_state=ClinicState.CALLING), 2, True),
         (State(Status.PENDING, Stage.CONFIRMING, revision=2, clinic_state=ClinicState.UNKNOWN), 2, True),

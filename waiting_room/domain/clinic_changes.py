@@ -90,7 +90,8 @@ def as_one(pages: Iterable[Changes]) -> Changes:
 
 def is_off(state: State, revision: int) -> bool:
     """Whether a booking is off that its clinic says it has no more. Not where it speaks of a time that the booking has
-    left since, nor of one that the clinic was never asked for.
+    left since. A later one than we know of is one that the clinic was asked for and whose outcome we never learnt: it
+    took the place of the time that we believe in.
     """
     known_there = state.clinic_state in (ClinicState.CALLING, ClinicState.UNKNOWN, ClinicState.BOOKED)
-    return state.status in CANCELLABLE and known_there and revision in (state.revision, state.moving_to)
+    return state.status in CANCELLABLE and known_there and revision >= state.revision
