@@ -311,7 +311,7 @@ class Batch:
 
     def _outcome(self, items: Sequence[Appended]) -> Outcome:
         lines = {clinic_id: (each.last_seq, each.line) for clinic_id, each in self._journal.counters.items()}
-        outcome = Outcome(forwarded=self._forwarded, lines=lines, full=self._full)
+        outcome = Outcome(self._journal.now, forwarded=self._forwarded, lines=lines, full=self._full)
         for key in dict.fromkeys(item.command_key for item in items):
             if key in self._known:
                 outcome.add(self._known[key])

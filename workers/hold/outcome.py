@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from waiting_room.domain.appointment import ClinicState, Status
 from waiting_room.messages import Cancel, Closure, Reschedule, Shortage
@@ -13,8 +14,9 @@ from workers.hold.read import Item
 
 @dataclass(slots=True)
 class Outcome:
-    """Ring for ``due`` bookings, those to be withdrawn first."""
+    """Ring for ``due`` bookings, those to be withdrawn first. ``now``: the batch's."""
 
+    now: datetime
     due: list[Booking] = field(default_factory=list)
     to_withdraw: list[Booking] = field(default_factory=list)
     decided: list[Booking] = field(default_factory=list)
@@ -29,6 +31,11 @@ class Outcome:
     """Nothing was done for these: they wait for their clinics' last words in other partitions."""
     arrived: list[str] = field(default_factory=list)
     """Clinics whose last words were read: what waits for them may go on."""
+
+    @property
+    def just_decided(self) -> list[Booking]:
+        """Without those that their commands found decided: they were counted when they were."""
+        return [each for each in self.decided if each.decided_at is not None and each.decided_at >= self.now]
 
     def add(self, *bookings: Booking) -> None:
         """As they are when the batch is done."""

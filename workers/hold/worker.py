@@ -270,6 +270,7 @@ class HoldWorker:
         metrics.HELD.labels("held").inc(len(outcome.due))
         for booking in outcome.decided:
             metrics.HELD.labels(booking.known_state.status).inc()
+        for booking in outcome.just_decided:
             decided.observe(booking)
 
     def _measure(self, items: Sequence[Appended], started: float) -> None:
