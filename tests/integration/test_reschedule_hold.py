@@ -53,6 +53,19 @@ async def test_what_no_clinic_knows_of_moves_at_once(database: Database, hold: H
     await check_counters(database)
 
 
+async def test_two_wishes_in_one_batch_are_fulfilled_one_after_the_other(database: Database, hold: Hold) -> None:
+    (clinic,) = clinics(1, endpoint=REST)
+    await seeded(database, [clinic])
+    command = book(clinic, "key")
+    there, elsewhere = (reschedule(command, f"move {hour}", start_at=tomorrow(hour)) for hour in (10, 11))
+    await hold(appended(command, there, elsewhere))
+    (row,) = await rows_of(database, "SELECT * FROM appointments")
+    assert (row["stage"], row["revision"], row["moving_to"], row["start_at"]) == ("held", 3, None, tomorrow(11))
+    assert await starts(database) == [(3, tomorrow(11))]
+    wishes = await rows_of(database, "SELECT revision, outcome FROM reschedules ORDER BY revision")
+    assert [tuple(wish) for wish in wishes] == [(2, "rescheduled"), (3, "rescheduled")]
+
+
 async def test_it_may_move_to_where_only_it_is_in_the_way(database: Database, hold: Hold) -> None:
     (clinic,) = clinics(1)
     await seeded(database, [clinic])

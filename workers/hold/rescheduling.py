@@ -190,7 +190,16 @@ class Rescheduling:
     async def write(self, conn: Connection) -> None:
         """What was asked for, before the journal says what has become of it."""
         if self._rows:
-            await reschedules.add(conn, self._rows)
+            await reschedules.add(conn, [self._as_it_ended(row) for row in self._rows])
+
+    def _as_it_ended(self, row: Row) -> Row:
+        """Where another wish of this batch is held after it, it has been fulfilled: one at a time may stand open."""
+        held_after = any(
+            each[:2] == row[:2] and each.revision > row.revision and each.ended_at is None for each in self._rows
+        )
+        if row.ended_at is None and held_after:
+            return row._replace(ended_at=self.journal.now, outcome="rescheduled")
+        return row
 
 
 def _waits_for_a_slot(booking: Booking) -> bool:
