@@ -74,8 +74,7 @@ BOARD = Board(
             (
                 Panel(
                     title="Hold wait",
-                    says="Appended until held or refused. Where the platform keeps the calendar this is the "
-                    "decision: "
+                    says="Appended until held or refused. Where the platform keeps the calendar this is the decision: "
                     "under 1 s.",
                     unit="s",
                     queries=(
@@ -83,7 +82,7 @@ BOARD = Board(
                         Query("waiting_room:hold_wait_seconds:p99_rate5m", "p99"),
                     ),
                     promise=1.0,
-                    alert="PartitionStuck",
+                    alert="HoldSlow",
                 ),
                 Panel(
                     title="Held and decided by hold",
