@@ -10,10 +10,10 @@ import asyncio
 from collections.abc import Sequence
 
 import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from waiting_room.kafka import REQUEST_TIMEOUT_MS, connection
+from waiting_room.kafka import REQUEST_TIMEOUT_MS, Consumer, lone_consumer
 from waiting_room.settings import Settings
 from waiting_room.supervise import pause
 
@@ -27,7 +27,7 @@ class PartitionEnds:
     def __init__(self, settings: Settings, topic: str) -> None:
         self._settings = settings
         self._topic = topic
-        self._consumer: AIOKafkaConsumer | None = None
+        self._consumer: Consumer | None = None
         self._failed = asyncio.Event()
 
     async def of(self, partitions: Sequence[int]) -> dict[int, int]:
@@ -45,12 +45,7 @@ class PartitionEnds:
         """Keep the connection until told to finish."""
         while not finish.is_set():
             # No topics: it reads nothing, it only asks.
-            consumer = AIOKafkaConsumer(
-                **connection(self._settings),
-                client_id=self._settings.worker_id,
-                enable_auto_commit=False,
-                request_timeout_ms=REQUEST_TIMEOUT_MS,
-            )
+            consumer = lone_consumer(self._settings, request_timeout_ms=REQUEST_TIMEOUT_MS)
             self._failed.clear()
             try:
                 await consumer.start()
@@ -73,7 +68,7 @@ class PartitionEnds:
                 wait.cancel()
 
 
-async def _stop(consumer: AIOKafkaConsumer) -> None:
+async def _stop(consumer: Consumer) -> None:
     try:
         async with asyncio.timeout(REQUEST_TIMEOUT_MS / 1_000):
             await consumer.stop()
