@@ -19,7 +19,6 @@ from workers.sweep.close_again import ClosingAgain
 from workers.sweep.expire import BATCH_MAX, expire
 from workers.sweep.extend import extend
 from workers.sweep.fill import fill
-from workers.sweep.forget import BATCH_MAX as FORGET_MAX
 from workers.sweep.forget import forget
 from workers.sweep.rebook import rebook
 from workers.sweep.ring import ROUND_MAX, ring
@@ -74,17 +73,19 @@ class Sweep:
         await self._looking.look()
         if filled := await fill(self._pool):
             log.info("doses_found", bookings=filled)
-        await rebook(self._pool, self._producer)
-        await self._closing.look()
-        while forgotten := await forget(self._pool, self._settings.patient_keep_days):
+        await self._ask_others()
+        if forgotten := await forget(self._pool, self._settings.patient_keep_days):
             log.info("patients_forgotten", patients=forgotten)
-            if forgotten < FORGET_MAX:
-                break
-        while rung := await ring(self._pool, self._producer, self._settings.sweep_ring_after_seconds):
-            log.info("rung_again", bookings=rung)
-            if rung < ROUND_MAX:
-                break
         if seen := await self._seen.look():
             log.info("visits_over", bookings=seen)
         if archived := await self._archiving.look():
             log.info("archived", bookings=archived)
+
+    async def _ask_others(self) -> None:
+        """By Kafka; noted as asked, so that what does not come there is asked for again in its time."""
+        await rebook(self._pool, self._producer)
+        await self._closing.look()
+        while rung := await ring(self._pool, self._producer, self._settings.sweep_ring_after_seconds):
+            log.info("rung_again", bookings=rung)
+            if rung < ROUND_MAX:
+                break
