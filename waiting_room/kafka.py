@@ -23,6 +23,7 @@ Header = tuple[str, bytes]
 Headers = Sequence[Header]
 
 REQUEST_TIMEOUT_MS = 5_000
+AGAIN_SECONDS = 0.5
 FEW_PARTITIONS, FEW_PARTITIONS_WAIT_MS, MANY_PARTITIONS_WAIT_MS = 64, 50, 250
 
 
@@ -232,9 +233,9 @@ class Producer:
         while self._producer is None:
             try:
                 await self.start()
-            except KafkaError as error:
+            except (KafkaError, OSError) as error:  # a certificate that is just being replaced, perhaps
                 log.warning("producer_not_started", error=type(error).__name__)
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(AGAIN_SECONDS)
 
 
 async def _close(producer: AIOKafkaProducer, seconds: float) -> None:
