@@ -148,6 +148,7 @@ async function send(method, path, body, waiting) {
     asked = {...waiting, looks: LOOKS_FOR_A_WISH};
     return show(booking);
   }
+  if (answer.status >= 500 || answer.status === 429) return say(words.away, true);  // what it says is for programs
   const problem = await answer.json().catch(() => ({}));
   say([problem.detail ?? words.away, problem.next_step].filter(Boolean).join(" "), true);
 }

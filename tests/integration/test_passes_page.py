@@ -40,7 +40,7 @@ async def test_a_browser_tries_again_and_says_that_something_is_away_only_while_
                 await page.clock.run_for(31_000)
 
             async def away(route: Route) -> None:
-                await route.fulfill(status=503, body="{}")
+                await route.fulfill(status=503, json={"detail": "Kafka says no.", "next_step": "Send the same key."})
 
             await page.clock.install()
             await page.route("**/v1/passes", away)
@@ -65,6 +65,9 @@ async def test_a_browser_tries_again_and_says_that_something_is_away_only_while_
             await page.route("**/v1/appointments/**", away)
             await look()
             await expect(state).to_have_text("connection lost, trying again")
+            await page.click("#cancel")
+            await page.click("#yes")
+            await expect(state).to_have_text("This cannot be reached right now. Try again in a moment.")
             await page.unroute("**/v1/appointments/**")
             await look()
             await expect(state).to_have_text("")
