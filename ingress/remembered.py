@@ -92,7 +92,7 @@ class Remembered:
         key = ref_of_key[_KEY_PART]
         while (known := self._tries.get(key)) is not None:
             if known.request_hash != request_hash:
-                raise _reused()
+                raise key_reused()
             if known.told is not None:
                 return cast(T, known.told)
             if not known.under_way:
@@ -141,7 +141,8 @@ def _told(outcome: Told | Refused) -> Told:
     return outcome
 
 
-def _reused() -> Refused:
+def key_reused() -> Refused:
+    """The same key with something else (422)."""
     return wrong_header(
         "Idempotency-Key",
         "This key came with a different request before.",

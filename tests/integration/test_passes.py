@@ -13,6 +13,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.stack import Kafka
+from tests.support.archived import over
 from tests.support.browsing import PHONE, browsing, needs_a_browser
 from tests.support.database import Database
 from tests.support.ingress import Caller, Newcomer, Stage, ingress_process, staged
@@ -154,6 +155,13 @@ async def test_who_may_make_and_revoke_them(stage: Stage, app: Caller, served: t
         for nobody in (elsewhere, stranger):
             for method in ("POST", "DELETE"):
                 assert (await nobody.call(method, f"/v1/appointments/{ref}/passes")).status == 404
+
+
+async def test_none_is_made_that_would_open_nothing(stage: Stage, app: Caller) -> None:
+    async with stage.database.owner() as owner:
+        long_over = await over(owner, ONE, 0)
+    made = await app.call("POST", f"/v1/appointments/{long_over.booking_ref}/passes")
+    assert (made.status, made.problem) == (409, "wrong-status")
 
 
 async def test_another_sites_page_gets_nothing_done(app: Caller, anybody: Caller) -> None:
