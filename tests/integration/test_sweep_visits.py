@@ -88,8 +88,8 @@ async def test_of_whom_nobody_says_what_became_they_were_seen(database: Database
             for booking in there.values():
                 journal.record(booking, EventType.ARRIVED)
             await journal.write()
-    assert await Seen(sweeping).look() == 2
-    assert await Seen(sweeping).look() == 0
+    assert await Seen(sweeping, 12).look() == 2
+    assert await Seen(sweeping, 12).look() == 0
     told = {row["booking_ref"]: row["status"] for row in await rows_of(database, "TABLE appointments")}
     assert [told[each.booking_ref] for each in (arrived, absent, just_arrived)] == ["completed", "confirmed", "arrived"]
     assert [told[each.booking_ref] for each in (silent, just_over, ahead)] == ["completed", "confirmed", "confirmed"]

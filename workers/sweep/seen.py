@@ -24,19 +24,18 @@ from workers.sweep.by_clinic import by_clinic
 
 log = structlog.get_logger(__name__)
 
-AFTER_HOURS: Final = 12
-"""From the end of the appointment: whoever says what became of it does so on that day, and by the next morning's count
-its doses are out of the stock.
-"""
 LOOK_EVERY_SECONDS: Final = 600.0
 BATCH_MAX: Final = 200
 
 
 class Seen:
-    """Looks every LOOK_EVERY_SECONDS."""
+    """Looks every LOOK_EVERY_SECONDS at what ended ``after_hours`` ago: long enough to say what became of it, and over
+    by the next count, so that its doses are out of the stock.
+    """
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, after_hours: int) -> None:
         self._pool = pool
+        self._after_hours = after_hours
         self._look_at = float("-inf")
 
     async def look(self) -> int:
@@ -48,18 +47,18 @@ class Seen:
         seen = 0
         while True:
             async with self._pool.acquire() as conn:
-                keys = await due.over(conn, AFTER_HOURS, BATCH_MAX)
-            done = await by_clinic(keys, partial(_record, self._pool))
+                keys = await due.over(conn, self._after_hours, BATCH_MAX)
+            done = await by_clinic(keys, partial(_record, self._pool, timedelta(hours=self._after_hours)))
             seen += done
             if done < BATCH_MAX:
                 return seen
 
 
-async def _record(pool: Pool, keys: Sequence[Key]) -> int:
+async def _record(pool: Pool, after: timedelta, keys: Sequence[Key]) -> int:
     """Of whom something has been said since, or who was moved to another time, is left alone."""
     async with pool.acquire() as conn, conn.transaction():
         journal = await Journal.open(conn, {clinic_id for clinic_id, _ in keys})
-        until = journal.now - timedelta(hours=AFTER_HOURS)
+        until = journal.now - after
         over = [
             each
             for each in (await journal.load(keys)).values()

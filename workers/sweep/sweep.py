@@ -37,7 +37,7 @@ class Sweep:
         self._producer = producer
         self._looking = Looking(pool)
         self._closing = ClosingAgain(pool, producer)
-        self._seen = Seen(pool)
+        self._seen = Seen(pool, settings.sweep_seen_after_hours)
         self._archiving = Archiving(pool, settings.archive_after_days)
 
     async def run(self, finish: asyncio.Event) -> None:
