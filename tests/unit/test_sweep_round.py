@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import cast
 
 import pytest
 
 from tests.support.world import settings_for
 from waiting_room.kafka import Producer
+from waiting_room.store import due
 from waiting_room.store.pool import Pool
-from workers.sweep import forget, sweep
+from workers.sweep import forget, seen, sweep
 from workers.sweep.archive import Archiving
 from workers.sweep.close_again import ClosingAgain
 from workers.sweep.seen import Seen
@@ -54,3 +57,23 @@ async def test_a_round_forgets_some_patients_and_goes_on(monkeypatch: pytest.Mon
     monkeypatch.setattr(sweep, "forget", forgets)
     await Sweep(settings_for(None, None), cast(Pool, None), cast(Producer, None)).round()
     assert times["forgot"] == 1
+
+
+async def test_where_very_many_visits_are_over_each_round_takes_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    left = [seen.BATCH_MAX, 3, 5]
+
+    class AnyPool:
+        @asynccontextmanager
+        async def acquire(self) -> AsyncIterator[None]:
+            yield
+
+    async def over(*_: object) -> list[tuple[str, str]]:
+        return [("0001", f"{number}") for number in range(left.pop(0))]
+
+    async def by_clinic(keys: Sequence[tuple[str, str]], _: object) -> int:
+        return len(keys)
+
+    monkeypatch.setattr(due, "over", over)
+    monkeypatch.setattr(seen, "by_clinic", by_clinic)
+    looks = Seen(cast(Pool, AnyPool()), 12)
+    assert [await looks.look() for _ in range(3)] == [seen.BATCH_MAX, 3, 0]

@@ -39,19 +39,17 @@ class Seen:
         self._look_at = float("-inf")
 
     async def look(self) -> int:
-        """How many were taken for seen. Raises database errors."""
+        """How many were taken for seen, up to BATCH_MAX; the next look goes on from there. Raises database errors."""
         clock = asyncio.get_running_loop().time()
         if clock < self._look_at:
             return 0
         self._look_at = clock + LOOK_EVERY_SECONDS
-        seen = 0
-        while True:
-            async with self._pool.acquire() as conn:
-                keys = await due.over(conn, self._after_hours, BATCH_MAX)
-            done = await by_clinic(keys, partial(_record, self._pool, timedelta(hours=self._after_hours)))
-            seen += done
-            if done < BATCH_MAX:
-                return seen
+        async with self._pool.acquire() as conn:
+            keys = await due.over(conn, self._after_hours, BATCH_MAX)
+        seen = await by_clinic(keys, partial(_record, self._pool, timedelta(hours=self._after_hours)))
+        if seen == BATCH_MAX:
+            self._look_at = clock
+        return seen
 
 
 async def _record(pool: Pool, after: timedelta, keys: Sequence[Key]) -> int:
