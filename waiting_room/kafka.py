@@ -23,6 +23,7 @@ Header = tuple[str, bytes]
 Headers = Sequence[Header]
 
 REQUEST_TIMEOUT_MS = 5_000
+AGAIN_SECONDS = 0.5
 START_SECONDS = 30.0
 """No consumer takes so long to start while there is a broker; one whose broker is away says so itself, sooner."""
 STOP_SECONDS = REQUEST_TIMEOUT_MS / 1_000
@@ -244,9 +245,9 @@ class Producer:
         while self._producer is None:
             try:
                 await self.start()
-            except KafkaError as error:
+            except (KafkaError, OSError) as error:  # a certificate that is just being replaced, perhaps
                 log.warning("producer_not_started", error=type(error).__name__)
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(AGAIN_SECONDS)
 
 
 async def _close(producer: AIOKafkaProducer, seconds: float) -> None:

@@ -223,13 +223,13 @@ async def test_a_browser_opens_the_link_moves_and_cancels(app: Caller, served: t
         await page.click("#find")
         form = "new Intl.DateTimeFormat(navigator.language, {dateStyle: 'full', timeZone: 'UTC'})"
         written = await page.evaluate(f"day => {form}.format(new Date(day))", day.isoformat())
-        await expect(page.locator("#when")).to_contain_text(written, timeout=15_000)
+        await expect(page.locator("#when")).to_contain_text(written)
         await page.click("#cancel")
         await page.click("#no")
         await expect(page.locator("#status")).to_have_text("Confirmed")
         await page.click("#cancel")
         await page.click("#yes")
-        await expect(page.locator("#status")).to_have_text("Cancelled", timeout=15_000)
+        await expect(page.locator("#status")).to_have_text("Cancelled")
         await expect(page.locator("#change")).to_be_hidden()
         assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "it fits the screen"
         assert complaints == []
@@ -267,7 +267,7 @@ async def test_a_browser_takes_a_place_that_comes_free(app: Caller, served: tupl
         await expect(page.locator("#status")).to_have_text("On the waiting list")
         await expect(page.locator("#offer")).to_be_hidden()
         await app.cancel(first, str(uuid4()))
-        await expect(page.locator("#status")).to_have_text("A place has come free for you", timeout=15_000)
+        await expect(page.locator("#status")).to_have_text("A place has come free for you")
         await expect(page.locator("#held")).to_contain_text("It is held for you until")
         await page.click("#accept")
         await expect(page.locator("#status")).to_have_text("Confirmed")
@@ -293,7 +293,7 @@ async def test_a_browser_shows_the_line_live_and_when_the_link_is_over(
                 found = await journal.load([mine.key])
                 journal.record(found[mine.key], EventType.CONFIRMED)
                 await journal.write()
-            await expect(page.locator("#status")).to_have_text("Confirmed", timeout=15_000)
+            await expect(page.locator("#status")).to_have_text("Confirmed")
             assert (await app.call("DELETE", f"/v1/appointments/{mine.booking_ref}/passes")).status == 204
             await page.reload()
             await expect(page.locator("#state")).to_contain_text("does not hold any more")

@@ -182,7 +182,9 @@ async def test_when_to_come_back_as_a_date() -> None:
     async with answering(reply("503 Busy", "", f"retry-after: {date}")) as gateway:
         with pytest.raises(ClinicOverloaded) as overload:
             await gateway.confirm(CALL, yes)
-        assert overload.value.retry_after_seconds == pytest.approx(90, abs=2)
+        told = overload.value.retry_after_seconds
+        assert told is not None
+        assert 60 < told <= 90  # less what has passed since
 
 
 async def test_nobody_is_called_where_the_platform_keeps_the_calendar() -> None:

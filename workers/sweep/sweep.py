@@ -23,13 +23,14 @@ from workers.sweep.forget import BATCH_MAX as FORGET_MAX
 from workers.sweep.forget import forget
 from workers.sweep.rebook import rebook
 from workers.sweep.ring import ROUND_MAX, ring
+from workers.sweep.seen import Seen
 from workers.sweep.waitlist import Looking, end_waits, lapse
 
 log = structlog.get_logger(__name__)
 
 
 class Sweep:
-    """What it has done is in the database, but for when it last looked for seats, at closures, or for what is over."""
+    """What it has done is in the database, but for when it last looked for seats, at closures, or at what is over."""
 
     def __init__(self, settings: Settings, pool: Pool, producer: Producer) -> None:
         self._settings = settings
@@ -37,6 +38,7 @@ class Sweep:
         self._producer = producer
         self._looking = Looking(pool)
         self._closing = ClosingAgain(pool, producer)
+        self._seen = Seen(pool, settings.sweep_seen_after_hours)
         self._archiving = Archiving(pool, settings.archive_after_days)
 
     async def run(self, finish: asyncio.Event) -> None:
@@ -82,5 +84,7 @@ class Sweep:
             log.info("rung_again", bookings=rung)
             if rung < ROUND_MAX:
                 break
+        if seen := await self._seen.look():
+            log.info("visits_over", bookings=seen)
         if archived := await self._archiving.look():
             log.info("archived", bookings=archived)
