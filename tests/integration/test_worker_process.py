@@ -48,8 +48,8 @@ class Worker(Process):
         )
 
     def log_lines(self) -> list[dict[str, Any]]:
-        lines = self.log_file.read_text().splitlines() if self.log_file.exists() else []
-        return [json.loads(line) for line in lines if line.startswith("{")]
+        lines = self.log_file.read_text().splitlines(keepends=True) if self.log_file.exists() else []
+        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("\n")]  # not half a one
 
     def said(self, event: str) -> list[dict[str, Any]]:
         return [line for line in self.log_lines() if line["event"] == event]
