@@ -32,6 +32,8 @@ from waiting_room.store.slots import NEVER, News, TakenRow, Touched
 from waiting_room.telemetry import metrics
 
 _DAY_MINUTES: Final = 1_440
+LENGTHS_MAX: Final = 16
+"""Of appointments, for each of which a day is kept reckoned; callers may ask for any."""
 
 
 class Ask(NamedTuple):
@@ -297,6 +299,8 @@ def _slots(ask: Ask, day: _Day | None, copies: Mapping[str, _Copy]) -> tuple[Slo
     key = ask.service.duration_minutes, ask.service.buffer_minutes
     found = day.slots.get(key)
     if found is None:
+        if len(day.slots) >= LENGTHS_MAX:
+            day.slots.clear()
         rules = copies[ask.clinic_id].rules
         found = day.slots[key] = day.taken.slots(_candidates(ask, rules.providers[ask.provider_id], rules.timezone))
     return found

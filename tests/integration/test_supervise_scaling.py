@@ -37,7 +37,7 @@ async def supervised(folder: Path, site: Site, **settings: Any) -> AsyncIterator
     await worker.start()
     try:
         yield worker
-        await worker.stop(30)
+        await worker.stop()
         assert worker.returncode == 0
     finally:
         await worker.kill()

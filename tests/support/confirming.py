@@ -172,17 +172,20 @@ class Site:
 
     async def until_state(self, status: str, clinic_state: str, *bookings: Booking, seconds: float = 60.0) -> None:
         """Until all of them are so; says how they are if they never become so."""
-        seen: set[tuple[str, str]] = set()
+        seen: list[tuple[str, str]] = []
 
         async def all_so() -> bool:
-            seen.clear()
-            seen.update([await self.state(booking) for booking in bookings])
-            return seen == {(status, clinic_state)}
+            seen[:] = [await self.state(booking) for booking in bookings]
+            return set(seen) == {(status, clinic_state)}
 
         try:
             await until(all_so, seconds)
         except TimeoutError:
-            raise AssertionError(f"not {status}/{clinic_state} but {sorted(seen)}") from None
+            stuck = [booking for booking, state in zip(bookings, seen, strict=True) if state != (status, clinic_state)]
+            rows = [dict(await self.row(booking)) for booking in stuck]
+            columns = ("ticket", "status", "clinic_state", "attempts", "next_attempt_at", "lease_until", "parked_at")
+            told = [{each: row[each] for each in columns if each in row} for row in rows]
+            raise AssertionError(f"not {status}/{clinic_state}: {told}") from None
 
 
 def _doorbell(booking: Booking) -> bytes:
