@@ -15,21 +15,18 @@ from pydantic import SecretStr
 
 from tests.stack import Kafka
 from tests.support.confirming import Site, confirming, sites, until
+from tests.support.crashed import check_leases_were_waited_for, claim_and_die
 from tests.support.cut_proxy import cut_proxy
 from tests.support.database import Database
 from tests.support.log import everything_in
 from waiting_room.dead_letters import REASON, SOURCE_OFFSET, SOURCE_TOPIC
-from waiting_room.domain.clinic_call import CallKind
 from waiting_room.messages import ClinicPulse, Pulse, Reader, encode
 from waiting_room.messages import Confirmation as Doorbell
-from waiting_room.store import calls
-from waiting_room.store.calls import Claim
 from waiting_room.store.journal import Booking, Journal
 from waiting_room.topics import CLINIC_CONFIRMATIONS, CLINIC_CONFIRMATIONS_PRIORITY, CLINIC_PULSE, dead_letters_of
 from workers.confirm.intake import GROUP
 
 _pulse: Reader[Pulse] = Reader(Pulse)
-DEAD = "the dead worker"
 SLOW = {"latency_mean": 0.4, "latency_sigma": 0.0, "latency_max": 1.0}
 
 
@@ -52,24 +49,6 @@ async def committed(kafka: Kafka, site: Site) -> int | None:
 async def one(stack: AsyncExitStack, database: Database, kafka: Kafka, **more: Any) -> Site:
     (site,) = await stack.enter_async_context(sites(database, kafka, **more))
     return site
-
-
-async def claim_and_die(site: Site, booking: Booking, lease_seconds: float) -> None:
-    """A worker claims the call, perhaps makes it, and is heard of no more."""
-    async with site.database.owner() as conn, conn.transaction():
-        systems = await calls.load_systems(conn, [booking.clinic_id])
-        found, _ = await calls.claim(conn, {booking.key: DEAD}, systems, lease_seconds)
-    claim = found[booking.key]
-    assert isinstance(claim, Claim)
-    assert claim.kind is CallKind.CONFIRM
-
-
-async def check_leases_were_waited_for(site: Site) -> None:
-    """Nobody has claimed a call at this clinic before the first lease of the dead worker's was over."""
-    async with site.database.owner() as owner:
-        rows = await owner.fetch("SELECT * FROM call_attempts WHERE clinic_id = $1", site.spec.clinic_id)
-    over_at = min(row["lease_until"] for row in rows if row["worker_id"] == DEAD)
-    assert min(row["claimed_at"] for row in rows if row["worker_id"] != DEAD) >= over_at
 
 
 async def book_at_clinic(site: Site, booking: Booking) -> None:

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_confirm_faults import check_leases_were_waited_for, claim_and_die
 from tests.stack import Kafka
 from tests.support.confirming import confirming, sites, until
+from tests.support.crashed import check_leases_were_waited_for, claim_and_die
 from tests.support.database import Database
 from tests.support.fleet import (
     Fleet,
