@@ -18,7 +18,7 @@ from tests.support.world import ALWAYS_OPEN, clinics, tomorrow
 from waiting_room.domain.availability.wall import instant
 from waiting_room.domain.waitlist import Ended
 from waiting_room.messages import Patient, TimeRange
-from waiting_room.store import offering
+from waiting_room.store import bookings, offering
 from waiting_room.store.giving import LOOKED_AT_MAX
 from waiting_room.store.lines import waiting
 from waiting_room.store.pool import Pool
@@ -193,3 +193,24 @@ async def test_who_accepts_a_seat_waits_to_be_decided_since_then(
     async with sweeping.acquire() as conn:
         (line,) = await waiting(conn)
     assert (line.line, 3_600 <= line.oldest_seconds < 4_200) == (2, True), "who asked later, and has waited longer"
+
+
+async def test_a_seat_that_was_accepted_too_late_to_cancel_may_be_given_back_for_an_hour(
+    database: Database, hold: Hold, answers: Answers
+) -> None:
+    (clinic,) = clinics(1)
+    await seeded(database, [clinic])
+    async with database.owner() as owner:
+        await owner.execute("UPDATE businesses SET cancel_notice_minutes = 2 * 24 * 60")
+    booked, first = book(clinic, "booked"), wait(clinic, "1", accepted_at=datetime.now(UTC) - timedelta(days=5))
+    await hold(appended(booked, first, cancel(booked)))
+    (offer,) = await open_offers(database)
+    assert await answers.accept(offer.offer_id) is Ended.ACCEPTED
+    async with database.owner() as owner:
+        row = await bookings.booking(owner, first.booking_ref)
+        assert row is not None
+        assert row.asked_at == await owner.fetchval(
+            "SELECT offer_accepted_at FROM appointments WHERE status = 'confirmed'"
+        )
+    await hold(appended(cancel(first), first_offset=3))
+    assert (await stands(database))[first.booking_ref] == ("cancelled", None)
