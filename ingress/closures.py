@@ -93,7 +93,7 @@ async def close(parts: Parts, request: Request) -> Response:
     async def run(connection: Connection) -> list[str]:
         now = await calendars.lock(connection, clinic_id)
         before = await closures.recorded(connection, clinic_id, closure_id)
-        if before not in (None, closed):
+        if before is not None and before._replace(reason=closed.reason) != closed:
             raise key_reused()
         affected = []
         for provider_id in provider_ids:

@@ -82,7 +82,8 @@ function show(told) {
   const moved = told.reschedule?.status === "rescheduled" && told.reschedule.by === "clinic";
   if (asked !== null && asked.done(told)) asked = null;
   $("status").textContent = words[offer ? "offered" : told.status] ?? told.status;
-  $("status").className = told.status === "confirmed" ? "good" : over ? "bad" : "";
+  const came = ["confirmed", "arrived", "completed"].includes(told.status);
+  $("status").className = came ? "good" : over ? "bad" : "";
   $("clinic").textContent = opened.clinic;
   $("when").textContent = told.start_at ? local(told.start_at) : "";
   const place = told.place ? words.place(told.place) : "";

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 from playwright.async_api import Route, expect
 
 from tests.stack import Kafka
@@ -42,7 +44,15 @@ async def test_a_browser_tries_again_and_says_that_something_is_away_only_while_
             async def away(route: Route) -> None:
                 await route.fulfill(status=503, json={"detail": "Kafka says no.", "next_step": "Send the same key."})
 
+            async def happens(event: EventType) -> None:
+                async with owner.transaction():
+                    journal = await Journal.open(owner, [SPEC.clinic_id])
+                    found = await journal.load([mine.key])
+                    journal.record(found[mine.key], event)
+                    await journal.write()
+
             await page.clock.install()
+            await page.clock.pause_at(datetime.now(UTC) + timedelta(seconds=1))
             await page.route("**/v1/passes", away)
             await page.goto(f"{base}/pass#{await pass_of(app, mine.booking_ref)}")
             await expect(state).to_have_text("This cannot be reached right now. Try again in a moment.")
@@ -56,11 +66,7 @@ async def test_a_browser_tries_again_and_says_that_something_is_away_only_while_
             await look()
             await expect(status).to_have_text("Waiting for the clinic to confirm")
             await expect(state).to_have_text("")
-            async with owner.transaction():
-                journal = await Journal.open(owner, [SPEC.clinic_id])
-                found = await journal.load([mine.key])
-                journal.record(found[mine.key], EventType.CONFIRMED)
-                await journal.write()
+            await happens(EventType.CONFIRMED)
             await expect(status).to_have_text("Confirmed", timeout=15_000)  # live again, long before the next look
             await page.route("**/v1/appointments/**", away)
             await look()
@@ -69,8 +75,11 @@ async def test_a_browser_tries_again_and_says_that_something_is_away_only_while_
             await page.click("#yes")
             await expect(state).to_have_text("This cannot be reached right now. Try again in a moment.")
             await page.unroute("**/v1/appointments/**")
+            await happens(EventType.ARRIVED)
             await look()
             await expect(state).to_have_text("")
+            await expect(status).to_have_text("You have arrived")
+            await expect(status).to_have_class("good")
             assert await page.evaluate("midnight('2026-10-04', 'Australia/Sydney').toISOString()") == (
                 "2026-10-03T14:00:00.000Z"
             ), "the day on which clocks change there at two"
