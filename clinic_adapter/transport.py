@@ -87,7 +87,7 @@ class Transport:
             ) as response:
                 retry_after = response.headers.get("Retry-After")
                 return Reply(response.status, await _bounded(response), _seconds_until(retry_after))
-        except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
+        except (aiohttp.ClientError, HttpProcessingError, OSError, UnicodeError) as error:  # the last: of a host's name
             if departure.forbidden is not None:
                 raise departure.forbidden from None
             raise translated(error, departure.left) from error

@@ -121,13 +121,16 @@ class Calendars:
 
     async def rules(self, clinic_ids: Sequence[str]) -> Told:
         """These clinics as they are now; no day is asked for. Raises Refused (503)."""
-        return await self.ask(clinic_ids, [])
+        return await self._tell(clinic_ids, [])
 
     async def ask(self, clinic_ids: Sequence[str], asks: Sequence[Ask]) -> Told:
         """All ``asks`` are of these clinics. Clinics that are closed, or gone, have no slots. Raises Refused (503)."""
         with metrics.SLOTS_SECONDS.time():
-            lent = await self._shared.borrow(self._lacking(asks))  # before PostgreSQL is asked, so that it judges them
-            told = await self._reads.run(lambda connection: self._ask(connection, clinic_ids, asks, lent))
+            return await self._tell(clinic_ids, asks)
+
+    async def _tell(self, clinic_ids: Sequence[str], asks: Sequence[Ask]) -> Told:
+        lent = await self._shared.borrow(self._lacking(asks))  # before PostgreSQL is asked, so that it judges them
+        told = await self._reads.run(lambda connection: self._ask(connection, clinic_ids, asks, lent))
         if self._read_since >= self._days_max // 16:
             self._make_room()
         return told

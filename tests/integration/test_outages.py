@@ -88,7 +88,8 @@ async def test_what_confirm_finds_down_sweep_lets_wait_until_it_is_up_again(
 
             await until(all_extended)
             site.change(down=None)
-            await site.until_state("confirmed", "booked", *bookings, seconds=30)
+            # Its breaker may be open for long by then.
+            await site.until_state("confirmed", "booked", *bookings, seconds=90)
 
             async def over() -> bool:
                 return not await owner.fetchval("SELECT count(*) FROM clinic_outages")

@@ -142,7 +142,7 @@ async def test_who_named_a_range_gets_the_next_slot_when_the_clinic_says_that_on
         assert (await site.row(third))["reason"] == "slot_taken"
         await until_attempt(site, mine, ("confirm", "refused"))
         site.change(refuse_rate=0.0)
-        await site.until_state("confirmed", "booked", mine, seconds=30)
+        await site.until_state("confirmed", "booked", mine)
         row = await site.row(mine)
         assert row["start_at"] > tomorrow(0)
         assert (row["revision"] > 1, row["claims"]) == (True, 1)

@@ -114,6 +114,13 @@ async def test_garbage_leaves_the_outcome_open(raw: bytes) -> None:
             await gateway.look_up(REF, 1, yes)
 
 
+@pytest.mark.parametrize("address", ["http://a..b/c", f"http://{'a' * 64}.example/c", "http:///c", "ftp://a/c"])
+async def test_an_address_that_leads_nowhere_is_a_clinic_that_is_not_reached(address: str) -> None:
+    async with open_transport(calls_max=1, call_seconds=0.5) as http:
+        with pytest.raises(ClinicUnavailable):
+            await Rest(http, address).confirm(CALL, yes)
+
+
 async def test_silence_leaves_the_outcome_open() -> None:
     async with answering(b"", then="stay silent") as gateway:
         with pytest.raises(ClinicOutcomeUnknown, match="Timeout"):
