@@ -4,12 +4,42 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
+from collections.abc import Callable
+from typing import Final
 
 import structlog
 
 from waiting_room.telemetry import tracing
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+SELDOM_SECONDS: Final = 5.0
+
+
+class Seldom(logging.Filter):
+    """Lets through what a library says from one line of its code every SELDOM_SECONDS at most, with how often it said
+    so meanwhile. While Kafka is away each client of aiokafka says so at each try, ten times a second.
+    """
+
+    def __init__(self, library: str, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(library)
+        self._clock = clock
+        self._said: dict[tuple[str, int], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether it is said now."""
+        if not super().filter(record):
+            return True  # it is another's
+        line, now = (record.pathname, record.lineno), self._clock()
+        said_at, left_out = self._said.get(line, (float("-inf"), 0))
+        if now - said_at < SELDOM_SECONDS:
+            self._said[line] = said_at, left_out + 1
+            return False
+        self._said[line] = now, 0
+        if left_out:
+            record.msg = f"{record.msg} (and {left_out} times before)"
+        return True
 
 
 def configure(role: str, level: str) -> None:
@@ -28,5 +58,7 @@ def configure(role: str, level: str) -> None:
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(role=role)
-    logging.basicConfig(level=max(_LEVELS[level], logging.WARNING), stream=sys.stderr, format="%(message)s")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(Seldom("aiokafka"))
+    logging.basicConfig(level=max(_LEVELS[level], logging.WARNING), handlers=[handler], format="%(message)s")
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
