@@ -124,7 +124,8 @@ async def _require_cancellable(parts: Parts, site: Site, ref: str, only_waiting:
         by=By.PATIENT,
         status=row.status,
         start_at=row.start_at,
-        accepted_at=row.accepted_at,
+        made_at=row.asked_at,
+        moved_by_clinic=row.moved_by_clinic,
         notice=notice,
         asked_at=datetime.now(UTC),
     ):

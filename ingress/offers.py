@@ -115,7 +115,7 @@ async def _ring(parts: Parts, row: BookingRow, revision: int) -> None:
         clinic_id=row.clinic_id,
         revision=revision,
         ticket=row.ticket or 0,
-        held_at=row.accepted_at,
+        held_at=row.asked_at,
     )
     try:
         await parts.handover.ring(site.clinic.partition, doorbell)

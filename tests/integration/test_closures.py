@@ -9,7 +9,7 @@ from aiokafka import ConsumerRecord
 
 from tests.stack import Kafka
 from tests.support.calendars import put_override
-from tests.support.commands import IN_TIME, appended, book, record, reschedule
+from tests.support.commands import IN_TIME, appended, book, cancel, record, reschedule
 from tests.support.confirming import Site, confirming, sites, until
 from tests.support.database import Database
 from tests.support.holding import REST, Hold, check_counters, rows_of, seeded
@@ -19,6 +19,7 @@ from waiting_room.domain.appointment import EventType, Reason
 from waiting_room.domain.availability.rules import Override, OverrideKind
 from waiting_room.kafka import Producer
 from waiting_room.messages import Closure
+from waiting_room.store import bookings
 from waiting_room.store.journal import Journal
 from waiting_room.store.pool import Connection, create_pool
 from waiting_room.topics import BOOKING_REQUESTS
@@ -102,6 +103,37 @@ async def test_who_is_booked_goes_to_the_next_slots_in_the_order_of_booking(data
     again = {row["booking_ref"]: row for row in await rows_of(database, "SELECT * FROM appointments")}
     assert again == rows, "a closure that is read again finds nothing left"
     await check_counters(database)
+
+
+async def test_who_is_moved_may_decline_the_new_time_or_choose_another_however_soon_it_is(
+    database: Database, hold: Hold
+) -> None:
+    """As the message says that tells them of it: they were held to the notice for a time that they did not choose."""
+    (clinic,) = clinics(1)
+    await seeded(database, [clinic])
+    async with database.owner() as owner:
+        await owner.execute("UPDATE businesses SET cancel_notice_minutes = 3 * 24 * 60")
+    long_ago = datetime.now(UTC) - timedelta(days=5)
+    declines, chooses, stays = (
+        book(clinic, f"{hour}", start_at=tomorrow(hour), accepted_at=long_ago) for hour in (10, 11, 15)
+    )
+    await hold(appended(declines, chooses, stays, cancel(stays)))
+    await blocked(database, clinic, 9, 12)
+    await hold(item(closure(clinic, 9, 12), 4))
+    chosen = reschedule(chooses, "another", start_at=tomorrow(14))
+    async with database.owner() as owner:
+        told = await bookings.bookings(owner, [declines.booking_ref, stays.booking_ref])
+    assert [each.moved_by_clinic for each in told] == [True, False]
+    await hold(appended(cancel(declines), chosen, cancel(chooses), first_offset=5))
+    rows = {row["booking_ref"]: row for row in await rows_of(database, "SELECT * FROM appointments")}
+    assert rows[declines.booking_ref]["status"] == "cancelled"
+    assert [(rows[each.booking_ref]["status"], rows[each.booking_ref]["start_at"]) for each in (chooses, stays)] == [
+        ("confirmed", tomorrow(14)),
+        ("confirmed", tomorrow(15)),
+    ], "the times that they chose are theirs"
+    await hold(appended(cancel(chooses), first_offset=8))
+    (last,) = await rows_of(database, "SELECT event FROM appointment_events ORDER BY seq DESC LIMIT 1")
+    assert last["event"] == "booking.cancel_refused"
 
 
 async def test_a_wish_that_was_refused_before_does_not_hold_up_a_closure(database: Database, hold: Hold) -> None:

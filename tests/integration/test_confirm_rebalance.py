@@ -114,7 +114,7 @@ async def test_nothing_is_called_before_a_new_owner_knows_what_the_last_one_left
         assert shared.spec.partition == many[4].spec.partition
         for site in (shared, alone):
             for booking in await site.hold(2, ring=site is alone):
-                await claim_and_die(site, booking, lease_seconds=5.0)
+                await claim_and_die(site, booking, lease_seconds=6.0)
         await shared.hold(4, ring=False)
         newest = await shared.hold()
         withdrawn = await alone.hold(events=WITHDRAWING, ring=False)

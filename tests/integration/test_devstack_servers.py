@@ -55,7 +55,7 @@ async def test_kafka_keeps_acknowledged_records_over_kill(broker: KafkaServer) -
         _TOPIC, bootstrap_servers=broker.bootstrap_servers, group_id="reader", auto_offset_reset="earliest"
     )
     received: set[int] = set()
-    async with consumer, asyncio.timeout(20):
+    async with consumer, asyncio.timeout(60):
         while len(received) < _RECORDS:
             batches = await consumer.getmany(timeout_ms=200)
             received |= {int(record.value or b"") for batch in batches.values() for record in batch}

@@ -30,7 +30,7 @@ async def test_a_reader_that_stands_still_is_replaced(fresh_kafka: Kafka, monkey
 
     monkeypatch.setattr(AIOKafkaConsumer, "getmany", standing_still)
     told: dict[str, bytes | None] = {}
-    follower = Follower(settings, {INTAKE_KEYS: told.__setitem__}, look_every_seconds=0.2)
+    follower = Follower(settings, {INTAKE_KEYS: told.__setitem__}, look_every_seconds=0.5)
     finish = asyncio.Event()
     running = asyncio.create_task(follower.run(finish))
     producer = Producer(settings)
@@ -66,7 +66,7 @@ async def test_a_reader_whose_fetcher_died_is_replaced(fresh_kafka: Kafka, monke
     producer = Producer(settings)
     await producer.start()
     try:
-        await asyncio.wait_for(follower.caught_up.wait(), 10)
+        await asyncio.wait_for(follower.caught_up.wait(), 60)
         fetchers[0].cancel()
         for key in ("a", "b"):  # what it had asked for before may still come
             await producer.send_all([(INTAKE_KEYS, 0, key, b"1")])
@@ -96,7 +96,7 @@ async def test_a_reader_that_never_begins_is_replaced(fresh_kafka: Kafka, monkey
     finish = asyncio.Event()
     running = asyncio.create_task(follower.run(finish))
     try:
-        await asyncio.wait_for(follower.caught_up.wait(), 20)
+        await asyncio.wait_for(follower.caught_up.wait(), 60)
     finally:
         finish.set()
         await running

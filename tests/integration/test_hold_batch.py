@@ -134,7 +134,7 @@ async def test_a_locked_clinic_does_not_hold_up_the_others(database: Database, h
         await owner.execute("SELECT FROM clinic_counters WHERE clinic_id = $1 FOR UPDATE", blocked.clinic_id)
         working = asyncio.create_task(work_off(hold, appended(*commands), clinic_of))
         async with database.owner() as looker:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while not await looker.fetchval("SELECT count(*) FROM appointments"):
                     await asyncio.sleep(0.02)
         assert not working.done()

@@ -49,7 +49,7 @@ async def test_what_is_left_is_told_until_nothing_is_and_then_refused_at_the_doo
             await take(1_000 + int(asyncio.get_running_loop().time() * 1_000), 1)
             return await left() is not None
 
-        await until(told, 20)
+        await until(told)
         first = await left()
         assert first is not None
         assert first <= most
@@ -58,7 +58,7 @@ async def test_what_is_left_is_told_until_nothing_is_and_then_refused_at_the_doo
         async def nothing_left() -> bool:
             return await left() == 0
 
-        await until(nothing_left, 30)
+        await until(nothing_left)
         assert await owner.fetchval(
             "SELECT count(*) > 0 FROM appointments WHERE status = 'rejected' AND reason = 'no_free_slot'"
         )

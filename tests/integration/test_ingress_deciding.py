@@ -41,7 +41,7 @@ def key() -> str:
 
 async def decided(caller: Caller, ref: str) -> str:
     """Its status, once it is decided."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (status := (await caller.get(f"/v1/appointments/{ref}")).body["status"]) == "pending":
             await asyncio.sleep(0.05)
     return str(status)
@@ -83,7 +83,7 @@ async def test_a_cancel_is_carried_out_and_the_time_is_free_again(app: Caller, k
     wanted = wish(start_at=tomorrow(3))
     ref = (await app.book(key, wanted)).body["booking_ref"]
     assert (await app.cancel(ref, f"{key}-cancel")).status == 202
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (read := await app.get(f"/v1/appointments/{ref}")).body["status"] != "cancelled":
             await asyncio.sleep(0.05)
     assert (read.body["by"], read.body["reason"]) == ("patient", "pat")
@@ -96,14 +96,14 @@ async def test_a_booking_is_moved_and_says_so(app: Caller, key: str) -> None:
     assert (moving.status, moving.body["status"]) == (202, "rescheduling")
     again = await app.reschedule(ref, f"{key}-move", start_at=tomorrow(8).isoformat())
     assert again.body == moving.body
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while "reschedule" not in (read := await app.get(f"/v1/appointments/{ref}")).body:
             await asyncio.sleep(0.05)
     assert read.body["reschedule"]["status"] == "rescheduled"
     assert read.body["start_at"] == tomorrow(8).isoformat().replace("+00:00", "Z")
     assert (await app.book(f"{key}-2", wish(start_at=tomorrow(7)), headers={"Prefer": "wait=20"})).status == 201
     await app.reschedule(ref, f"{key}-back", start_at=tomorrow(7).isoformat())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (read := await app.get(f"/v1/appointments/{ref}")).body["reschedule"]["status"] != "refused":
             await asyncio.sleep(0.05)
     assert read.body["reschedule"]["reason"] == "slot_taken"
@@ -143,14 +143,14 @@ async def test_a_ref_of_ours_that_was_never_appended_is_404_once_hold_has_read_a
     ref = (await app.book(key, wish(start_at=tomorrow(5)))).body["booking_ref"]
     await decided(app, ref)
     never = f"/v1/appointments/{REFS.derive('0001', APP, f'{key}-never')}"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (answer := await app.get(never)).status != 404:
             assert answer.body["accepted_at"] is None
     assert answer.body["type"] == "/problems/unknown-booking"
 
 
 async def test_place_and_eta_come_from_the_pulse(app: Caller, key: str) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (answer := await app.book(str(uuid4()), wish("0003-1", start_at=tomorrow(6)))).body["place"] is None:
             await asyncio.sleep(0.2)
     assert answer.body["place"] >= 1

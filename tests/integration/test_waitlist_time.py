@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -12,14 +12,15 @@ from tests.integration.test_closures import blocked, closure
 from tests.integration.test_closures import item as closing
 from tests.support.commands import appended, book, cancel
 from tests.support.database import Database
-from tests.support.holding import Hold, check_counters, rows_of, seeded
+from tests.support.holding import REST, Hold, check_counters, rows_of, seeded
 from tests.support.waiting import Answers, claims, offered_to, open_offers, run_out, stands, wait
 from tests.support.world import ALWAYS_OPEN, clinics, tomorrow
 from waiting_room.domain.availability.wall import instant
 from waiting_room.domain.waitlist import Ended
 from waiting_room.messages import Patient, TimeRange
-from waiting_room.store import offering
+from waiting_room.store import bookings, offering
 from waiting_room.store.giving import LOOKED_AT_MAX
+from waiting_room.store.lines import waiting
 from waiting_room.store.pool import Pool
 from workers.sweep.waitlist import Looking, end_waits, lapse
 
@@ -172,3 +173,44 @@ async def test_a_time_that_was_offered_and_not_taken_keeps_no_other_booking_away
     assert (await stands(database))[another.booking_ref] == ("confirmed", None)
     (claim,) = await rows_of(database, f"SELECT day FROM patient_claims WHERE booking_ref = '{waits.booking_ref}'")
     assert claim["day"] == days[0], "the first that will do, by the clinic's clock"
+
+
+async def test_who_accepts_a_seat_waits_to_be_decided_since_then(
+    database: Database, hold: Hold, answers: Answers, sweeping: Pool
+) -> None:
+    """However long a seat was waited for: whoever watches the lines was told of days that nobody waited."""
+    (clinic,) = clinics(1, endpoint=REST)
+    await seeded(database, [clinic])
+    booked, first = book(clinic, "booked"), wait(clinic, "1", accepted_at=datetime.now(UTC) - timedelta(days=10))
+    await hold(appended(booked, first, cancel(booked)))
+    (offer,) = await open_offers(database)
+    assert await answers.accept(offer.offer_id) is Ended.ACCEPTED
+    async with sweeping.acquire() as conn:
+        (line,) = await waiting(conn)
+    assert (line.line, line.oldest_seconds < 600) == (1, True)
+    an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
+    await hold(appended(book(clinic, "2", start_at=tomorrow(11), accepted_at=an_hour_ago), first_offset=3))
+    async with sweeping.acquire() as conn:
+        (line,) = await waiting(conn)
+    assert (line.line, 3_600 <= line.oldest_seconds < 4_200) == (2, True), "who asked later, and has waited longer"
+
+
+async def test_a_seat_that_was_accepted_too_late_to_cancel_may_be_given_back_for_an_hour(
+    database: Database, hold: Hold, answers: Answers
+) -> None:
+    (clinic,) = clinics(1)
+    await seeded(database, [clinic])
+    async with database.owner() as owner:
+        await owner.execute("UPDATE businesses SET cancel_notice_minutes = 2 * 24 * 60")
+    booked, first = book(clinic, "booked"), wait(clinic, "1", accepted_at=datetime.now(UTC) - timedelta(days=5))
+    await hold(appended(booked, first, cancel(booked)))
+    (offer,) = await open_offers(database)
+    assert await answers.accept(offer.offer_id) is Ended.ACCEPTED
+    async with database.owner() as owner:
+        row = await bookings.booking(owner, first.booking_ref)
+        assert row is not None
+        assert row.asked_at == await owner.fetchval(
+            "SELECT offer_accepted_at FROM appointments WHERE status = 'confirmed'"
+        )
+    await hold(appended(cancel(first), first_offset=3))
+    assert (await stands(database))[first.booking_ref] == ("cancelled", None)

@@ -45,6 +45,26 @@ def test_anothers_call_takes_a_slot_until_it_is_looked_at_and_goes_first() -> No
     assert world.lanes.offsets.committable() == {NORMAL: 1}
 
 
+def test_anothers_calls_are_looked_at_before_what_goes_before_everything_else() -> None:
+    """They may still be under way: their slots are nobody else's meanwhile."""
+    world = World(limit=2)
+    for ref in ("0", "1"):
+        world.lanes.leased("A", ref, Rank.NORMAL, NORMAL, 2.0, world.now)
+    world.ring("withdrawn", partition=PRIORITY)
+    assert world.start_refs() == []
+    world.now = 2.0
+    looked_at = world.start()
+    assert [work.booking_ref for work in looked_at] == ["0", "1"]
+    for work, seconds in zip(looked_at, (3.0, 1.0), strict=True):
+        world.lanes.finished(work, world.now, Disposition(Action.ELSEWHERE, seconds))
+    assert world.start_refs() == []
+    world.now = 3.0
+    (over,) = world.start()
+    assert over.booking_ref == "1"
+    world.lanes.finished(over, world.now, FINISHED)
+    assert world.start_refs() == ["withdrawn"]
+
+
 def test_anothers_call_is_forgotten_with_its_partition_and_ours_is_not_taken_for_one() -> None:
     world = World(limit=2)
     world.ring("1")

@@ -48,7 +48,21 @@ def test_a_patient_cancels_in_time_or_thinks_better_of_it_at_once(
         by=by,
         status=status,
         start_at=START,
-        accepted_at=START - booked_before,
+        made_at=START - booked_before,
+        moved_by_clinic=False,
+        notice=24 * HOUR,
+        asked_at=START - asked_before,
+    )
+
+
+@pytest.mark.parametrize(("asked_before", "late"), [(23 * HOUR, False), (HOUR, False), (-HOUR, True)])
+def test_a_time_that_the_clinic_chose_may_be_declined_until_it_begins(asked_before: timedelta, late: bool) -> None:
+    assert late is too_late_to_cancel(
+        by=By.PATIENT,
+        status=Status.CONFIRMED,
+        start_at=START,
+        made_at=START - 100 * HOUR,
+        moved_by_clinic=True,
         notice=24 * HOUR,
         asked_at=START - asked_before,
     )

@@ -19,10 +19,21 @@ def too_early(event: EventType, start_at: datetime, now: datetime) -> bool:
 
 
 def too_late_to_cancel(
-    *, by: By, status: Status, start_at: datetime, accepted_at: datetime, notice: timedelta, asked_at: datetime
+    *,
+    by: By,
+    status: Status,
+    start_at: datetime,
+    made_at: datetime,
+    moved_by_clinic: bool,
+    notice: timedelta,
+    asked_at: datetime,
 ) -> bool:
-    """Whether the notice window has closed. It binds patients only, and only once the clinic has confirmed."""
+    """Whether the notice window has closed. It binds patients only, and only once the clinic has confirmed.
+
+    ``made_at``: when it was booked, or the seat was accepted that had been waited for. ``moved_by_clinic``: to the time
+    that it is at, which its patient did not choose and may decline until then.
+    """
     if by is not By.PATIENT or status is not Status.CONFIRMED:
         return False
-    changed_their_mind = asked_at <= accepted_at + CHANGE_OF_MIND and asked_at < start_at
-    return asked_at > start_at - notice and not changed_their_mind
+    may_still = (moved_by_clinic or asked_at <= made_at + CHANGE_OF_MIND) and asked_at < start_at
+    return asked_at > start_at - notice and not may_still

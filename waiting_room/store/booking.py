@@ -60,6 +60,8 @@ class Booking(msgspec.Struct, kw_only=True):
     """Where a range was asked for: starts before it would do."""
     wish: Wish | None = None
     """While ``state.moving_to`` is set."""
+    moved_by: By | None = None
+    """Whose wish the time is that it is at, if it was moved there."""
     offer: OfferTold | None = None
     """While one is being made."""
     offer_accepted_at: datetime | None = None
@@ -97,6 +99,8 @@ def booking_of(row: Any) -> Booking:
         revision=fields.pop("revision"),
         moving_to=fields.pop("moving_to"),
     )
+    if (moved_by := fields["moved_by"]) is not None:
+        fields["moved_by"] = By(moved_by)
     wish = Wish(state.moving_to or 0, *(fields.pop(f"wish_{name}") for name in Wish._fields[1:]))
     if wish.by is not None:
         wish = wish._replace(by=By(wish.by))

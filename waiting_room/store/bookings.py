@@ -76,11 +76,19 @@ class BookingRow:
     line: int
     own_seq: int
     place: int | None
+    offer_accepted_at: datetime | None = None
+    moved_by_clinic: bool = False
+    """To the time that it is at."""
     wish: WishRow | None = None
     patient_erased_at: datetime | None = None
     wait: WaitRow | None = None
     archived: bool = False
     """Nothing happens to it any more."""
+
+    @property
+    def asked_at(self) -> datetime:
+        """As ``Booking.asked_at``."""
+        return self.offer_accepted_at or self.accepted_at
 
 
 class Position(NamedTuple):

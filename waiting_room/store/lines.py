@@ -12,7 +12,7 @@ _SQL = sql.load("lines")
 
 
 class WaitingLine(NamedTuple):
-    """A clinic's undecided bookings, and for how long the first of them has been accepted."""
+    """A clinic's undecided bookings, and for how long the first of them has waited to be decided."""
 
     clinic_id: str
     line: int

@@ -1,7 +1,8 @@
 """One clinic's line in this worker: first come first served within a rank, priority first.
 
 A booking that must be tried again keeps its place at the head and the others of its rank wait behind it. One that
-stepped aside comes back to its place when its time has come, and holds up nobody until then.
+stepped aside comes back to its place when its time has come, and holds up nobody until then. One whose call is another
+worker's takes a slot; when that call is looked at, it goes before everything, or its slot would be somebody else's.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class Lane:
         self._fresh: dict[Rank, deque[Work]] = {rank: deque() for rank in Rank}
         self._returned: dict[Rank, list[Work]] = {rank: [] for rank in Rank}  # ascending turns, all before fresh ones
         self._aside: list[tuple[float, int, Work]] = []
+        self._from_elsewhere: list[Work] = []  # to be looked at, ascending turns
 
     def append(self, work: Work) -> None:
         """A new work, behind all others of its rank."""
@@ -62,7 +64,9 @@ class Lane:
         """Forget a work that is not started."""
         if work.where is Where.WAITING:
             returned = self._returned[work.rank]
-            if work in returned:
+            if work in self._from_elsewhere:
+                self._from_elsewhere.remove(work)
+            elif work in returned:
                 returned.remove(work)
             else:
                 self._fresh[work.rank].remove(work)
@@ -75,10 +79,8 @@ class Lane:
     def start(self, now: float) -> Work:
         """The next work starts and takes a slot. Only after ``ready`` said yes, be it at an earlier moment."""
         self._bring_back(now)
-        rank = next(rank for rank in Rank if self._due(rank, now))
-        returned = self._returned[rank]
-        work = returned.pop(0) if returned else self._fresh[rank].popleft()
-        self.waiting[rank] -= 1
+        work = self._from_elsewhere.pop(0) if self._from_elsewhere else self._first_due(now)
+        self.waiting[work.rank] -= 1
         self.in_flight += 1
         self.started.add(work.booking_ref)
         work.where, work.has_slot, work.in_flight = Where.STARTED, True, self.in_flight
@@ -105,7 +107,8 @@ class Lane:
                 if probe_at is None:
                     return min(moments, default=None)
                 allowed_at = max(allowed_at, probe_at)
-            moments.extend(max(head.not_before, allowed_at) for head in map(self._head, Rank) if head is not None)
+            heads = (*self._from_elsewhere[:1], *map(self._head, Rank))
+            moments.extend(max(head.not_before, allowed_at) for head in heads if head is not None)
         return min(moments, default=None)
 
     @property
@@ -115,12 +118,18 @@ class Lane:
 
     def has_due(self, now: float) -> bool:
         """Whether a work waits for nothing but its clinic."""
-        return any(self._due(rank, now) for rank in Rank)
+        return bool(self._from_elsewhere) or any(self._due(rank, now) for rank in Rank)
 
     def refs(self) -> tuple[str, ...]:
         """Of all works there are."""
         lined_up = (work for rank in Rank for works in (self._returned[rank], self._fresh[rank]) for work in works)
-        return (*(work.booking_ref for work in (*lined_up, *(work for _, _, work in self._aside))), *self.started)
+        waiting = (*self._from_elsewhere, *lined_up, *(work for _, _, work in self._aside))
+        return (*(work.booking_ref for work in waiting), *self.started)
+
+    def _first_due(self, now: float) -> Work:
+        rank = next(rank for rank in Rank if self._due(rank, now))
+        returned = self._returned[rank]
+        return returned.pop(0) if returned else self._fresh[rank].popleft()
 
     def _head(self, rank: Rank) -> Work | None:
         returned, fresh = self._returned[rank], self._fresh[rank]
@@ -133,9 +142,13 @@ class Lane:
     def _bring_back(self, now: float) -> None:
         while self._aside and self._aside[0][0] <= now:
             _, _, work = heappop(self._aside)
-            self.in_flight -= work.where is Where.ELSEWHERE
+            elsewhere = work.where is Where.ELSEWHERE
             work.where = Where.WAITING
-            self._return(work)
+            if elsewhere:
+                self.in_flight -= 1
+                insort(self._from_elsewhere, work, key=lambda each: each.turn)
+            else:
+                self._return(work)
 
     def _return(self, work: Work) -> None:
         insort(self._returned[work.rank], work, key=lambda each: each.turn)

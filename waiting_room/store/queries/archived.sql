@@ -23,6 +23,7 @@ SELECT
     a.end_at,
     z.accepted_at,
     a.decided_at,
+    a.offer_accepted_at,
     z.patient_erased_at,
     c.timezone,
     k.last_seq AS seq,

@@ -18,6 +18,7 @@ SELECT
     a.end_at,
     a.accepted_at,
     a.decided_at,
+    a.offer_accepted_at,
     a.patient_erased_at,
     c.timezone,
     k.last_seq AS seq,
@@ -36,6 +37,13 @@ SELECT
     o.expires_at AS wait_expires_at,
     o.to_all AS wait_to_all,
     o.outcome AS wait_outcome,
+    (
+        SELECT count(*) > 0
+        FROM reschedules AS m
+        WHERE
+            m.clinic_id = a.clinic_id AND m.booking_ref = a.booking_ref AND m.revision = a.revision
+            AND m.outcome = 'rescheduled' AND m."by" = 'clinic'
+    ) AS moved_by_clinic,
     (
         SELECT max(e.seq)
         FROM appointment_events AS e

@@ -148,6 +148,7 @@ SELECT
     a.doses,
     a.moving_to,
     a.offer_accepted_at,
+    m."by" AS moved_by,
     r.provider_id AS wish_provider_id,
     r.seat AS wish_seat,
     r.start_at AS wish_start_at,
@@ -158,4 +159,8 @@ SELECT
 FROM unnest($1::text[], $2::text[]) AS n (clinic_id, booking_ref)
 INNER JOIN appointments AS a ON n.clinic_id = a.clinic_id AND n.booking_ref = a.booking_ref
 LEFT JOIN reschedules AS r
-    ON a.clinic_id = r.clinic_id AND a.booking_ref = r.booking_ref AND a.moving_to = r.revision;
+    ON a.clinic_id = r.clinic_id AND a.booking_ref = r.booking_ref AND a.moving_to = r.revision
+LEFT JOIN reschedules AS m
+    ON
+        a.clinic_id = m.clinic_id AND a.booking_ref = m.booking_ref AND a.revision = m.revision
+        AND m.outcome = 'rescheduled';
