@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
@@ -13,6 +14,7 @@ from tests.support.database import Database
 from tests.support.running import running
 from tests.support.world import clinics, seed, settings_for
 from tests.support.written import HELD, plant
+from waiting_room.kafka import Consumer
 from waiting_room.store import outages
 from waiting_room.store.pool import Pool, create_pool
 from workers.assemble import Role
@@ -95,3 +97,28 @@ async def test_what_confirm_finds_down_sweep_lets_wait_until_it_is_up_again(
                 return not await owner.fetchval("SELECT count(*) FROM clinic_outages")
 
             await until(over)
+
+
+async def test_a_clinic_is_said_to_be_down_while_kafka_is_away(
+    database: Database, fresh_kafka: Kafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Confirm waited until it could commit, and what waited at the clinic ran out meanwhile."""
+    asked, back = asyncio.Event(), asyncio.Event()
+
+    async def commit(*_: object) -> None:
+        asked.set()
+        await back.wait()
+
+    monkeypatch.setattr(Consumer, "commit", commit)
+    async with sites(database, fresh_kafka) as (site,), database.owner() as owner:
+        site.change(down="503", retry_after=0)
+        async with confirming(site):
+            await site.append(b"nothing that rings")
+            await asyncio.wait_for(asked.wait(), 30)
+            await site.hold(8)
+
+            async def said() -> bool:
+                return bool(await owner.fetchval("SELECT count(*) FROM clinic_outages"))
+
+            await until(said, 30)
+            back.set()

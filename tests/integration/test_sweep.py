@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import cast
+
+import pytest
 
 from tests.stack import Kafka
 from tests.support.database import Database
@@ -12,11 +15,13 @@ from tests.support.running import running
 from tests.support.world import clinics, seed, settings_for
 from tests.support.written import CALLING, CONFIRMED, HELD, UNKNOWN, VERIFYING, WITHDRAWING, plant
 from waiting_room import topics
+from waiting_room.kafka import Producer
 from waiting_room.messages import Confirmation, Reader
 from waiting_room.settings import Settings
 from waiting_room.store.journal import Booking
 from waiting_room.store.pool import Connection, create_pool
 from workers.assemble import Role
+from workers.sweep import sweep
 from workers.sweep.expire import expire
 
 REST = "http://127.0.0.1:9/clinics"
@@ -195,3 +200,39 @@ async def test_of_a_long_line_only_the_front_is_rung_for(database: Database, fre
             await until(enough)
             await asyncio.sleep(0.5)
         assert await rung(fresh_kafka) == [booking.booking_ref for booking in line[:6]]
+
+
+class Away:
+    """A producer that takes what it is given and hears nothing of it."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+
+    async def send_all(self, _: object) -> None:
+        self.asked.set()
+        await asyncio.Event().wait()
+
+
+async def test_holds_run_out_in_time_while_kafka_is_away(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A round that had to ring waited for Kafka, and what it did not come to was extended too late, or never."""
+    monkeypatch.setattr(sweep, "ASK_SECONDS", 0.05)
+    [spec] = clinics(1, endpoint=REST)
+    away, finish = Away(), asyncio.Event()
+    settings = settings_for(database, None, "sweep", sweep_every_seconds=0.05)
+    pool = await create_pool(settings, "sweep")
+    sweeping = asyncio.create_task(sweep.Sweep(settings, pool, cast(Producer, away)).run(finish))
+    try:
+        async with database.owner() as owner:
+            await seed(owner, [spec])
+            await plant(owner, spec, 1, HELD, since=ago(60))
+            await asyncio.wait_for(away.asked.wait(), 30)
+            over = await plant(owner, spec, 2, HELD, hold_until=ago(1))
+
+            async def rejected() -> bool:
+                return (await states(owner))[over.booking_ref][0] == "rejected"
+
+            await until(rejected)
+    finally:
+        finish.set()
+        await sweeping
+        await pool.close()

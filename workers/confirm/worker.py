@@ -88,6 +88,7 @@ async def run(settings: Settings, finish: asyncio.Event) -> None:
                 {
                     "confirm loop": loop,
                     "confirm upkeep": worker.upkeep,
+                    "confirm commits": worker.commits,
                     "pulse": pulse.run,
                     "memory": follower.run,
                     "clinics' changes": changes.run,
@@ -176,12 +177,17 @@ class ConfirmWorker:
             await self._runner.stop()
             await self._intake.stop()
 
-    async def upkeep(self, finish: asyncio.Event) -> None:
-        """Commit and look around; read the clinics again now and then."""
-        refreshed_at = time.monotonic()
+    async def commits(self, finish: asyncio.Event) -> None:
+        """Commit behind what is finished. It waits for Kafka as long as that is away, and nobody waits for it."""
         while not finish.is_set():
             await pause(finish, LOOK_EVERY_SECONDS)
             await self._intake.commit()
+
+    async def upkeep(self, finish: asyncio.Event) -> None:
+        """Look around; read the clinics again now and then."""
+        refreshed_at = time.monotonic()
+        while not finish.is_set():
+            await pause(finish, LOOK_EVERY_SECONDS)
             await self._moves.look()
             self._adopting.check()
             now = time.monotonic()

@@ -26,6 +26,8 @@ from workers.sweep.seen import Seen
 from workers.sweep.waitlist import Looking, end_waits, lapse
 
 log = structlog.get_logger(__name__)
+ASK_SECONDS = 10.0
+"""While Kafka is away a record waits for it as long as it takes; holds that run out meanwhile do not."""
 
 
 class Sweep:
@@ -73,7 +75,11 @@ class Sweep:
         await self._looking.look()
         if filled := await fill(self._pool):
             log.info("doses_found", bookings=filled)
-        await self._ask_others()
+        try:
+            async with asyncio.timeout(ASK_SECONDS):
+                await self._ask_others()
+        except TimeoutError:
+            log.warning("asking_cut_short", after_seconds=ASK_SECONDS)
         if forgotten := await forget(self._pool, self._settings.patient_keep_days):
             log.info("patients_forgotten", patients=forgotten)
         if seen := await self._seen.look():
