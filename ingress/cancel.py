@@ -117,14 +117,15 @@ async def _require_cancellable(parts: Parts, site: Site, ref: str, only_waiting:
         raise Refused(problems.NOT_WAITING, f"The booking is {row.status}.", more=more)
     if row.archived and row.status is not Status.CANCELLED:
         raise Refused(problems.WRONG_STATUS, f"The booking is {row.status}.")
-    if row.start_at is None:
+    if row.start_at is None or row.chosen_at is None:
         return
     notice = site.cancel_notice(row.service_type)
     if too_late_to_cancel(
         by=By.PATIENT,
         status=row.status,
         start_at=row.start_at,
-        accepted_at=row.accepted_at,
+        chosen_at=row.chosen_at,
+        moved_by_clinic=row.is_moved_by_clinic,
         notice=notice,
         asked_at=datetime.now(UTC),
     ):

@@ -48,7 +48,28 @@ def test_a_patient_cancels_in_time_or_thinks_better_of_it_at_once(
         by=by,
         status=status,
         start_at=START,
-        accepted_at=START - booked_before,
+        chosen_at=START - booked_before,
+        moved_by_clinic=False,
         notice=24 * HOUR,
         asked_at=START - asked_before,
     )
+
+
+def test_a_time_that_the_clinic_has_chosen_may_be_declined_until_it_begins() -> None:
+    def late(before: timedelta) -> bool:
+        return too_late_to_cancel(
+            by=By.PATIENT,
+            status=Status.CONFIRMED,
+            start_at=START,
+            chosen_at=START - 100 * HOUR,
+            moved_by_clinic=True,
+            notice=24 * HOUR,
+            asked_at=START - before,
+        )
+
+    assert [late(before) for before in (23 * HOUR, timedelta(seconds=1), timedelta(0), -HOUR)] == [
+        False,
+        False,
+        True,
+        True,
+    ]

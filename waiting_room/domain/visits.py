@@ -10,7 +10,7 @@ from waiting_room.domain.appointment import By, EventType, Status
 EARLIEST: Final = timedelta(hours=12)
 """Nobody arrives, and nobody is seen, longer before the start."""
 CHANGE_OF_MIND: Final = timedelta(hours=1)
-"""For so long a booking made inside its notice window may be taken back."""
+"""For so long a booking made, or an offer accepted, inside its notice window may be taken back."""
 
 
 def too_early(event: EventType, start_at: datetime, now: datetime) -> bool:
@@ -19,10 +19,21 @@ def too_early(event: EventType, start_at: datetime, now: datetime) -> bool:
 
 
 def too_late_to_cancel(
-    *, by: By, status: Status, start_at: datetime, accepted_at: datetime, notice: timedelta, asked_at: datetime
+    *,
+    by: By,
+    status: Status,
+    start_at: datetime,
+    chosen_at: datetime,
+    moved_by_clinic: bool,
+    notice: timedelta,
+    asked_at: datetime,
 ) -> bool:
-    """Whether the notice window has closed. It binds patients only, and only once the clinic has confirmed."""
+    """Whether the notice window has closed. It binds patients only, once the clinic has confirmed, and to a time that
+    they have chosen: one that their clinic has moved them to may be declined until it begins.
+    """
     if by is not By.PATIENT or status is not Status.CONFIRMED:
         return False
-    changed_their_mind = asked_at <= accepted_at + CHANGE_OF_MIND and asked_at < start_at
+    if moved_by_clinic:
+        return asked_at >= start_at
+    changed_their_mind = asked_at <= chosen_at + CHANGE_OF_MIND and asked_at < start_at
     return asked_at > start_at - notice and not changed_their_mind

@@ -63,6 +63,8 @@ class Booking(msgspec.Struct, kw_only=True):
     offer: OfferTold | None = None
     """While one is being made."""
     offer_accepted_at: datetime | None = None
+    moved_by: By | None = None
+    """Who wished for the time that it has; None where it was never moved."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -72,6 +74,11 @@ class Booking(msgspec.Struct, kw_only=True):
     def asked_at(self) -> datetime:
         """From when on a decision has been waited for: a seat may have been waited for before that."""
         return self.offer_accepted_at or self.accepted_at
+
+    @property
+    def is_moved_by_clinic(self) -> bool:
+        """Whether its clinic, and not its patient, has chosen the time that it has, or is just moving it away."""
+        return By.CLINIC in (self.moved_by, self.wish.by if self.wish else None)
 
     @property
     def others_would_do(self) -> bool:
@@ -100,4 +107,6 @@ def booking_of(row: Any) -> Booking:
     wish = Wish(state.moving_to or 0, *(fields.pop(f"wish_{name}") for name in Wish._fields[1:]))
     if wish.by is not None:
         wish = wish._replace(by=By(wish.by))
+    moved_by = fields.pop("moved_by")
+    fields["moved_by"] = By(moved_by) if moved_by else None
     return Booking(state=state, wish=None if state.moving_to is None else wish, **fields)

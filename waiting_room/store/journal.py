@@ -146,6 +146,7 @@ class Journal:
                 raise ValueError(f"{booking.booking_ref} is moved to nowhere")
             booking.provider_id, booking.seat = wish.provider_id, wish.seat
             booking.start_at, booking.end_at = wish.start_at, wish.end_at
+            booking.moved_by = wish.by
             self._ended.append((booking, revision, "rescheduled", None))
             return wish.by
         failed = event is EventType.RESCHEDULE_FAILED

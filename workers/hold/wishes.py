@@ -110,7 +110,8 @@ def notice_passed(booking: Booking, rules: Rules, by: By, asked_at: datetime) ->
         by=by,
         status=booking.known_state.status,
         start_at=booking.start_at,
-        accepted_at=booking.accepted_at,
+        chosen_at=booking.asked_at,
+        moved_by_clinic=booking.is_moved_by_clinic,
         notice=rules.cancel_notice(booking.service_type),
         asked_at=asked_at,
     )

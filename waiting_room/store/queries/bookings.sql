@@ -36,6 +36,14 @@ SELECT
     o.expires_at AS wait_expires_at,
     o.to_all AS wait_to_all,
     o.outcome AS wait_outcome,
+    coalesce(a.offer_accepted_at, a.accepted_at) AS chosen_at,
+    (
+        SELECT m."by"
+        FROM reschedules AS m
+        WHERE
+            m.clinic_id = a.clinic_id AND m.booking_ref = a.booking_ref AND m.revision = a.revision
+            AND m.outcome = 'rescheduled'
+    ) AS moved_by,
     (
         SELECT max(e.seq)
         FROM appointment_events AS e

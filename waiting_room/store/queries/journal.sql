@@ -154,8 +154,13 @@ SELECT
     r.end_at AS wish_end_at,
     r.move_until AS wish_move_until,
     r."by" AS wish_by,
-    r.must_move AS wish_must_move
+    r.must_move AS wish_must_move,
+    m."by" AS moved_by
 FROM unnest($1::text[], $2::text[]) AS n (clinic_id, booking_ref)
 INNER JOIN appointments AS a ON n.clinic_id = a.clinic_id AND n.booking_ref = a.booking_ref
 LEFT JOIN reschedules AS r
-    ON a.clinic_id = r.clinic_id AND a.booking_ref = r.booking_ref AND a.moving_to = r.revision;
+    ON a.clinic_id = r.clinic_id AND a.booking_ref = r.booking_ref AND a.moving_to = r.revision
+LEFT JOIN reschedules AS m
+    ON
+        a.revision > 1 AND a.clinic_id = m.clinic_id AND a.booking_ref = m.booking_ref AND a.revision = m.revision
+        AND m.outcome = 'rescheduled';
