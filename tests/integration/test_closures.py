@@ -9,7 +9,7 @@ from aiokafka import ConsumerRecord
 
 from tests.stack import Kafka
 from tests.support.calendars import put_override
-from tests.support.commands import appended, book, record, reschedule
+from tests.support.commands import appended, book, cancel, record, reschedule
 from tests.support.confirming import Site, confirming, sites, until
 from tests.support.database import Database
 from tests.support.holding import REST, Hold, check_counters, rows_of, seeded
@@ -104,6 +104,28 @@ async def test_who_is_booked_goes_to_the_next_slots_in_the_order_of_booking(data
     await check_counters(database)
 
 
+async def test_who_is_booked_with_one_who_is_away_goes_to_a_colleague_who_is_there(
+    database: Database, hold: Hold
+) -> None:
+    (clinic,) = clinics(1, providers=2)
+    await seeded(database, [clinic])
+    first, second, there = (
+        book(clinic, "first", start_at=tomorrow(10)),
+        book(clinic, "second", start_at=tomorrow(10, 30)),
+        book(clinic, "there", start_at=tomorrow(10), provider_id="0001-2"),
+    )
+    await hold(appended(first, second, there))
+    closed = closure(clinic, 9, 12)
+    await hold(item(closed, 3))  # it has been taken back meanwhile: nobody is moved to where they are
+    rows = await rows_of(database, "SELECT provider_id, start_at, revision FROM appointments ORDER BY ticket")
+    assert [tuple(row) for row in rows] == [
+        ("0001-2", tomorrow(10, 30), 2),
+        ("0001-2", tomorrow(11), 2),
+        ("0001-2", tomorrow(10), 1),
+    ]
+    await check_counters(database)
+
+
 async def test_a_wish_that_was_refused_before_does_not_hold_up_a_closure(database: Database, hold: Hold) -> None:
     """Its revision is used up, though nothing came of it."""
     (clinic,) = clinics(1)
@@ -132,6 +154,33 @@ async def test_who_came_back_when_it_was_open_again_is_moved_by_the_same_closure
     await hold(item(closure(clinic, 9, 12), 3))
     assert [row["start_at"] for row in await rows_of(database, "SELECT * FROM appointments")] == [tomorrow(12)]
     await check_counters(database)
+
+
+@pytest.mark.parametrize("moved", [False, True])
+async def test_who_was_moved_may_decline_or_ask_for_another_time_whatever_the_notice(
+    moved: bool, database: Database, hold: Hold
+) -> None:
+    """It binds them to what they chose: the closed time they could not have kept."""
+    (clinic,) = clinics(1)
+    await seeded(database, [clinic])
+    async with database.owner() as owner:
+        await owner.execute("UPDATE businesses SET cancel_notice_minutes = 5 * 24 * 60")
+    long_ago = tomorrow() - timedelta(days=30)
+    declines, wishes = (
+        book(clinic, each, start_at=at, accepted_at=long_ago) for each, at in (("a", tomorrow(10)), ("b", tomorrow(11)))
+    )
+    await hold(appended(declines, wishes))
+    if moved:
+        await blocked(database, clinic, 9, 12)
+        await hold(item(closure(clinic, 9, 12), 2))
+    await hold(appended(cancel(declines), reschedule(wishes, "wish", start_at=tomorrow(18)), first_offset=3))
+    await hold(appended(cancel(wishes), first_offset=5))
+    rows = await rows_of(database, "SELECT status, start_at FROM appointments ORDER BY ticket")
+    chosen = ("confirmed", tomorrow(18)) if moved else ("confirmed", tomorrow(11))
+    assert [tuple(row) for row in rows] == [
+        ("cancelled", tomorrow(12)) if moved else ("confirmed", tomorrow(10)),
+        chosen,
+    ], "what they have chosen instead binds them again"
 
 
 @pytest.mark.parametrize("why", ["the command was lost", "a wish of their own came to nothing"])
