@@ -15,8 +15,10 @@ is somebody's mistake to mend, not a patient's refusal, so the call is made agai
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 from yarl import URL
 
 from clinic_adapter.errors import (
@@ -53,7 +55,8 @@ class _Answer(msgspec.Struct, frozen=True):
 
     booking_ref: str
     revision: int
-    clinic_booking_id: str
+    clinic_booking_id: Annotated[str, Meta(pattern=r"^[^\x00]*$")]
+    """PostgreSQL has no zero in its texts."""
     status: str = "booked"
 
 
@@ -116,8 +119,10 @@ class Rest:
             if reply.status != 200:
                 raise _failure(reply)
             return _held(_answer_in(reply), booking_ref, revision)
-        except (ClinicOutcomeUnknown, ClinicRefused) as error:
+        except ClinicOutcomeUnknown as error:
             raise ClinicUnavailable(str(error)) from error
+        except ClinicRefused as error:  # in words of its own, which are not for logs
+            raise ClinicUnavailable(f"status {reply.status}") from error
 
     async def withdraw(self, booking_ref: str, revision: int, check: Check) -> None:
         """See Gateway."""

@@ -23,6 +23,8 @@ from waiting_room.telemetry import tracing
 
 REPLY_MAX_BYTES = 65_536
 CONNECT_SECONDS = 3.0
+RETRY_AFTER_MAX_SECONDS = 86_400.0
+"""No booking waits so long for its clinic. Who says more means something else, such as the time of day."""
 KEEP_ALIVE_SECONDS = 4.0
 """Below the 5 s after which common servers drop an idle connection: a POST that meets the drop is ambiguous."""
 
@@ -85,7 +87,7 @@ class Transport:
             ) as response:
                 retry_after = response.headers.get("Retry-After")
                 return Reply(response.status, await _bounded(response), _seconds_until(retry_after))
-        except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
+        except (aiohttp.ClientError, HttpProcessingError, OSError, UnicodeError) as error:  # the last: of a host's name
             if departure.forbidden is not None:
                 raise departure.forbidden from None
             raise translated(error, departure.left) from error
@@ -147,19 +149,19 @@ async def _bounded(response: aiohttp.ClientResponse) -> bytes:
 
 
 def _seconds_until(retry_after: str | None) -> float | None:
-    """Of both forms of RFC 9110, 10.2.3; None for anything else."""
+    """Of both forms of RFC 9110, 10.2.3, at most RETRY_AFTER_MAX_SECONDS; None for anything else."""
     if retry_after is None:
         return None
     if retry_after.isdecimal():
         seconds = float(retry_after)
-        return seconds if math.isfinite(seconds) else None
+        return min(seconds, RETRY_AFTER_MAX_SECONDS) if math.isfinite(seconds) else None
     try:
         moment = parsedate_to_datetime(retry_after)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return max((moment - datetime.now(UTC)).total_seconds(), 0.0)
+    return min(max((moment - datetime.now(UTC)).total_seconds(), 0.0), RETRY_AFTER_MAX_SECONDS)
 
 
 def _socket_that_resets(address: Any) -> socket.socket:

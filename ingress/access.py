@@ -15,6 +15,8 @@ from waiting_room.messages import AccessKey, Reader, Unreadable
 log = structlog.get_logger(__name__)
 
 _PROVEN_MAX: Final = 10_000
+_PROVEN_BYTES: Final = 128
+"""Of one header: a key's are 59, however much space a caller leaves before it."""
 _CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="waiting-room"'}
 
 
@@ -47,7 +49,8 @@ class Keys:
             key = self._prove(authorization, now)
             if len(self._proven) >= _PROVEN_MAX:
                 self._proven.clear()
-            self._proven[authorization] = key
+            if len(authorization) <= _PROVEN_BYTES:
+                self._proven[authorization] = key
         elif key.expires_at is not None and key.expires_at <= now:
             raise unauthenticated("The API key has expired.")
         return key

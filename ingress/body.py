@@ -24,7 +24,10 @@ BODY_PROBLEMS: Final = (
 )
 """What any body that is JSON may be refused for."""
 
-Id = Annotated[str, Meta(min_length=1, max_length=64, description="As the directory has it.")]
+Id = Annotated[
+    str,
+    Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$(?!\n)", description="As the directory has it."),
+]
 # ``$`` also matches before a final newline in Python's regular expressions, hence the look-ahead after it.
 PatientId = Annotated[
     str,

@@ -40,7 +40,7 @@ from ingress.remembered import Accepted
 from ingress.requests import Headers, body, idempotency_key, require_json, wait_seconds
 from ingress.wanted import when, where
 from waiting_room.access import Scope as KeyScope
-from waiting_room.domain.appointment import Status
+from waiting_room.domain.appointment import HONOURED, Status
 from waiting_room.domain.booking_ref import key_hash
 from waiting_room.messages import Book, Patient
 from waiting_room.store.bookings import BookingRow
@@ -209,9 +209,11 @@ def _shorter(parts: Parts, site: Site, service_type: str, place: int) -> tuple[O
 
 
 async def _as_wished(parts: Parts, row: BookingRow) -> BookingAnswer:
-    """Confirmed, or waitlisted as it was to be then. Raises Refused (409) where the booking was decided otherwise."""
+    """Confirmed, whatever became of the appointment since, or waitlisted as it was to be then. Raises Refused (409)
+    where the booking was decided otherwise.
+    """
     answer = row_answer(row, None)
-    if row.status in (Status.CONFIRMED, Status.WAITLISTED):
+    if row.status in HONOURED or row.status is Status.WAITLISTED:
         return answer
     more = {"booking_ref": row.booking_ref, "booking_status": row.status, "links": answer.links}
     if row.reason is not None:

@@ -117,7 +117,8 @@ async def put_ics(parts: Parts, request: Request) -> Response:
     calendar = await body(headers, request.receive, parts.settings.calendar_body_max_bytes)
     now = datetime.now(UTC)
     until = now + timedelta(days=parts.settings.book_ahead_max_days + 1)
-    spans = await ics_reader.read(Job(calendar, site.clinic.timezone, now - timedelta(days=1), until))
+    job = Job(calendar, site.clinic.timezone, now - timedelta(days=1), until)
+    spans = await ics_reader.read(site.clinic.clinic_id, job)
     times = [Busy(source=source, busy_id=each.busy_id, from_at=each.from_at, to_at=each.to_at) for each in spans]
     return await _replace(parts, site, provider_id, source, list({each.busy_id: each for each in times}.values()))
 

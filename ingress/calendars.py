@@ -32,6 +32,8 @@ from waiting_room.store.slots import NEVER, News, TakenRow, Touched
 from waiting_room.telemetry import metrics
 
 _DAY_MINUTES: Final = 1_440
+LENGTHS_MAX: Final = 16
+"""Of appointments, for each of which a day is kept reckoned; callers may ask for any."""
 
 
 class Ask(NamedTuple):
@@ -119,13 +121,16 @@ class Calendars:
 
     async def rules(self, clinic_ids: Sequence[str]) -> Told:
         """These clinics as they are now; no day is asked for. Raises Refused (503)."""
-        return await self.ask(clinic_ids, [])
+        return await self._tell(clinic_ids, [])
 
     async def ask(self, clinic_ids: Sequence[str], asks: Sequence[Ask]) -> Told:
         """All ``asks`` are of these clinics. Clinics that are closed, or gone, have no slots. Raises Refused (503)."""
         with metrics.SLOTS_SECONDS.time():
-            lent = await self._shared.borrow(self._lacking(asks))  # before PostgreSQL is asked, so that it judges them
-            told = await self._reads.run(lambda connection: self._ask(connection, clinic_ids, asks, lent))
+            return await self._tell(clinic_ids, asks)
+
+    async def _tell(self, clinic_ids: Sequence[str], asks: Sequence[Ask]) -> Told:
+        lent = await self._shared.borrow(self._lacking(asks))  # before PostgreSQL is asked, so that it judges them
+        told = await self._reads.run(lambda connection: self._ask(connection, clinic_ids, asks, lent))
         if self._read_since >= self._days_max // 16:
             self._make_room()
         return told
@@ -297,6 +302,8 @@ def _slots(ask: Ask, day: _Day | None, copies: Mapping[str, _Copy]) -> tuple[Slo
     key = ask.service.duration_minutes, ask.service.buffer_minutes
     found = day.slots.get(key)
     if found is None:
+        if len(day.slots) >= LENGTHS_MAX:
+            day.slots.clear()
         rules = copies[ask.clinic_id].rules
         found = day.slots[key] = day.taken.slots(_candidates(ask, rules.providers[ask.provider_id], rules.timezone))
     return found

@@ -27,6 +27,7 @@ from ingress.operation import IDEMPOTENCY_KEY, RETRY_AFTER, Answer, Operation, P
 from ingress.overrides import LONGEST, OVERRIDES_MAX
 from ingress.parts import Parts
 from ingress.refusal import Refused
+from ingress.remembered import key_reused
 from ingress.requests import idempotency_key, json_body
 from waiting_room.access import Scope
 from waiting_room.domain.availability.rules import ClosureReason, Override, OverrideKind
@@ -86,9 +87,14 @@ async def close(parts: Parts, request: Request) -> Response:
     block = Override(
         override_id=PREFIX + closure_id, kind=OverrideKind.BLOCK, from_at=from_at, to_at=to_at, slot_minutes=None
     )
+    whose = None if wanted.provider_ids is None else provider_ids
+    closed = Closed(clinic_id, closure_id, whose, from_at, to_at, wanted.reason)
 
     async def run(connection: Connection) -> list[str]:
         now = await calendars.lock(connection, clinic_id)
+        before = await closures.recorded(connection, clinic_id, closure_id)
+        if before is not None and before._replace(reason=closed.reason) != closed:
+            raise key_reused()
         affected = []
         for provider_id in provider_ids:
             there = [each.override_id for each in await calendars.overrides(connection, provider_id, now)]
@@ -99,8 +105,6 @@ async def close(parts: Parts, request: Request) -> Response:
             booked = await calendars.booked(connection, clinic_id, provider_id, max(now, from_at))
             affected += [each.booking_ref for each in booked if each.start_at < to_at and each.start_at > now]
         await calendars.publish(connection, clinic_id)
-        whose = None if wanted.provider_ids is None else provider_ids
-        closed = Closed(clinic_id, closure_id, whose, from_at, to_at, wanted.reason)
         await closures.record(connection, closed, now)
         return affected
 
@@ -169,6 +173,7 @@ CLOSE: Final = Operation(
         *BODY_PROBLEMS,
         problems.BAD_HEADER,
         problems.NOT_FOUND,
+        problems.KEY_REUSED,
         problems.TOO_MANY_ENTRIES,
         problems.NOT_CHANGED,
         problems.NOT_ACCEPTING,

@@ -31,6 +31,8 @@ ETA_EVERY_SECONDS: Final = 5.0
 """An ETA that moves while nothing else does is told no more often."""
 
 _RECONNECT_MS: Final = 2_000
+_ID_DIGITS: Final = 20
+"""Of ours, a bigint, none has more."""
 _MEDIA_TYPE: Final = "text/event-stream"
 
 
@@ -49,7 +51,8 @@ async def events(parts: Parts, request: Request) -> Response:
 def _has_seen_the_end(state: State, last_event_id: str | None) -> bool:
     if isinstance(state, Accepted) or not at_rest(state) or last_event_id is None:
         return False
-    return last_event_id.isascii() and last_event_id.isdigit() and int(last_event_id) >= state.own_seq
+    is_number = last_event_id.isascii() and last_event_id.isdigit() and len(last_event_id) < _ID_DIGITS
+    return is_number and int(last_event_id) >= state.own_seq
 
 
 async def _stream(parts: Parts, request: Request, ref: str, state: State) -> AsyncIterator[bytes]:

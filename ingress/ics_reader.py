@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 from typing import Final
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -16,28 +17,33 @@ from waiting_room.settings import PREFIX
 
 WITHIN_SECONDS: Final = 10.0
 _one_at_a_time: Final = asyncio.Semaphore(1)
+_of_clinic: Final = WeakValueDictionary[str, asyncio.Lock]()
 
 
-async def read(job: Job) -> tuple[Span, ...]:
-    """Raises Refused (422)."""
-    async with _one_at_a_time:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "waiting_room.ics",
-            env=_without_secrets(),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        try:
-            async with asyncio.timeout(WITHIN_SECONDS):
-                written, _ = await process.communicate(msgspec.json.encode(job))
-        except TimeoutError:
-            raise _unreadable("It takes too long to expand") from None
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+async def read(clinic_id: str, job: Job) -> tuple[Span, ...]:
+    """In turn with other clinics, however many calendars this one has sent. Raises Refused (422)."""
+    async with _of_clinic.setdefault(clinic_id, asyncio.Lock()), _one_at_a_time:
+        return await _expand(job)
+
+
+async def _expand(job: Job) -> tuple[Span, ...]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "waiting_room.ics",
+        env=_without_secrets(),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(WITHIN_SECONDS):
+            written, _ = await process.communicate(msgspec.json.encode(job))
+    except TimeoutError:
+        raise _unreadable("It takes too long to expand") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
     if process.returncode != 0:
         raise _unreadable("Reading it failed")
     done = msgspec.json.decode(written, type=Done)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 from urllib.parse import urlencode
 
@@ -11,7 +12,7 @@ from starlette.datastructures import QueryParams
 
 from ingress import problems
 from ingress.operation import STRING, Parameter
-from ingress.refusal import wrong_parameter
+from ingress.refusal import Refused, wrong_parameter
 
 T = TypeVar("T")
 LIMIT, LIMIT_MAX = 50, 200
@@ -51,15 +52,35 @@ def number_of(query: QueryParams, name: str, most: int) -> int | None:
 
 
 def cursor_of(query: QueryParams, kind: type[T]) -> T | None:
-    """What ``next_page`` was given. Raises Refused (422)."""
+    """What ``next_page`` was given. Raises Refused (422), for what nobody was given as well: PostgreSQL would not take
+    it.
+    """
     text = one(query, "cursor")
     if text is None:
         return None
     try:
-        return msgspec.json.decode(urlsafe_b64decode(text.encode() + b"=="), type=kind)
+        found = msgspec.json.decode(urlsafe_b64decode(text.encode() + b"=="), type=kind)
     except (ValueError, msgspec.MsgspecError) as error:
-        fix = "Follow `next` as it is, or leave `cursor` out to start anew."
-        raise wrong_parameter("cursor", "The cursor cannot be read.", fix, problems.BAD_CURSOR) from error
+        raise _unreadable() from error
+    if not all(map(_may_be_ours, found if isinstance(found, tuple) else (found,))):
+        raise _unreadable()
+    return found
+
+
+def _may_be_ours(value: object) -> bool:
+    match value:
+        case datetime():
+            return value.utcoffset() == timedelta(0)
+        case int():
+            return abs(value) < 2**63
+        case str():
+            return "\0" not in value
+    return True
+
+
+def _unreadable() -> Refused:
+    fix = "Follow `next` as it is, or leave `cursor` out to start anew."
+    return wrong_parameter("cursor", "The cursor cannot be read.", fix, problems.BAD_CURSOR)
 
 
 def next_page(path: str, query: dict[str, str], limit: int, after: Any) -> str:

@@ -87,12 +87,12 @@ class Remembered:
         ``ref_of_key``: any booking_ref derived from the app and the key; ``request_hash``: of all that is asked, so
         that equal hashes mean the same kind of answer.
         Raises Refused: what ``run`` raises, or 422 if the key came with another request. A try that came to
-        nothing is forgotten, one of unknown outcome is made again.
+        nothing is forgotten, unless an earlier one may have come to something; one of unknown outcome is made again.
         """
         key = ref_of_key[_KEY_PART]
         while (known := self._tries.get(key)) is not None:
             if known.request_hash != request_hash:
-                raise _reused()
+                raise key_reused()
             if known.told is not None:
                 return cast(T, known.told)
             if not known.under_way:
@@ -127,7 +127,8 @@ class Remembered:
             return told
         except Refused as refusal:
             outcome = refusal
-            if refusal.more.get("outcome") != "unknown" and self._tries.get(key) is current:
+            came_to_nothing = refusal.more.get("outcome") != "unknown" and not current.again
+            if came_to_nothing and self._tries.get(key) is current:
                 del self._tries[key]
             raise
         finally:
@@ -141,7 +142,8 @@ def _told(outcome: Told | Refused) -> Told:
     return outcome
 
 
-def _reused() -> Refused:
+def key_reused() -> Refused:
+    """The same key with something else (422)."""
     return wrong_header(
         "Idempotency-Key",
         "This key came with a different request before.",

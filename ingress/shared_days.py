@@ -7,14 +7,14 @@ happened since, so that the answer judges it like a copy of one's own: nothing i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime
-from typing import Final, NamedTuple
+from datetime import date
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 import structlog
 
 from waiting_room.hot_tier import HotTier
-from waiting_room.store.slots import NEVER, News, TakenRow
+from waiting_room.store.slots import NEVER, Aware, News, TakenRow
 
 log = structlog.get_logger(__name__)
 KEPT_SECONDS: Final = 30.0
@@ -22,6 +22,10 @@ KEPT_SECONDS: Final = 30.0
 _BEHIND_MAX: Final = 100
 """Events by which one day may be older than another of its clinic: what has happened since the oldest is looked up
 for all of them, and too much of it is not told."""
+
+
+Counter = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+"""PostgreSQL is asked with it."""
 
 
 class DayKey(NamedTuple):
@@ -34,11 +38,11 @@ class DayKey(NamedTuple):
 class LentDay(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What was taken from ``from_at`` to ``until``, as read at ``read_at`` (the database's clock)."""
 
-    seq: int
-    busy_version: int
-    read_at: datetime
-    from_at: datetime
-    until: datetime
+    seq: Counter
+    busy_version: Counter
+    read_at: Aware
+    from_at: Aware
+    until: Aware
     rows: tuple[TakenRow, ...]
 
     def age_seconds(self, news: News) -> float:
@@ -75,8 +79,8 @@ class SharedDays:
             if value is not None:
                 try:
                     found[key] = _decode(value)
-                except msgspec.DecodeError as error:
-                    log.warning("lent_day_unreadable", provider_id=key.provider_id, error=str(error))
+                except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                    log.warning("lent_day_unreadable", provider_id=key.provider_id, error=type(error).__name__)
         return found
 
     def lend(self, key: DayKey, day: LentDay) -> None:

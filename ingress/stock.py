@@ -97,6 +97,8 @@ async def _entered(parts: Parts, request: Request) -> tuple[AccessKey, bytes]:
 
 async def _change(parts: Parts, request: Request, key: AccessKey, enter: _Enter) -> Response:
     clinic_id, name = request.path_params["id"], request.path_params["product"]
+    if "\0" in name:  # PostgreSQL has no zero in its texts
+        raise _unknown(clinic_id, name)
 
     async def work(connection: Connection) -> tuple[Product, StockAnswer]:
         await Journal.open(connection, [clinic_id])

@@ -16,7 +16,7 @@ import structlog
 from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 
-from waiting_room.kafka import REQUEST_TIMEOUT_MS, Consumer, assigned, lone_consumer
+from waiting_room.kafka import REQUEST_TIMEOUT_MS, START_SECONDS, Consumer, assigned, lone_consumer, stop_in_time
 from waiting_room.messages import BookingEvent, Reader, Unreadable
 from waiting_room.settings import Settings
 from waiting_room.telemetry import metrics
@@ -109,18 +109,23 @@ class Tail:
 
     async def run(self, finish: asyncio.Event) -> None:
         """Until ``finish`` is set. A fault of Kafka's ends a reading, not this."""
+        reading = asyncio.create_task(self._run(), name="read events")
         finishing = asyncio.create_task(finish.wait(), name="finish tail")
         try:
-            while not finish.is_set():
-                wanted = asyncio.create_task(self._wanted.wait(), name="tail wanted")
-                await asyncio.wait((wanted, finishing), return_when=asyncio.FIRST_COMPLETED)
-                wanted.cancel()
-                if not finish.is_set():
-                    await self._read_once(finish)
+            await asyncio.wait((reading, finishing), return_when=asyncio.FIRST_COMPLETED)
+            if reading.done():
+                reading.result()
         finally:
-            finishing.cancel()
+            for task in (reading, finishing):
+                task.cancel()
+            await asyncio.gather(reading, finishing, return_exceptions=True)
 
-    async def _read_once(self, finish: asyncio.Event) -> None:
+    async def _run(self) -> None:
+        while True:
+            await self._wanted.wait()
+            await self._read_once()
+
+    async def _read_once(self) -> None:
         consumer = lone_consumer(
             self._settings,
             BOOKING_EVENTS,
@@ -129,26 +134,27 @@ class Tail:
             request_timeout_ms=REQUEST_TIMEOUT_MS,
         )
         try:
-            await consumer.start()
-            await self._from_the_end(consumer)
+            async with asyncio.timeout(START_SECONDS):
+                await consumer.start()
+                await self._from_the_end(consumer)
             self._set_live(live=True)
-            await self._hand_on(consumer, finish)
-        except KafkaError as error:
+            await self._hand_on(consumer)
+        except (KafkaError, TimeoutError) as error:
             log.warning("tail_restarts", error=type(error).__name__)
             await asyncio.sleep(_RETRY_SECONDS)
         finally:
             self._set_live(live=False)
-            await consumer.stop()
+            await stop_in_time(consumer)
 
     async def _from_the_end(self, consumer: Consumer) -> None:
         """Positions are fixed here, so that nothing published later is missed."""
         for partition, end in (await consumer.end_offsets(assigned(consumer, BOOKING_EVENTS))).items():
             consumer.seek(partition, end)
 
-    async def _hand_on(self, consumer: Consumer, finish: asyncio.Event) -> None:
+    async def _hand_on(self, consumer: Consumer) -> None:
         loop = asyncio.get_running_loop()
         idle_since = loop.time()
-        while not finish.is_set():
+        while True:
             for records in (await consumer.getmany(timeout_ms=500)).values():
                 for record in records:
                     self._hand_on_one(record)

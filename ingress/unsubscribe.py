@@ -82,7 +82,8 @@ async def _body(request: Request) -> bytes:
 
 
 def _unknown() -> Refused:
-    return Refused(problems.NOT_FOUND, "There is nothing to unsubscribe from under this link.")
+    more = {"next_step": "Open the link of a newer message, or ask in the app you have booked with."}
+    return Refused(problems.NOT_FOUND, "There is nothing to unsubscribe from under this link.", more=more)
 
 
 def _page(en: str, de: str, name: str, button: str) -> Response:

@@ -8,7 +8,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,7 +30,9 @@ FAST = {
     "WAITING_ROOM_SWEEP_RING_AFTER_SECONDS": "5",
 }
 """Short leases and sessions, so that recovery can be watched in seconds instead of minutes."""
-SETTLE_SECONDS = 150.0
+STILL_SECONDS = 150.0
+"""Without any change while something waits, and it is taken to be stuck: what fails now and then is tried sooner."""
+SETTLE_SECONDS = 900.0
 RESTART_SECONDS = 0.7
 
 
@@ -110,13 +112,17 @@ async def _kill(stack: Stack, name: str, dead_seconds: float) -> None:
 
 
 async def _settle(stack: Stack, acknowledged: int) -> float | None:
-    """Seconds until nothing waits for anything; None when that takes too long."""
-    began = time.monotonic()
+    """Seconds until nothing waits for anything; None where it stands still before, or takes too long."""
+    began = changed = time.monotonic()
+    before = None
     connection = await asyncpg.connect(stack.description["postgres"])
     try:
-        while time.monotonic() - began < SETTLE_SECONDS:
-            if (await look(connection)).settled(acknowledged):
-                return time.monotonic() - began
+        while (now := time.monotonic()) - began < SETTLE_SECONDS and now - changed < STILL_SECONDS:
+            seen = await look(connection)
+            if seen.settled(acknowledged):
+                return now - began
+            counts = replace(seen, lines={})  # without how long each has waited
+            before, changed = counts, now if counts != before else changed
             await asyncio.sleep(0.5)
         return None
     finally:

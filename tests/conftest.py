@@ -3,10 +3,15 @@
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.stack import Kafka, Postgres, kafka_for_tests, postgres_for_tests, remove_server_folders
 
 pytest_plugins = ["tests.support.fixtures"]
+
+# How long an example takes, or is thought out, says how busy the machine is, and nothing of what is tested.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,8 @@ import psutil
 from devstack.kafka_server import KafkaServer
 from devstack.postgres_server import PostgresServer
 
+READY_SECONDS = 200.0
+"""For a process to be so: machines are slow, and only what fails waits so long."""
 _FOLDERS = Path(__file__).parents[1] / ".run" / "tests"
 
 
@@ -49,7 +51,7 @@ async def kafka_for_tests() -> AsyncIterator[Kafka]:
     if address := os.environ.get("WAITING_ROOM_KAFKA_BOOTSTRAP"):
         yield Kafka(address)
         return
-    server = KafkaServer(server_folder("kafka"))
+    server = KafkaServer(server_folder("kafka"), ready_timeout_seconds=READY_SECONDS)
     await server.start()
     try:
         yield Kafka(server.bootstrap_servers)
@@ -63,7 +65,7 @@ async def postgres_for_tests() -> AsyncIterator[Postgres]:
     if dsn := os.environ.get("WAITING_ROOM_POSTGRES_DSN"):
         yield Postgres(dsn)
         return
-    server = PostgresServer(server_folder("postgres"))
+    server = PostgresServer(server_folder("postgres"), ready_timeout_seconds=READY_SECONDS)
     await server.start()
     try:
         yield Postgres(server.dsn())

@@ -9,16 +9,13 @@ import structlog
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from waiting_room.kafka import REQUEST_TIMEOUT_MS, Consumer, assigned, lone_consumer
+from waiting_room.kafka import REQUEST_TIMEOUT_MS, START_SECONDS, Consumer, assigned, lone_consumer, stop_in_time
 from waiting_room.settings import Settings
 
 log = structlog.get_logger(__name__)
 LOOK_EVERY_SECONDS = 5.0
 """How often it is looked whether what is there is handed on: a reader that stands still looks like a quiet topic."""
 LOOKS_MISSED = 3
-START_SECONDS = 30.0
-"""No consumer takes so long to start while there is a broker; one whose broker is away says so itself, sooner."""
-
 
 OnRecord = Callable[[str, bytes | None], None]
 
@@ -74,7 +71,7 @@ class Follower:
                 await asyncio.sleep(0.5)
             finally:
                 self._consumer = None
-                await _stop(consumer)
+                await stop_in_time(consumer)
 
     def position(self, topic: str, partition: int) -> int:
         """Everything before this offset of a table's partition has been handed on."""
@@ -143,12 +140,3 @@ class Follower:
     async def _note_positions(self, consumer: Consumer, partitions: Iterable[TopicPartition]) -> None:
         for where in partitions:
             self._positions[where] = await consumer.position(where)
-
-
-async def _stop(consumer: Consumer) -> None:
-    """One that stands still may not end either."""
-    try:
-        async with asyncio.timeout(REQUEST_TIMEOUT_MS / 1_000):
-            await consumer.stop()
-    except (TimeoutError, KafkaError) as error:
-        log.warning("follower_not_stopped", error=type(error).__name__)

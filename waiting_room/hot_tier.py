@@ -105,7 +105,7 @@ class HotTier:
     async def _get_all(self, asked: Sequence[Sequence[str]]) -> list[Sequence[bytes | None]]:
         keys = [key for each in asked for key in each]
         try:
-            found: list[bytes | None] = await in_time(self._within_seconds, self._reads.mget(keys))
+            found = _values(await in_time(self._within_seconds, self._reads.mget(keys)), len(keys))
         except _FAULTS as error:
             metrics.HOT_TIER_KEYS.labels("fault").inc(len(keys))
             self._failed(error)
@@ -146,6 +146,13 @@ class HotTier:
     def _failed(self, error: BaseException) -> None:
         if self._breaker.failed():
             log.warning("hot_tier_away", error=type(error).__name__)
+
+
+def _values(answer: Any, count: int) -> list[bytes | None]:
+    """Raises ValueError where it answers what nobody has asked: who is behind that address may be somebody else."""
+    if isinstance(answer, list) and len(answer) == count and all(isinstance(each, bytes | None) for each in answer):
+        return answer
+    raise ValueError("no answer to what was asked")
 
 
 def hot_tier_of(settings: Settings) -> HotTier | None:

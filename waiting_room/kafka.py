@@ -23,6 +23,10 @@ Header = tuple[str, bytes]
 Headers = Sequence[Header]
 
 REQUEST_TIMEOUT_MS = 5_000
+AGAIN_SECONDS = 0.5
+START_SECONDS = 30.0
+"""No consumer takes so long to start while there is a broker; one whose broker is away says so itself, sooner."""
+STOP_SECONDS = REQUEST_TIMEOUT_MS / 1_000
 FEW_PARTITIONS, FEW_PARTITIONS_WAIT_MS, MANY_PARTITIONS_WAIT_MS = 64, 50, 250
 
 
@@ -98,6 +102,15 @@ def lone_consumer(settings: Settings, *topics: str, **tuning: Any) -> Consumer:
     """Of all partitions of these topics, as no member of any group; from the beginning unless tuned otherwise."""
     options = {"auto_offset_reset": "earliest", **connection(settings), **tuning}
     return Consumer(*topics, client_id=settings.worker_id, enable_auto_commit=False, **options)
+
+
+async def stop_in_time(consumer: Consumer) -> None:
+    """Close it. One that stands still may not end either: after STOP_SECONDS it is left as it is."""
+    try:
+        async with asyncio.timeout(STOP_SECONDS):
+            await consumer.stop()
+    except (TimeoutError, KafkaError) as error:
+        log.warning("consumer_not_stopped", error=type(error).__name__)
 
 
 class Producer:
@@ -232,9 +245,9 @@ class Producer:
         while self._producer is None:
             try:
                 await self.start()
-            except KafkaError as error:
+            except (KafkaError, OSError) as error:  # a certificate that is just being replaced, perhaps
                 log.warning("producer_not_started", error=type(error).__name__)
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(AGAIN_SECONDS)
 
 
 async def _close(producer: AIOKafkaProducer, seconds: float) -> None:

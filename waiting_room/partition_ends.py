@@ -13,7 +13,7 @@ import structlog
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from waiting_room.kafka import REQUEST_TIMEOUT_MS, Consumer, lone_consumer
+from waiting_room.kafka import REQUEST_TIMEOUT_MS, START_SECONDS, Consumer, lone_consumer, stop_in_time
 from waiting_room.settings import Settings
 from waiting_room.supervise import pause
 
@@ -48,16 +48,17 @@ class PartitionEnds:
             consumer = lone_consumer(self._settings, request_timeout_ms=REQUEST_TIMEOUT_MS)
             self._failed.clear()
             try:
-                await consumer.start()
-                await consumer.end_offsets([TopicPartition(self._topic, 0)])  # the first answer needs to find the way
+                async with asyncio.timeout(START_SECONDS):
+                    await consumer.start()
+                    await consumer.end_offsets([TopicPartition(self._topic, 0)])  # the first answer has to find the way
                 self._consumer = consumer
                 await self._until_failed(finish)
-            except KafkaError as error:
+            except (KafkaError, TimeoutError) as error:
                 log.warning("ends_not_known", error=type(error).__name__)
                 await pause(finish, AGAIN_SECONDS)
             finally:
                 self._consumer = None
-                await _stop(consumer)
+                await stop_in_time(consumer)
 
     async def _until_failed(self, finish: asyncio.Event) -> None:
         waits = [asyncio.create_task(each.wait()) for each in (self._failed, finish)]
@@ -66,11 +67,3 @@ class PartitionEnds:
         finally:
             for wait in waits:
                 wait.cancel()
-
-
-async def _stop(consumer: Consumer) -> None:
-    try:
-        async with asyncio.timeout(REQUEST_TIMEOUT_MS / 1_000):
-            await consumer.stop()
-    except (TimeoutError, KafkaError) as error:
-        log.warning("ends_not_stopped", error=type(error).__name__)

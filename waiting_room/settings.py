@@ -200,6 +200,13 @@ class _Core(BaseSettings):
         le=3_600,
         description="A booking held for this long whose turn it is and that nobody calls is announced again.",
     )
+    sweep_seen_after_hours: int = Field(
+        12,
+        ge=1,
+        le=8_760,
+        description="From the end of an appointment of which nobody says what became until its patient is taken for "
+        "seen, where doses are kept for it or no other appointment may be had meanwhile. Count stock after it.",
+    )
 
     # Telemetry
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")

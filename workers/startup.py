@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import structlog
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, KafkaTimeoutError, ProducerClosed
 
 from waiting_room import topics_admin
 from waiting_room.settings import Settings
@@ -16,6 +16,10 @@ from waiting_room.supervise import TaskDied, pause
 
 log = structlog.get_logger(__name__)
 AGAIN_SECONDS = 1.0
+_AWAY = KafkaTimeoutError, ProducerClosed
+"""No retry of aiokafka's own mends these; a broker that comes back does. The second is told to whoever waits for an
+acknowledgement of a producer that is being replaced.
+"""
 
 
 async def until_ready(settings: Settings, finish: asyncio.Event) -> bool:
@@ -32,7 +36,7 @@ def is_absence(error: BaseException) -> bool:
     while isinstance(cause, TaskDied):
         cause = cause.__cause__
     if isinstance(cause, KafkaError):
-        return bool(cause.retriable)
+        return bool(cause.retriable) or isinstance(cause, _AWAY)
     return cause is not None and passes(cause)
 
 

@@ -5,7 +5,7 @@ A pass comes in a body and goes out in a cookie that no script can read: it stan
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Final
 
 import msgspec
@@ -93,9 +93,11 @@ async def make(parts: Parts, request: Request) -> Response:
     secrets = parts.settings.link_secrets
     if not secrets:
         raise Refused(problems.NOT_FOUND, "There are no passes here: no secret for links is set.")
-    generation = await parts.reads.run(lambda connection: passes.generation(connection, row.clinic_id, row.booking_ref))
     last = row.end_at or (row.wait.to_at if row.wait else row.accepted_at)
     until = ends_at(last, parts.settings.notify_pass_days)
+    if row.archived or until <= datetime.now(UTC):
+        raise Refused(problems.WRONG_STATUS, f"The booking is over: a pass for it would have ended at {until:%F %T}Z.")
+    generation = await parts.reads.run(lambda connection: passes.generation(connection, row.clinic_id, row.booking_ref))
     text = sign(secrets[0], Pass(row.booking_ref, until, generation or 0))
     return json_answer(MadePass(text=text, link=link_to("", text), ends_at=until), 201)
 

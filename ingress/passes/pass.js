@@ -44,6 +44,7 @@ const LOOK_EVERY_SECONDS = 30, LOOKS_FOR_A_WISH = 30;
 const $ = (id) => document.getElementById(id);
 let opened = null;  // {booking_ref, clinic, timezone}
 let booking = null;
+let events = null;  // the stream of what becomes of it
 let asked = null;  // what was asked for and is not seen carried out yet: looked for every second, a while
 
 const address = () => `/v1/appointments/${opened.booking_ref}`;
@@ -51,6 +52,11 @@ const address = () => `/v1/appointments/${opened.booking_ref}`;
 function say(text, lost) {
   $("state").textContent = text;
   $("state").className = lost ? "lost" : "";
+}
+
+// What was said of the connection is over; what was said to a wish stays.
+function reached() {
+  if ([words.lost, words.away].includes($("state").textContent)) say("");
 }
 
 function local(text) {
@@ -76,7 +82,8 @@ function show(told) {
   const moved = told.reschedule?.status === "rescheduled" && told.reschedule.by === "clinic";
   if (asked !== null && asked.done(told)) asked = null;
   $("status").textContent = words[offer ? "offered" : told.status] ?? told.status;
-  $("status").className = told.status === "confirmed" ? "good" : over ? "bad" : "";
+  const came = ["confirmed", "arrived", "completed"].includes(told.status);
+  $("status").className = came ? "good" : over ? "bad" : "";
   $("clinic").textContent = opened.clinic;
   $("when").textContent = told.start_at ? local(told.start_at) : "";
   const place = told.place ? words.place(told.place) : "";
@@ -95,17 +102,23 @@ function show(told) {
 async function look() {
   const answer = await fetch(address());
   if (answer.status === 401 || answer.status === 404) return end();
-  if (answer.ok) show(await answer.json());
+  if (!answer.ok) throw new Error(answer.status);
+  show(await answer.json());
+  reached();
+  if (events?.readyState === EventSource.CLOSED && moves()) follow();  // an answer that is an error ends it for good
 }
+
+const moves = () => ["pending", "waitlisted"].includes(booking?.status);
 
 // Live until it is decided; the server then tells that there is no more. After that, and beside it, a look now and then.
 function follow() {
-  const events = new EventSource(`${address()}/events`);
+  events = new EventSource(`${address()}/events`);
   events.addEventListener("booking", (event) => {
-    say("");
+    if (!opened) return;
     show(JSON.parse(event.data));
+    reached();
   });
-  events.addEventListener("error", () => say(["pending", "waitlisted"].includes(booking.status) ? words.lost : "", true));
+  events.addEventListener("error", () => { if (opened && moves()) say(words.lost, true); });
 }
 
 async function keepLooking() {
@@ -136,16 +149,24 @@ async function send(method, path, body, waiting) {
     asked = {...waiting, looks: LOOKS_FOR_A_WISH};
     return show(booking);
   }
+  if (answer.status >= 500 || answer.status === 429) return say(words.away, true);  // what it says is for programs
   const problem = await answer.json().catch(() => ({}));
   say([problem.detail ?? words.away, problem.next_step].filter(Boolean).join(" "), true);
 }
 
-// The instant at which this day begins on the clinic's clock.
+// The instant at which this day begins on the clinic's clock. Looked for twice: between the first guess and it the clocks
+// may change.
 function midnight(day, zone) {
-  const there = new Date(`${day}T00:00:00Z`);
-  const shown = new Date(`${there.toLocaleString("sv", {timeZone: zone}).replace(" ", "T")}Z`);
-  return new Date(2 * there - shown);
+  const wanted = Date.parse(`${day}T00:00:00Z`);
+  let at = wanted;
+  for (let look = 0; look < 2; look += 1) {
+    at += wanted - Date.parse(`${new Date(at).toLocaleString("sv", {timeZone: zone}).replace(" ", "T")}Z`);
+  }
+  return new Date(at);
 }
+
+const dayAfter = (day) => new Date(Date.parse(day) + 86400000).toISOString().slice(0, 10);
+const today = (zone) => new Date().toLocaleDateString("sv", {timeZone: zone});
 
 function end() {
   opened = null;
@@ -157,10 +178,16 @@ async function open() {
   const given = location.hash.slice(1);
   if (!given.includes(".")) return JSON.parse(sessionStorage.getItem("opened") ?? "null");
   history.replaceState(null, "", location.pathname);
-  const answer = await fetch("/v1/passes", {
-    method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify({pass: given}),
-  });
-  if (answer.status >= 500) throw new Error(answer.status);
+  let answer = null;
+  try {
+    answer = await fetch("/v1/passes", {
+      method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify({pass: given}),
+    });
+    if (answer.status >= 500) throw new Error(answer.status);
+  } catch (error) {
+    history.replaceState(null, "", `#${given}`);  // for whoever tries again
+    throw error;
+  }
   if (!answer.ok) return null;
   const told = await answer.json();
   sessionStorage.setItem("opened", JSON.stringify(told));
@@ -178,8 +205,8 @@ $("yes").addEventListener("click", () => {
 });
 $("move").addEventListener("submit", (event) => {
   event.preventDefault();
-  const from = midnight($("day").value, opened.timezone);
-  const range = {from: new Date(Math.max(from, Date.now() + 60000)), to: new Date(+from + 86400000)};
+  const [from, to] = [$("day").value, dayAfter($("day").value)].map((day) => midnight(day, opened.timezone));
+  const range = {from: new Date(Math.max(from, Date.now() + 60000)), to};
   const before = booking.reschedule?.requested_at;
   const done = (told) => told.reschedule !== undefined && told.reschedule.requested_at !== before;
   send("PATCH", `${address()}/reschedule`, {range}, {text: words.asked, done});
@@ -192,14 +219,14 @@ async function run() {
   document.querySelector("label").textContent = words.day;
   for (const id of ["find", "cancel", "accept", "sure", "yes", "no"]) $(id).textContent = words[id];
   $("decline").textContent = words.declineOffer;
-  $("day").min = new Date().toISOString().slice(0, 10);
   say(words.loading);
   try {
     opened = await open();
     if (!opened) return end();
-    await look();
+    $("day").min = today(opened.timezone);
+    await look().catch(() => say(words.away, true));
     if (!opened) return;
-    say(booking ? "" : words.away, !booking);
+    if (booking) say("");
     follow();
     keepLooking();
   } catch {

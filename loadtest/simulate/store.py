@@ -15,6 +15,7 @@ from waiting_room.domain.appointment import ClinicState, EventType, Reason, Stat
 from waiting_room.domain.call_plan import Verify, Wait, plan
 from waiting_room.domain.call_resolution import resolve
 from waiting_room.domain.clinic_call import Answer, Attempt, CallKind, Case, Change, ClinicSystem
+from waiting_room.store.left_to_call import Taken
 
 Key = tuple[str, str]
 """(clinic_id, booking_ref)"""
@@ -139,15 +140,21 @@ class Store:
             return None
         return max((resolution.again_at - at).total_seconds(), 0.0)
 
-    def take(self, clinic_id: str, known: tuple[str, ...], wanted: int, at: datetime) -> list[tuple[str, bool]]:
-        """As ``waiting_room.store.calls.take``."""
+    def take(self, clinic_id: str, known: tuple[str, ...], wanted: int, at: datetime, *, soon_seconds: float) -> Taken:
+        """As ``waiting_room.store.left_to_call.take``."""
         left_out = set(known)
-        found = [
+        line = [(ref, each) for ref, each in self.waiting.get(clinic_id, {}).items() if ref not in left_out]
+        found = sorted(
             (booking.state.clinic_state is not ClinicState.WITHDRAWING, booking.ticket, ref)
-            for ref, booking in self.waiting.get(clinic_id, {}).items()
-            if ref not in left_out and self._is_due(booking, at)
-        ]
-        return [(ref, not keeps) for keeps, _, ref in sorted(found)[:wanted]]
+            for ref, booking in line
+            if self._is_due(booking, at)
+        )
+        more_in = None
+        if len(found) < wanted:
+            moments = (each.next_attempt_at for _, each in line if not self._is_due(each, at))
+            later = [(moment - at).total_seconds() for moment in moments if moment is not None]
+            more_in = min((seconds for seconds in later if seconds <= soon_seconds), default=None)
+        return Taken([(ref, not keeps) for keeps, _, ref in found[:wanted]], more_in)
 
     def unheard(self, at: datetime) -> list[Booking]:
         """What sweep rings for: the time of a retry has come, or a caller has died; and nobody's lease runs."""

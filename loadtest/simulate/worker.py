@@ -17,7 +17,7 @@ from loadtest.simulate.store import Granted, Later
 from waiting_room.domain.clinic_call import Answer, CallKind, Failed
 from waiting_room.domain.failures import Failure
 from workers.pacing.adaptive import AdaptiveLimit
-from workers.pacing.disposition import FINISHED, Action, Disposition, after_record, dispose
+from workers.pacing.disposition import FINISHED, LONGEST_ASIDE_SECONDS, Action, Disposition, after_record, dispose
 from workers.pacing.lanes import Lanes
 from workers.pacing.offsets import Partition
 from workers.pacing.pace import ClinicPace
@@ -163,9 +163,12 @@ class Worker:
             self.later(wake_at - now, self.pump)
 
     def _refill(self, refill: Any) -> None:
-        found = self._world.store.take(refill.clinic_id, refill.known, refill.wanted, self._world.clock.at)
+        clock = self._world.clock
+        found, more_in = self._world.store.take(
+            refill.clinic_id, refill.known, refill.wanted, clock.at, soon_seconds=LONGEST_ASIDE_SECONDS
+        )
         ranked = [(ref, Rank.PRIORITY if withdrawing else Rank.NORMAL) for ref, withdrawing in found]
-        self.lanes.refilled(refill, ranked, self._world.clock.now)
+        self.lanes.refilled(refill, ranked, clock.now, more_at=None if more_in is None else clock.now + more_in)
         self.pump()
 
     def _start(self, work: Work) -> None:

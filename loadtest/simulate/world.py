@@ -211,7 +211,7 @@ class World:
                 owner.news(log)
 
     def lines_in(self, partitions: set[int]) -> list[str]:
-        """As ``waiting_room.store.calls.lines_in``, of clinics that share their partition."""
+        """As ``waiting_room.store.left_to_call.lines_in``, of clinics that share their partition."""
         return [
             clinic_id
             for clinic_id, waiting in self.store.waiting.items()

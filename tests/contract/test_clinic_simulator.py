@@ -42,7 +42,7 @@ class Caller:
         self.origin = origin
         self.base = f"{origin}/clinics/000A/bookings"
 
-    async def book(self, ref: str = REF, revision: int = 1, timeout: float = 5) -> tuple[int, dict[str, Any]]:
+    async def book(self, ref: str = REF, revision: int = 1, timeout: float = 60) -> tuple[int, dict[str, Any]]:
         return await self._call(
             "POST",
             self.base,
@@ -88,8 +88,8 @@ async def clinic(**fields: Any) -> AsyncIterator[Caller]:
 
 
 async def eventually(holds: Callable[[dict[str, Any]], bool], caller: Caller) -> dict[str, Any]:
-    """The stats, once they fulfil the condition; fails after 5 s."""
-    async with asyncio.timeout(5):
+    """The stats, once they fulfil the condition; fails after a minute."""
+    async with asyncio.timeout(60):
         while not holds(stats := await caller.stats()):
             await asyncio.sleep(0.01)
     return stats
@@ -120,10 +120,11 @@ async def test_latency_is_the_clinics_own() -> None:
     async with clinic(latency_mean=0.3, latency_sigma=0.0, latency_max=1) as caller:
         begun = time.monotonic()
         await caller.book()
-        assert 0.29 <= time.monotonic() - begun < 1.0
+        seconds = time.monotonic() - begun
+        assert seconds >= 0.29
         stats = await caller.stats()
         assert stats["mean_latency_seconds"] == pytest.approx(0.3)
-        assert stats["busy_seconds"] == pytest.approx(0.3, rel=0.5)
+        assert 0.29 <= stats["busy_seconds"] <= seconds
 
 
 async def test_no_idempotency_makes_duplicates_that_the_records_show() -> None:
@@ -152,7 +153,8 @@ async def test_refusals_and_errors_do_nothing() -> None:
 
 
 async def test_overload_rejects_and_says_when_to_come_back() -> None:
-    async with clinic(capacity=2, overload_status=429, retry_after=3, latency_mean=0.1) as caller:
+    steady = {"latency_mean": 0.5, "latency_sigma": 0.0, "latency_max": 1}
+    async with clinic(capacity=2, overload_status=429, retry_after=3, **steady) as caller:
         answers = await asyncio.gather(*(caller.book(f"000A-{n}") for n in range(5)))
         assert sorted(status for status, _ in answers) == [201, 201, 429, 429, 429]
         assert {problem["retry_after"] for status, problem in answers if status == 429} == {"3"}
@@ -172,7 +174,7 @@ async def test_overload_slows() -> None:
 async def test_a_hung_call_is_never_answered_nor_carried_out() -> None:
     async with clinic(hang_rate=1.0) as caller:
         with pytest.raises(TimeoutError):
-            await caller.book(timeout=0.2)
+            await caller.book(timeout=0.6)
         stats = await eventually(lambda s: s["in_flight"] == 0, caller)
         assert stats["fates"]["hung"] == 1
         assert stats["open_seconds"] >= 0.15
@@ -189,23 +191,23 @@ async def test_a_dropped_call_is_booked_without_an_answer() -> None:
 
 
 async def test_a_late_call_is_booked_after_the_caller_gave_up() -> None:
-    async with clinic(late_rate=1.0, late_after=0.3) as caller:
+    async with clinic(late_rate=1.0, late_after=1.5) as caller:
         with pytest.raises(TimeoutError):
-            await caller.book(timeout=0.1)
+            await caller.book(timeout=0.5)
         assert await caller.records() == []
         assert (await caller.stats())["in_flight"] == 1, "the clinic is still at work"
         await eventually(lambda s: s["bookings_made"] == 1, caller)
 
 
 async def test_an_admitted_call_is_carried_out_though_its_caller_left() -> None:
-    async with clinic(latency_mean=0.2, latency_sigma=0.0, latency_max=1) as caller:
+    async with clinic(latency_mean=1.0, latency_sigma=0.0, latency_max=1) as caller:
         with pytest.raises(TimeoutError):
-            await caller.book(timeout=0.1)
+            await caller.book(timeout=0.5)
         await eventually(lambda s: s["bookings_made"] == 1, caller)
 
 
 async def test_outages_by_schedule() -> None:
-    async with clinic(outages=(Outage(0, 0.3, "503"),), retry_after=1) as caller:
+    async with clinic(outages=(Outage(0, 1.0, "503"),), retry_after=1) as caller:
         status, problem = await caller.book()
         assert (status, problem["reason"], problem["retry_after"]) == (503, "down", "1")
         await eventually(lambda s: s["outage"] is None, caller)

@@ -18,10 +18,10 @@ TOKEN = "a token"
 
 
 @asynccontextmanager
-async def gateway_to(handler: Handler, *, token: str | None = TOKEN) -> AsyncIterator[EligibilityGateway]:
+async def gateway_to(handler: Handler, *, call_seconds: float = 30.0) -> AsyncIterator[EligibilityGateway]:
     async with (
         listening(handler, 0) as port,
-        open_eligibility(f"http://127.0.0.1:{port}/", token=token, calls_max=4, call_seconds=0.3) as gateway,
+        open_eligibility(f"http://127.0.0.1:{port}/", token=TOKEN, calls_max=4, call_seconds=call_seconds) as gateway,
     ):
         yield gateway
 
@@ -52,7 +52,7 @@ async def test_no_patient_stands_in_the_address() -> None:
 
 @pytest.mark.parametrize("mood", [{"down": "cut"}, {"down": "hang"}, {"failing": 1.0}, {"delay": 5.0}])
 async def test_without_an_answer_that_counts_it_is_away(mood: dict[str, Any]) -> None:
-    async with gateway_to(EligibilitySystem(Mood(**mood)).handle) as gateway:
+    async with gateway_to(EligibilitySystem(Mood(**mood)).handle, call_seconds=0.3) as gateway:
         with pytest.raises(ClinicUnavailable) as away:
             await gateway.is_eligible(QUESTION)
     assert not isinstance(away.value, ClinicOverloaded)

@@ -62,13 +62,13 @@ class World:
         self.clinic.behaviour = self.clinic.behaviour.patched(changes)
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not holds():
                 await asyncio.sleep(0.01)
 
 
 @asynccontextmanager
-async def world(call_seconds: float = 5.0, **behaviour: Any) -> AsyncIterator[World]:
+async def world(call_seconds: float = 30.0, **behaviour: Any) -> AsyncIterator[World]:
     quick: dict[str, Any] = {"latency_mean": 0.02, "latency_min": 0.01, "latency_max": 0.1}
     simulator = Simulator(Spec({"000A": ClinicBehaviour(**(quick | behaviour))}), 1, forget)
     async with listening(simulator.handle, 0) as port, open_transport(calls_max=50, call_seconds=call_seconds) as http:
@@ -119,7 +119,8 @@ async def test_a_refusal_is_final_and_gives_the_clinics_reason() -> None:
 
 @pytest.mark.parametrize("status", [429, 503])
 async def test_overload_did_nothing_and_says_when_to_come_back(status: int) -> None:
-    async with world(capacity=1, overload_status=status, retry_after=3, latency_mean=0.1) as w:
+    steady = {"latency_mean": 0.5, "latency_sigma": 0.0, "latency_max": 1}
+    async with world(capacity=1, overload_status=status, retry_after=3, **steady) as w:
         first = asyncio.create_task(w.gateway.confirm(CALL, yes))
         await w.until(lambda: w.clinic.stats(0).in_flight == 1)
         with pytest.raises(ClinicOverloaded) as overload:
@@ -148,7 +149,7 @@ async def test_a_dropped_connection_leaves_it_open_and_the_look_up_tells() -> No
 
 
 async def test_a_call_ends_at_its_deadline_and_may_still_be_booked_later() -> None:
-    async with world(call_seconds=0.2, late_rate=1.0, late_after=0.5) as w:
+    async with world(call_seconds=0.5, late_rate=1.0, late_after=2.0) as w:
         with pytest.raises(ClinicOutcomeUnknown):
             await w.gateway.confirm(CALL, yes)
         w.change(late_rate=0)

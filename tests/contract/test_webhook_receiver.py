@@ -144,7 +144,7 @@ async def test_an_endpoint_can_fail_be_slow_or_stay_silent(sender: Sender) -> No
     assert time.monotonic() - begun >= 0.19
     await sender.mood(hang=True)
     with pytest.raises(TimeoutError):
-        await sender.deliver("msg_2", timeout=0.1)
+        await sender.deliver("msg_2", timeout=0.5)
     tally = await sender.tally()
     assert tally == {"verified": 3, "failed": 0, "accepted": 1, "duplicates": 0, "hung": 1}
     assert [d.status for d in await sender.received()] == [503, 200]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 
 from tests.support.archived import PATIENT, archive, long_ago, over, publish
 from tests.support.commands import APP, appended, book, cancel, reschedule
 from tests.support.database import Database
-from tests.support.holding import Hold, rows_of, seeded
+from tests.support.holding import Hold, patiently, rows_of, seeded
 from tests.support.patients import tag
 from tests.support.world import clinics, seed, tomorrow
 from tests.support.written import HELD, plant
@@ -77,16 +78,19 @@ async def test_it_goes_on_beside_hold(database: Database, hold: Hold, sweeping: 
         for month in {start_at.date().replace(day=1) for start_at in starts}:
             await archiving.make_range(owner, month)
 
+        async def archived(some: list[str]) -> None:
+            async with sweeping.acquire() as conn, conn.transaction():
+                await archiving.archive(conn, "0001", some, datetime.now(UTC) + timedelta(days=9))
+
         async def archived_all() -> None:
             for at in range(0, 20, 2):
-                async with sweeping.acquire() as conn, conn.transaction():
-                    ahead = datetime.now(UTC) + timedelta(days=9)
-                    await archiving.archive(conn, "0001", refs[at : at + 2], ahead)
+                await patiently(partial(archived, refs[at : at + 2]))
 
         async def held() -> None:
             for number in range(20, 40):
                 redelivered, cancelled = books[number - 20], cancel(books[number - 15])
-                await hold(appended(books[number], redelivered, cancelled, first_offset=100 * number))
+                items = appended(books[number], redelivered, cancelled, first_offset=100 * number)
+                await patiently(partial(hold, items))
 
         await asyncio.gather(archived_all(), held())
     rows = await rows_of(

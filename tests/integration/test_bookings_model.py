@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import count
-from typing import Any
 
 import asyncpg
 import msgspec
@@ -24,7 +22,7 @@ from tests.support.closing import closed, phoned, shut
 from tests.support.commands import appended, book, cancel
 from tests.support.commands import reschedule as move
 from tests.support.database import Database
-from tests.support.holding import REST, Hold, clinic_of
+from tests.support.holding import REST, Hold, clinic_of, patiently
 from tests.support.stocked import FLU, consuming, counted, lot
 from tests.support.waiting import OPEN, RUN_OUT, Answers
 from tests.support.world import ClinicSpec, clinics, seed, tomorrow
@@ -35,7 +33,6 @@ from waiting_room.domain.appointment import By, ClinicState, EventType, IllegalT
 from waiting_room.domain.directory import AdapterKind
 from waiting_room.messages import Book, Cancel, Patient, Reschedule, TimeRange
 from waiting_room.store import audit as audit_store
-from waiting_room.store.faults import is_contention
 from waiting_room.store.journal import Journal
 from waiting_room.store.pool import Pool
 from workers.sweep.expire import expire
@@ -85,17 +82,6 @@ acts = st.builds(
 )
 
 
-async def _patiently(work: Callable[[], Awaitable[Any]]) -> None:
-    """As who writes in production does: again, where others held the clinic for too long."""
-    while True:
-        try:
-            await work()
-            return
-        except Exception as error:
-            if not is_contention(error):
-                raise
-
-
 class Clinics:
     """One clinic with a system of its own and one whose calendar we keep; two seats and a handful of doses each."""
 
@@ -124,9 +110,9 @@ class Clinics:
                 _, refused = await work_off(self.hold, items, clinic_of)
                 assert not refused
             case "clinic":
-                await _patiently(lambda: self._happen(act))
+                await patiently(lambda: self._happen(act))
             case "recount":
-                await _patiently(lambda: self._recount(act))
+                await patiently(lambda: self._recount(act))
             case "expire":
                 await self._run_out(act)
                 await expire(self.pool)
@@ -140,10 +126,10 @@ class Clinics:
                 await Looking(self.pool).look()
             case "phone":
                 [command] = self.commands(Act("book", act.clinic, act.number, 0))
-                await _patiently(lambda: phoned(self.pool, self.specs[act.clinic], command.booking_ref, act.amount))
+                await patiently(lambda: phoned(self.pool, self.specs[act.clinic], command.booking_ref, act.amount))
             case "close":
                 spec, name = self.specs[act.clinic], f"{act.number}-{act.amount}"
-                await _patiently(lambda: shut(self.pool, spec, name, act.amount))
+                await patiently(lambda: shut(self.pool, spec, name, act.amount))
                 closing = closed(spec, name, act.amount, offset=next(_offsets))
                 _, not_closed = await work_off(self.hold, closing, lambda item: item.clinic_id)
                 assert not not_closed
@@ -162,7 +148,7 @@ class Clinics:
         offer, another = offers[act.number % len(offers)], offers[act.amount % len(offers)]
         answers = Answers(self.pool)
         first, second = (answers.accept, answers.decline) if act.amount % 3 else (answers.accept, answers.accept)
-        await asyncio.gather(_patiently(lambda: first(offer)), _patiently(lambda: second(another)))
+        await asyncio.gather(patiently(lambda: first(offer)), patiently(lambda: second(another)))
 
     async def _lapse(self, act: Act) -> None:
         offers = await self._offers(act)

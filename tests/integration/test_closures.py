@@ -9,7 +9,7 @@ from aiokafka import ConsumerRecord
 
 from tests.stack import Kafka
 from tests.support.calendars import put_override
-from tests.support.commands import appended, book, cancel, record, reschedule
+from tests.support.commands import IN_TIME, appended, book, cancel, record, reschedule
 from tests.support.confirming import Site, confirming, sites, until
 from tests.support.database import Database
 from tests.support.holding import REST, Hold, check_counters, rows_of, seeded
@@ -36,7 +36,7 @@ def closure(spec: ClinicSpec, from_hour: int, to_hour: int, name: str = "closure
         from_at=tomorrow(from_hour),
         to_at=tomorrow(to_hour),
         requested_at=now,
-        accept_by=now + timedelta(seconds=5),
+        accept_by=now + IN_TIME,
     )
 
 

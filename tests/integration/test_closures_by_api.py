@@ -48,6 +48,11 @@ async def test_a_clinic_closes_and_its_patients_read_their_new_times(stage: Stag
         assert (read.body["status"], read.body["reschedule"]["by"]) == ("confirmed", "clinic")
         again = await desk.call("POST", "/v1/clinics/0001/closures", json=body, headers=headers)
         assert (again.status, again.body["closure_id"]) == (202, answer.body["closure_id"])
+        for other in ({"to": tomorrow(13).isoformat()}, {"provider_ids": ["0001-1"]}):
+            changed = await desk.call("POST", "/v1/clinics/0001/closures", json={**body, **other}, headers=headers)
+            assert (changed.status, changed.problem) == (422, "key-reused")
+        [block] = (await desk.get("/v1/providers/0001-1/overrides")).body["overrides"]
+        assert [block[name][:19] for name in ("from", "to")] == [body[name][:19] for name in ("from", "to")]
         elsewhere = await desk.call("POST", "/v1/clinics/0002/closures", json=body, headers=headers)
         assert elsewhere.status == 403
         unknown = {**body, "provider_ids": ["0002-1"]}

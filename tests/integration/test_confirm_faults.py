@@ -10,20 +10,18 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from pydantic import SecretStr
 
 from tests.stack import Kafka
 from tests.support.confirming import Site, confirming, sites, until
+from tests.support.crashed import check_leases_were_waited_for, claim_and_die
 from tests.support.cut_proxy import cut_proxy
 from tests.support.database import Database
 from tests.support.log import everything_in
 from waiting_room.dead_letters import REASON, SOURCE_OFFSET, SOURCE_TOPIC
-from waiting_room.domain.clinic_call import CallKind
+from waiting_room.messages import ClinicPulse, Pulse, Reader, encode
 from waiting_room.messages import Confirmation as Doorbell
-from waiting_room.messages import Pulse, Reader, encode
-from waiting_room.store import calls
-from waiting_room.store.calls import Claim
 from waiting_room.store.journal import Booking, Journal
 from waiting_room.topics import CLINIC_CONFIRMATIONS, CLINIC_CONFIRMATIONS_PRIORITY, CLINIC_PULSE, dead_letters_of
 from workers.confirm.intake import GROUP
@@ -53,16 +51,6 @@ async def one(stack: AsyncExitStack, database: Database, kafka: Kafka, **more: A
     return site
 
 
-async def claim_and_die(site: Site, booking: Booking, lease_seconds: float) -> None:
-    """A worker claims the call, perhaps makes it, and is heard of no more."""
-    async with site.database.owner() as conn, conn.transaction():
-        systems = await calls.load_systems(conn, [booking.clinic_id])
-        found, _ = await calls.claim(conn, {booking.key: "the dead worker"}, systems, lease_seconds)
-    claim = found[booking.key]
-    assert isinstance(claim, Claim)
-    assert claim.kind is CallKind.CONFIRM
-
-
 async def book_at_clinic(site: Site, booking: Booking) -> None:
     row = await site.row(booking)
     assert site.spec.endpoint is not None
@@ -80,18 +68,15 @@ async def book_at_clinic(site: Site, booking: Booking) -> None:
 async def test_after_a_crash_the_new_owner_waits_for_the_lease_then_asks(
     was_sent: bool, stack: AsyncExitStack, database: Database, fresh_kafka: Kafka
 ) -> None:
-    site = await one(stack, database, fresh_kafka, settle_seconds=0.5)
+    site = await one(stack, database, fresh_kafka, settle_seconds=2.0)
     (booking,) = await site.hold(ring=False)
     await claim_and_die(site, booking, lease_seconds=3.0)
     if was_sent:
         await book_at_clinic(site, booking)
-    before = site.calls
     await site.ring(booking)
     async with confirming(site):
-        await asyncio.sleep(1.5)
-        assert await site.state(booking) == ("pending", "calling")
-        assert site.calls == before, "the lease is still alive"
         await site.until_state("confirmed", "booked", booking)
+    await check_leases_were_waited_for(site)
     assert site.records()[booking.booking_ref].times_accepted == 1
     assert (await site.attempts(booking))[:2] == [
         ("confirm", "expired"),
@@ -108,9 +93,8 @@ async def test_a_dead_workers_live_leases_count_as_in_flight(
         await claim_and_die(site, booking, lease_seconds=4.0)
     await site.ring(*bookings)
     async with confirming(site):
-        await asyncio.sleep(2.0)
-        assert site.calls == 0
         await site.until_state("confirmed", "booked", *bookings)
+    await check_leases_were_waited_for(site)
     assert site.clinic.stats(0).max_in_flight <= 2
 
 
@@ -167,7 +151,13 @@ async def test_what_cannot_be_read_is_put_aside_and_the_partition_moves_on(
     async with confirming(site):
         await site.until_state("confirmed", "booked", first)
         await until(lambda: site_committed(fresh_kafka, site, 4))
-    letters = await everything_in(fresh_kafka, dead_letters_of(CLINIC_CONFIRMATIONS))
+        letters: list[ConsumerRecord] = []
+
+        async def all_aside() -> bool:
+            letters[:] = await everything_in(fresh_kafka, dead_letters_of(CLINIC_CONFIRMATIONS))
+            return len(letters) == 4
+
+        await until(all_aside)
     [urgent] = [each for each in letters if dict(each.headers)[SOURCE_TOPIC] == CLINIC_CONFIRMATIONS_PRIORITY.encode()]
     assert urgent.value == b"urgent, but no message"
     letters.remove(urgent)
@@ -206,12 +196,12 @@ async def test_workers_come_and_go_and_no_clinic_is_called_twice_or_above_its_li
         await workers.enter_async_context(confirming(many[0], worker_id="first"))
         await until(lambda: sum(len(site.records()) for site in many) > 20)
         async with confirming(many[0], worker_id="second"):
-            await until(lambda: sum(len(site.records()) for site in many) > 70, 30)
-        await until(lambda: sum(len(site.records()) for site in many) > 100, 30)
+            await until(lambda: sum(len(site.records()) for site in many) > 70)
+        await until(lambda: sum(len(site.records()) for site in many) > 100)
         async with confirming(many[0], worker_id="third"):
             await workers.aclose()
             for site in many:
-                await site.until_state("confirmed", "booked", *bookings[site], seconds=30)
+                await site.until_state("confirmed", "booked", *bookings[site])
     for site in many:
         assert {record.times_accepted for record in site.records().values()} == {1}
         stats = site.clinic.stats(0)
@@ -255,13 +245,10 @@ async def test_a_clinic_whose_row_is_locked_holds_up_no_other(
             await locked.ring(waiting)
             for site in others:
                 await site.ring(*held[site])
-            started = asyncio.get_running_loop().time()
             for site in others:
-                await site.until_state("confirmed", "booked", *held[site])
-            took = asyncio.get_running_loop().time() - started
+                await site.until_state("confirmed", "booked", *held[site], seconds=15)
             assert await locked.state(waiting) == ("pending", "none")
         await locked.until_state("confirmed", "booked", waiting)
-    assert took < 3.0
 
 
 async def test_the_pulse_tells_line_pace_and_breaker(
@@ -274,18 +261,19 @@ async def test_the_pulse_tells_line_pace_and_breaker(
         site.change(down="503", retry_after=0)
         await site.hold()
 
-        async def tells_of_an_outage() -> bool:
+        async def told_of_an_outage() -> ClinicPulse | None:
             records = await everything_in(fresh_kafka, CLINIC_PULSE)
+            assert {record.key for record in records} <= {b"teller"}
             last = _pulse(records[-1].value).clinics.get(site.spec.clinic_id) if records else None
-            return last is not None and last.breaker_open and last.line == 1
+            at_rest = last is not None and (last.breaker_open, last.line, last.in_flight) == (True, 1, 0)
+            return last if at_rest else None
 
-        await until(tells_of_an_outage, 20)
-    records = await everything_in(fresh_kafka, CLINIC_PULSE)
-    assert {record.key for record in records} == {b"teller"}
-    told = _pulse(records[-1].value).clinics[site.spec.clinic_id]
-    assert (told.limit, told.in_flight) == (3, 0)
+        async with asyncio.timeout(60):
+            while (told := await told_of_an_outage()) is None:
+                pass
+    assert told.limit == 3
     assert told.call_seconds is not None
-    assert 0.01 < told.call_seconds < 0.3
+    assert 0.01 < told.call_seconds < site.settings.clinic_call_seconds
     assert told.call_sigma_seconds is not None
     async with database.owner() as owner:
         seq = await owner.fetchval("SELECT last_seq FROM clinic_counters WHERE clinic_id = $1", site.spec.clinic_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -86,6 +87,16 @@ async def test_a_new_owner_finds_the_line_although_its_doorbells_are_committed(
     async with confirming(quiet, worker_id="confirm-successor"):
         await crowded.until_state("confirmed", "booked", *bookings, seconds=40)
     assert {record.times_accepted for record in crowded.records().values()} == {1}
+
+
+async def test_a_new_owner_tries_again_when_the_old_one_would_have(neighbours: list[Site]) -> None:
+    """Nobody rings for a retry that is due in a moment, and nothing else of the line makes anybody look again."""
+    crowded, quiet = neighbours
+    due_at = datetime.now(UTC) + timedelta(seconds=2)
+    bookings = await crowded.hold(2, ring=False, next_attempt_at=due_at)
+    async with confirming(quiet):
+        await crowded.until_state("confirmed", "booked", *bookings)
+    assert min(record.accepted_at for record in crowded.records().values()) >= due_at
 
 
 async def test_cancelled_in_the_overflow_it_is_never_called(neighbours: list[Site]) -> None:

@@ -13,6 +13,9 @@ from tests.stack import Kafka
 from tests.support.confirming import Site, confirming, sites, until
 from tests.support.database import Database
 
+PATIENT = {"clinic_call_seconds": 60.0, "clinic_lease_seconds": 90.0}
+"""For calls that are under way until the test ends them."""
+
 
 class Sites:
     """Makes clinics that live as long as the test."""
@@ -159,15 +162,18 @@ async def test_a_cancel_before_the_call_stops_it(make: Sites) -> None:
 
 
 async def test_a_cancel_during_the_call_is_withdrawn_and_keeps_its_seat_until_then(make: Sites) -> None:
-    site = await make.one(behaviour={"latency_mean": 0.4, "latency_min": 0.4, "latency_max": 0.5})
+    site = await make.one(settings=PATIENT)
     (booking,) = await site.hold()
+    site.door.shut()
     async with confirming(site):
         await until(lambda: site.in_flight == 1)
         await site.cancel(booking)
         row = await site.row(booking)
         assert (row["status"], row["clinic_state"], row["claims"]) == ("cancelled", "calling", 1)
+        site.door.let_out(1)
         await site.until_state("cancelled", "withdrawing", booking)
         assert (await site.row(booking))["claims"] == 1
+        site.door.let_out()
         await site.until_state("cancelled", "none", booking)
     assert (await site.row(booking))["claims"] == 0
     assert await site.attempts(booking) == [("confirm", "booked"), ("withdraw", "withdrawn")]
@@ -225,7 +231,7 @@ async def test_a_slow_clinic_holds_up_nobody_in_its_own_partition(make: Sites) -
     stuck = await slow.hold(5)
     bookings = await quick.hold(5)
     async with confirming(quick):
-        await quick.until_state("confirmed", "booked", *bookings, seconds=8)
+        await quick.until_state("confirmed", "booked", *bookings)
         slow.change(down=None)
-        await slow.until_state("confirmed", "booked", *stuck, seconds=30)
+        await slow.until_state("confirmed", "booked", *stuck)
     assert {record.times_accepted for record in slow.records().values()} == {1}

@@ -21,7 +21,7 @@ from waiting_room.whole_topics import read_whole
 from workers.hold.read import command_of
 
 CLINIC = ClinicSpec("0001", partition=1)
-BOOKING = book(CLINIC, "of Jane Doe", accept_by=datetime.now(UTC) + timedelta(hours=1))
+BOOKING = book(CLINIC, "of Jane Doe", accept_by=datetime.now(UTC) + timedelta(days=1))
 GARBAGE = b"\xff\x00Jane Doe\x1b[2J"
 
 

@@ -39,7 +39,7 @@ class Asking:
 
     @asynccontextmanager
     async def confirming(self, **overrides: Any) -> AsyncIterator[None]:
-        async with confirming(self.site, **self._settings, **overrides):
+        async with confirming(self.site, **{**self._settings, **overrides}):
             yield
 
     def sweep_settings(self) -> Settings:
@@ -67,7 +67,7 @@ async def world(database: Database, fresh_kafka: Kafka) -> AsyncIterator[Asking]
         settings = {
             "eligibility_url": f"http://127.0.0.1:{port}",
             "eligibility_token": SecretStr(TOKEN),
-            "eligibility_call_seconds": 0.3,
+            "eligibility_call_seconds": 10.0,
         }
         await asks(database, "fail_closed")
         yield Asking(site, fresh_kafka, system, settings)
@@ -128,7 +128,7 @@ async def test_where_it_fails_closed_bookings_wait_alone_and_go_on_when_it_is_ba
     others = await world.site.hold(6)  # of a service that does not ask
     async with world.site.database.owner() as owner:
         await owner.execute("UPDATE appointments SET hold_until = now() + interval '1 h', decide_by = start_at")
-    async with world.confirming():
+    async with world.confirming(eligibility_call_seconds=0.3):
         await world.site.until_state("confirmed", "booked", *others)
         for booking in waiting:
             await until(lambda booking=booking: world.waits(booking))  # type: ignore[misc]
@@ -138,7 +138,7 @@ async def test_where_it_fails_closed_bookings_wait_alone_and_go_on_when_it_is_ba
         assert len(world.site.records()) == len(others)
         world.system.change(down=None)
         async with running(Role.SWEEP, world.sweep_settings()):
-            await world.site.until_state("confirmed", "booked", *waiting, seconds=30)
+            await world.site.until_state("confirmed", "booked", *waiting)
     assert await world.events(waiting[0]) == ["accepted", "held", "verifying", "verified", "calling", "confirmed"]
 
 
@@ -162,7 +162,7 @@ async def test_who_waits_past_the_deadline_is_told_so_and_seat_and_place_come_fr
 
 
 async def test_a_worker_that_ends_while_it_asks_leaves_nothing_undone_or_doubled(world: Asking) -> None:
-    world.system.change(delay=0.25)
+    world.system.change(delay=5.0)
     (booking,) = await world.site.hold(events=VERIFYING)
     async with world.confirming(shutdown_seconds=0.05):
         await until(lambda: world.system.stats.asked == 1)
@@ -177,7 +177,7 @@ async def test_a_worker_that_ends_while_it_asks_leaves_nothing_undone_or_doubled
 
 
 async def test_a_cancel_while_it_is_asked_wins(world: Asking) -> None:
-    world.system.change(delay=0.25)
+    world.system.change(delay=1.0)
     (booking,) = await world.site.hold(events=VERIFYING)
     async with world.confirming():
         await until(lambda: world.system.stats.asked == 1)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from tests.support.calendars import MORNING, put_busy, put_override, put_rules, rules
 from tests.support.commands import appended, book, cancel
 from tests.support.database import Database
-from tests.support.holding import REST, Hold, rows_of, seeded
+from tests.support.holding import REST, Hold, patiently, rows_of, seeded
 from tests.support.world import ClinicSpec, clinics, tomorrow
 from waiting_room.domain.appointment import Reason
 from waiting_room.domain.availability.fit import Why, unfit
 from waiting_room.domain.availability.rules import Availability, Override, OverrideKind
 from waiting_room.messages import TimeRange
 from waiting_room.store import calendars
+
+DAYS_AHEAD = (tomorrow().date() - datetime.now(UTC).date()).days
 
 
 async def became(database: Database) -> list[tuple[str | None, datetime | None]]:
@@ -47,7 +49,7 @@ async def clinic(database: Database) -> ClinicSpec:
         (rules(breaks=[{"from": "09:45", "to": "10:00"}]), tomorrow(9, 30), Reason.OUTSIDE_HOURS),
         (rules(notice_minutes=2_880), tomorrow(9, 30), Reason.TOO_SHORT_NOTICE),
         (rules(max_days_ahead=0), tomorrow(9, 30), Reason.TOO_FAR_AHEAD),
-        (rules(max_days_ahead=1), tomorrow(9, 30), None),
+        (rules(max_days_ahead=DAYS_AHEAD), tomorrow(9, 30), None),
     ],
 )
 async def test_an_exact_start_must_be_one_of_the_rules(
@@ -145,7 +147,8 @@ async def test_rules_that_are_being_replaced_are_waited_for(database: Database, 
             await calendars.lock(owner, clinic.clinic_id)
             await calendars.put_availability(owner, clinic.provider_id, rules({**MORNING, "from": "11:00"}), None)
             await calendars.publish(owner, clinic.clinic_id)
-            during = asyncio.create_task(hold(appended(book(clinic, "during", start_at=tomorrow(10)), first_offset=1)))
+            items = appended(book(clinic, "during", start_at=tomorrow(10)), first_offset=1)
+            during = asyncio.create_task(patiently(lambda: hold(items)))
             while not await owner.fetchval("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
                 assert not during.done()
                 await asyncio.sleep(0)

@@ -129,6 +129,10 @@ def days(outcome: str) -> float:
     return REGISTRY.get_sample_value("waiting_room_slot_days_total", {"outcome": outcome}) or 0.0
 
 
+def asked() -> float:
+    return REGISTRY.get_sample_value("waiting_room_slots_seconds_count") or 0.0
+
+
 async def status_at(calendars: Calendars, spec: ClinicSpec, hour: int) -> SlotStatus:
     ask = Ask(spec.clinic_id, spec.provider_id, CONSULTATION, tomorrow().date())
     [found] = (await calendars.ask([spec.clinic_id], [ask])).days
@@ -164,6 +168,9 @@ async def test_a_day_that_one_has_read_serves_all_until_it_is_touched(scene: Sce
         assert await seen(12) == (SlotStatus.BUSY, "read")
         await lent()
         assert await seen(12) == (SlotStatus.BUSY, "shared")
+        looked = asked()
+        assert spec.clinic_id in (await next(fresh).rules([spec.clinic_id])).rules
+        assert asked() == looked, "nobody has asked what is free"
 
 
 async def test_losing_it_again_and_again_costs_nothing_but_time(scene: Scene) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -45,6 +47,11 @@ async def app(stage: Stage, base: str) -> AsyncIterator[Caller]:
 async def clinic(stage: Stage, base: str) -> AsyncIterator[Caller]:
     async with Newcomer(stage.kafka, base, OwnerKind.CLINIC, "0001") as caller:
         yield caller
+
+
+def cursor(*parts: str) -> str:
+    """Like one of ours, as somebody else might write it."""
+    return urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
 
 
 def refs(answer: Answer) -> list[str]:
@@ -109,6 +116,9 @@ async def test_an_operator_sees_every_clinic_and_an_app_none(stage: Stage, base:
         ({"patient": "anna", "limit": "0"}, 400, "bad-parameter"),
         ({"patient": "anna", "limit": "many"}, 400, "bad-parameter"),
         ({"patient": "anna", "cursor": "x"}, 422, "bad-cursor"),
+        ({"patient": "anna", "cursor": cursor("2026-01-01T00:00:00", "x")}, 422, "bad-cursor"),
+        ({"patient": "anna", "cursor": cursor("2026-01-01T00:00:00Z", "\0")}, 422, "bad-cursor"),
+        ({"patient": "anna", "cursor": cursor("0001-01-01T00:00:00+14:00", "x")}, 422, "bad-cursor"),
         ({"clinic": "0001", "day": "tomorrow"}, 400, "bad-parameter"),
         ({"clinic": "0001", "day": "2026-02-30"}, 400, "bad-parameter"),
     ],

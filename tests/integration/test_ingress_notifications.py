@@ -62,3 +62,4 @@ async def test_what_a_patient_was_told_stands_beside_the_booking(kafka: Kafka, t
             for wrong in (link[:-1], f"/v1/unsubscribe/{token_of('x' * 32, ref, 'email')}"):
                 async with anybody.post(wrong) as refused:
                     assert (refused.status, await listed()) == (404, [])
+                    assert "newer message" in (await refused.json(content_type=None))["next_step"]

@@ -126,6 +126,11 @@ async def test_what_comes_in_breaks_is_kept_or_given(operator: Caller) -> None:
         ("stolen", "a", 1, {}, "wrong-value"),
     ):
         assert (await enter(operator, spec, 4, kind, lot, doses, **more)).problem == problem
+    unstorable = await put(operator, spec, 4, lots(("a", 1), pool="\0"))
+    assert (unstorable.status, unstorable.body["errors"][0]["pointer"]) == (422, "/lots/0/pool")
+    nowhere = f"/v1/clinics/{spec.clinic_id}/stock/%00"
+    none = await operator.call("PUT", nowhere, json={"lots": []}, headers={"If-Match": "*"})
+    assert (none.status, none.problem) == (404, "unknown-product")
     twice = await put(operator, spec, 4, lots(("a", 1), ("a", 2)))
     assert (twice.status, twice.problem) == (422, "wrong-value")
 

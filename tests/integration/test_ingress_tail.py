@@ -8,11 +8,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
+import pytest
+from aiokafka import AIOKafkaConsumer
 
+from ingress import tail as module
 from ingress.tail import Tail, Watcher
 from tests.stack import Kafka
 from tests.support.log import append
 from tests.support.world import settings_for
+from waiting_room import kafka as clients
 from waiting_room.messages import BookingEvent, encode
 from waiting_room.topics import BOOKING_EVENTS
 
@@ -68,3 +72,40 @@ async def test_becoming_live_and_what_cannot_be_read_leave_a_gap(fresh_kafka: Ka
             assert await watcher.news(0.01) == ([], False)
             await append(fresh_kafka, BOOKING_EVENTS, 0, CLINIC, b"{")
             assert await watcher.news(5) == ([], True)
+
+
+async def test_it_ends_although_its_consumer_does_not(fresh_kafka: Kafka, monkeypatch: pytest.MonkeyPatch) -> None:
+    stuck: list[AIOKafkaConsumer] = []
+    stop = AIOKafkaConsumer.stop
+
+    async def standing_still(consumer: AIOKafkaConsumer) -> None:
+        stuck.append(consumer)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(AIOKafkaConsumer, "stop", standing_still)
+    monkeypatch.setattr(clients, "STOP_SECONDS", 0.05)
+    async with asyncio.timeout(20):
+        async with tailing(fresh_kafka) as tail:
+            with tail.watch(CLINIC):
+                assert await tail.live(10)
+    assert stuck
+    for consumer in stuck:
+        await stop(consumer)
+
+
+async def test_a_consumer_that_never_starts_is_replaced(fresh_kafka: Kafka, monkeypatch: pytest.MonkeyPatch) -> None:
+    stuck: list[AIOKafkaConsumer] = []
+    start = AIOKafkaConsumer.start
+
+    async def standing_still(consumer: AIOKafkaConsumer) -> None:
+        if not stuck:
+            stuck.append(consumer)
+            await asyncio.Event().wait()
+        monkeypatch.setattr(module, "START_SECONDS", 30.0)
+        await start(consumer)
+
+    monkeypatch.setattr(AIOKafkaConsumer, "start", standing_still)
+    monkeypatch.setattr(module, "START_SECONDS", 0.05)
+    async with tailing(fresh_kafka) as tail:
+        with tail.watch(CLINIC):
+            assert await tail.live(20)

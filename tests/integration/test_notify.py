@@ -29,6 +29,8 @@ from workers.assemble import Role
 REJECTED = (*HELD, EventType.REJECTED)
 CANCELLED = (*CONFIRMED, EventType.CANCELLED)
 EMAIL = {"email": "p@patients.example"}
+IN_JULY = datetime(datetime.now(UTC).year + 1, 7, 1, 7, tzinfo=UTC)
+"""Next year; nine in Berlin."""
 
 
 @pytest.fixture
@@ -46,9 +48,8 @@ async def told(
     """What one patient is told at once."""
     locale, reason = changes.pop("locale", "en"), changes.pop("reason", None)
     patient = {"id": "p", "contact": contact, "locale": locale}
-    start_at = datetime(datetime.now(UTC).year + 1, 7, 1, 7, tzinfo=UTC)  # nine in Berlin
     async with database.owner() as owner:
-        await plant(owner, SPEC, 1, events, patient=patient, start_at=start_at, reason=reason)
+        await plant(owner, SPEC, 1, events, patient=patient, start_at=IN_JULY, reason=reason)
     async with notify(database, post, **changes) as at_work:
         await at_work.take()
         async with at_work.sending():
@@ -128,11 +129,10 @@ async def test_who_was_not_moved_is_told_that_the_appointment_stands(
     database: Database, post: Gateways, channel: str, locale: str, words: str
 ) -> None:
     patient = {"id": "p", "contact": {**EMAIL, "sms": "+491", "channels": channel}, "locale": locale}
-    start_at = datetime(datetime.now(UTC).year + 1, 7, 1, 7, tzinfo=UTC)
     refused = EventType.RESCHEDULE_REFUSED
     async with database.owner() as owner:
         events = (*CONFIRMED, refused, refused)
-        await plant(owner, SPEC, 1, events, patient=patient, start_at=start_at, reason=Reason.NO_FREE_SLOT)
+        await plant(owner, SPEC, 1, events, patient=patient, start_at=IN_JULY, reason=Reason.NO_FREE_SLOT)
     async with notify(database, post) as at_work:
         await at_work.take()
         async with at_work.sending():
@@ -231,7 +231,7 @@ async def test_the_link_in_a_message_is_a_pass_for_that_booking(database: Databa
     [found] = re.findall(r"https://book\.example/pass#(\S+)", sent.text)
     held = passes.read(["x" * 32], found, datetime.now(UTC))
     assert (held.booking_ref, held.generation) == (ref, 0)
-    assert held.ends_at == datetime(datetime.now(UTC).year + 1, 7, 8, 7, 30, tzinfo=UTC), "a week after it"
+    assert held.ends_at == IN_JULY + timedelta(days=7, minutes=30), "a week after it"
     assert sent.calendar is not None
     assert found not in str(Calendar.from_ical(sent.calendar).walk("VEVENT")[0]["description"]), "calendars are shared"
 

@@ -16,7 +16,7 @@ from tests.support.written import HELD, plant
 from waiting_room.store import outages
 from waiting_room.store.pool import Pool, create_pool
 from workers.assemble import Role
-from workers.sweep.extend import extend
+from workers.sweep.extend import AHEAD_SECONDS, extend
 
 REST = "http://127.0.0.1:9/clinics"
 
@@ -32,7 +32,7 @@ async def sweep(database: Database, fresh_kafka: Kafka) -> AsyncIterator[Pool]:
 
 async def test_holds_of_a_clinic_that_is_down_are_extended_and_no_others(database: Database, sweep: Pool) -> None:
     down, up, forgotten = clinics(3, endpoint=REST)
-    soon = datetime.now(UTC) + timedelta(seconds=30)
+    soon = datetime.now(UTC) + timedelta(seconds=AHEAD_SECONDS)
     over = datetime.now(UTC) - timedelta(seconds=1)
     async with database.owner() as owner:
         await seed(owner, [down, up, forgotten])
@@ -77,7 +77,7 @@ async def test_what_confirm_finds_down_sweep_lets_wait_until_it_is_up_again(
 ) -> None:
     async with sites(database, fresh_kafka) as (site,), database.owner() as owner:
         site.change(down="503", retry_after=0)
-        soon = datetime.now(UTC) + timedelta(seconds=30)
+        soon = datetime.now(UTC) + timedelta(seconds=AHEAD_SECONDS)
         bookings = await site.hold(8, hold_until=soon)
         await owner.execute("UPDATE appointments SET decide_by = now() + interval '1 hour'")
         settings = settings_for(database, fresh_kafka, "sweep", sweep_every_seconds=0.1)
@@ -86,9 +86,10 @@ async def test_what_confirm_finds_down_sweep_lets_wait_until_it_is_up_again(
             async def all_extended() -> bool:
                 return not await owner.fetchval("SELECT count(*) FROM appointments WHERE hold_until < decide_by")
 
-            await until(all_extended, 25)
+            await until(all_extended)
             site.change(down=None)
-            await site.until_state("confirmed", "booked", *bookings, seconds=30)
+            # Its breaker may be open for long by then.
+            await site.until_state("confirmed", "booked", *bookings, seconds=90)
 
             async def over() -> bool:
                 return not await owner.fetchval("SELECT count(*) FROM clinic_outages")

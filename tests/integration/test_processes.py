@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -24,8 +23,12 @@ def _python(tmp_path: Path, code: str, **options: object) -> Process:
 
 
 async def _gone(pid: int) -> None:
-    async with asyncio.timeout(5):
-        while psutil.pid_exists(pid) and alive(psutil.Process(pid)):
+    try:
+        process = psutil.Process(pid)
+    except psutil.NoSuchProcess:
+        return
+    async with asyncio.timeout(30):
+        while alive(process):
             await asyncio.sleep(0.02)
 
 
@@ -44,11 +47,11 @@ async def test_start_waits_for_the_url(tmp_path: Path) -> None:
 
 
 async def test_a_program_that_ends_is_reported_with_its_last_words(tmp_path: Path) -> None:
-    broken = _python(tmp_path, "import sys; sys.exit('no such table')", ready_url="http://127.0.0.1:1/")
-    started = time.monotonic()
-    with pytest.raises(ProcessFailed, match=r"exit code 1(.|\n)*no such table"):
-        await broken.start()
-    assert time.monotonic() - started < 10, "it did not wait for the timeout"
+    not_yet = {"ready_url": "http://127.0.0.1:1/", "ready_timeout_seconds": 3_600.0}
+    broken = _python(tmp_path, "import sys; sys.exit('no such table')", **not_yet)
+    async with asyncio.timeout(60):  # and does not wait for it to be ready
+        with pytest.raises(ProcessFailed, match=r"exit code 1(.|\n)*no such table"):
+            await broken.start()
 
 
 async def test_a_program_that_stays_unready_is_ended(tmp_path: Path) -> None:
@@ -65,14 +68,14 @@ async def test_a_program_that_is_not_there(tmp_path: Path) -> None:
     missing = Process("missing", ["no-such-program"], log_file=tmp_path / "log")
     missing.spawn()
     with pytest.raises(ProcessFailed, match="cannot start no-such-program"):
-        await missing.expect_success(10)
+        await missing.expect_success(60)
 
 
 async def test_stop_kills_after_the_deadline(tmp_path: Path) -> None:
     code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(60)"
     stubborn = _python(tmp_path, code)
     stubborn.spawn()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while "1" not in stubborn.log_tail():
             await asyncio.sleep(0.02)
     await stubborn.stop(deadline_seconds=0.2)
@@ -95,7 +98,7 @@ async def test_kill_takes_what_it_started_along(tmp_path: Path) -> None:
     code = "import subprocess; c = subprocess.Popen(['sleep', '600']); print(c.pid, flush=True); c.wait()"
     parent = _python(tmp_path, code)
     parent.spawn()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not (line := parent.log_tail()):
             await asyncio.sleep(0.02)
     await parent.kill()
@@ -106,7 +109,7 @@ async def test_nice_level_and_environment(tmp_path: Path) -> None:
     code = "import os; print(os.nice(0), os.environ['GREETING'], os.getsid(0) == os.getpid())"
     probe = _python(tmp_path, code, nice=7, env={**os.environ, "GREETING": "hello"})
     probe.spawn()
-    await probe.expect_success(10)
+    await probe.expect_success(60)
     assert probe.log_tail() == f"{min(19, os.nice(0) + 7)} hello True"
 
 
@@ -143,7 +146,7 @@ async def test_a_kill_is_over_when_that_run_is_though_another_begins_at_once(tmp
 
     keeper = asyncio.create_task(keep_alive())
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await process.kill()
         await keeper
         assert process.running

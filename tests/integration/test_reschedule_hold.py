@@ -151,6 +151,21 @@ async def test_whose_wish_it_was_is_told_when_it_is_refused(database: Database, 
     assert [row["whose"] for row in told] == [row["whose"] for row in kept] == ["clinic", "patient"]
 
 
+async def test_whom_hold_gives_the_next_slot_their_clinic_is_asked_for_at_once(database: Database, hold: Hold) -> None:
+    """It had said no to the one before, and was to be asked again should hold not be heard of."""
+    (clinic,) = clinics(1, endpoint=REST)
+    await seeded(database, [clinic])
+    command = book(clinic, "key", range=TimeRange(tomorrow(9), tomorrow(12)))
+    await hold(appended(command))
+    async with database.owner() as owner:
+        await owner.execute("UPDATE appointments SET next_attempt_at = now() + interval '30 s'")
+    gone = reschedule(command, "gone", range=TimeRange(tomorrow(9, 1), tomorrow(12)), app_id=None, by=By.SERVICE)
+    outcome = await hold(appended(gone, first_offset=1))
+    (row,) = await rows_of(database, "SELECT start_at, next_attempt_at FROM appointments")
+    assert tuple(row) == (tomorrow(9, 30), None)
+    assert [each.booking_ref for each in outcome.due] == [command.booking_ref]
+
+
 async def test_a_strangers_wish_and_one_for_no_booking_change_nothing(database: Database, hold: Hold) -> None:
     (clinic,) = clinics(1, endpoint=REST)
     await seeded(database, [clinic])

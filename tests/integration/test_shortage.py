@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.stack import Kafka
-from tests.support.commands import appended, book, record
+from tests.support.commands import IN_TIME, appended, book, record
 from tests.support.confirming import confirming, sites, until
 from tests.support.database import Database
 from tests.support.holding import Hold, check_counters, rows_of, seeded
@@ -33,7 +33,7 @@ _read: Reader[Command] = Reader(Command)
 
 def shortage(spec: ClinicSpec, offset: int) -> list[Item]:
     now = datetime.now(UTC)
-    message = Shortage(clinic_id=spec.clinic_id, product=FLU, requested_at=now, accept_by=now + timedelta(seconds=5))
+    message = Shortage(clinic_id=spec.clinic_id, product=FLU, requested_at=now, accept_by=now + IN_TIME)
     found = item_of(record(message, offset=offset))
     assert found is not None
     return [found]

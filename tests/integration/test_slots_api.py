@@ -113,7 +113,7 @@ async def test_what_changes_is_seen_at_once_and_what_does_not_need_not_be_sent_a
     booked = await book(app, spec.provider_id, tomorrow(10))
     assert statuses(await slots(app, spec.provider_id))[tomorrow(10)] == "busy"
     await app.cancel(booked.body["booking_ref"], str(uuid4()))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while statuses(await slots(app, spec.provider_id))[tomorrow(10)] != "free":
             pass
     await put_rules(stage.database, spec, rules())
@@ -134,7 +134,7 @@ async def test_a_booking_that_is_moved_frees_one_time_and_takes_another(app: Cal
     address = f"{booked.headers['Location']}/reschedule"
     body, headers = {"start_at": tomorrow(20).isoformat()}, {"Idempotency-Key": str(uuid4())}
     assert (await app.call("PATCH", address, json=body, headers=headers)).status == 202
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (await app.get(booked.headers["Location"])).body["start_at"] != body["start_at"].replace("+00:00", "Z"):
             pass
     found = statuses(await slots(app, provider))
@@ -177,7 +177,7 @@ async def test_the_earliest_slot_of_a_clinic_and_of_a_business(stage: Stage, app
     answer = await app.get(f"/v1/businesses/{BUSINESS}/slots", params=query)
     found = [(each["provider_id"], datetime.fromisoformat(each["start_at"])) for each in answer.body["slots"]]
     assert found[:2] == [(SPECS[3].provider_id, tomorrow(7)), (SPECS[3].provider_id, tomorrow(7, 30))]
-    async with asyncio.timeout(20):  # at the door the new rules are known when relay has published them
+    async with asyncio.timeout(60):  # at the door the new rules are known when relay has published them
         while (await book(app, SPECS[3].provider_id, tomorrow(7))).status != 201:
             pass
     answer = await app.get(f"/v1/clinics/{SPECS[3].clinic_id}/slots", params={"service": SERVICE})
@@ -220,9 +220,13 @@ async def test_no_answer_ever_shows_a_slot_free_that_was_decided_before_it_was_a
     loop = asyncio.get_running_loop()
     until = loop.time() + SECONDS_OF_RACE
 
+    def racing() -> bool:
+        """On a slow machine for longer."""
+        return loop.time() < until or not taken or answers <= 20
+
     async def booker(base: str) -> None:
         async with Caller(base, stage.token) as app:
-            while loop.time() < until:
+            while racing():
                 spec = chance.choice(specs)
                 start_at = tomorrow(0) + chance.randrange(140) * timedelta(minutes=10)
                 answer = await book(app, spec.provider_id, start_at)
@@ -236,13 +240,12 @@ async def test_no_answer_ever_shows_a_slot_free_that_was_decided_before_it_was_a
     async def reader(base: str) -> None:
         nonlocal answers
         async with Caller(base, stage.token) as app:
-            while loop.time() < until:
+            while racing():
                 spec = chance.choice(specs)
                 decided = {start_at for provider_id, start_at in taken if provider_id == spec.provider_id}
                 found = statuses(await slots(app, spec.provider_id, limit="1000"))
                 assert not {at for at in decided if found[at] == "free"}
                 answers += 1
 
-    await asyncio.gather(*(booker(base) for base in bases * 4), *(reader(base) for base in bases * 3))
-    assert taken
-    assert answers > 20
+    async with asyncio.timeout(120):
+        await asyncio.gather(*(booker(base) for base in bases * 4), *(reader(base) for base in bases * 3))

@@ -37,7 +37,7 @@ async def supervised(folder: Path, site: Site, **settings: Any) -> AsyncIterator
     await worker.start()
     try:
         yield worker
-        await worker.stop(30)
+        await worker.stop()
         assert worker.returncode == 0
     finally:
         await worker.kill()
@@ -61,7 +61,7 @@ async def test_a_stuck_clinic_adds_no_worker_however_long_its_line(
                 seen.add((own[DESIRED], own[RUNNING]))
                 return (await gauges(child_url(worker))).get("waiting_room_bookings_waiting{breaker}") == 10_000
 
-            await until(known_to_be_down, 30)
+            await until(known_to_be_down, 90)
             for _ in range(6):
                 await asyncio.sleep(0.5)
                 assert await known_to_be_down()
@@ -87,13 +87,13 @@ async def test_workers_come_for_a_rush_and_go_one_by_one(
                 own = await gauges(worker.url)
                 return own[DESIRED] > MOST and own[RUNNING] == MOST
 
-            await until(rushing, 30)
-            await until(lambda: all(len(site.records()) == EACH for site in many), 60)
+            await until(rushing, 90)
+            await until(lambda: all(len(site.records()) == EACH for site in many), 90)
 
             async def alone() -> bool:
                 return (await gauges(worker.url))[RUNNING] == 1
 
-            await until(alone, 30)
+            await until(alone, 90)
             own = await gauges(worker.url)
             steps = [(line["workers"], line["wanted"]) for line in worker.said("scaling")]
         ups = [step for step in steps if step[1] > step[0]]

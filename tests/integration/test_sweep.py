@@ -27,7 +27,11 @@ def ago(seconds: float) -> datetime:
     return datetime.now(UTC) - timedelta(seconds=seconds)
 
 
-def sweep_settings(database: Database, kafka: Kafka, ring_after: float = 30) -> Settings:
+RING_AFTER = 300.0
+"""Longer than a test lasts on any machine."""
+
+
+def sweep_settings(database: Database, kafka: Kafka, ring_after: float = RING_AFTER) -> Settings:
     return settings_for(database, kafka, "sweep", sweep_every_seconds=0.1, sweep_ring_after_seconds=ring_after)
 
 
@@ -61,7 +65,7 @@ async def test_holds_that_ran_out_are_rejected_unless_a_call_is_under_way(
         unknown = await plant(owner, spec, 2, UNKNOWN, hold_until=over)
         calling = await plant(owner, spec, 3, CALLING, hold_until=over)
         looked_up = await plant(owner, spec, 4, UNKNOWN, hold_until=over)
-        await lease(owner, looked_up, datetime.now(UTC) + timedelta(minutes=1))
+        await lease(owner, looked_up, datetime.now(UTC) + timedelta(seconds=RING_AFTER))
         in_time = await plant(owner, spec, 5, HELD)
         confirmed = await plant(owner, spec, 6, CONFIRMED, hold_until=over)
         async with running(Role.SWEEP, sweep_settings(database, fresh_kafka)):
@@ -120,7 +124,7 @@ async def test_bookings_in_nobodys_lane_are_rung_for_once(database: Database, fr
     spec, builtin = clinics(2, endpoint=REST)[0], clinics(2)[1]
     async with database.owner() as owner:
         await seed(owner, [spec, builtin])
-        long_ago, soon = ago(60), datetime.now(UTC) + timedelta(minutes=1)
+        long_ago, soon = ago(2 * RING_AFTER), datetime.now(UTC) + timedelta(seconds=RING_AFTER)
         lost = await plant(owner, spec, 1, HELD, since=long_ago)
         await plant(owner, spec, 2, HELD)  # held a moment ago: still on its way
         await plant(owner, spec, 3, HELD, since=long_ago, next_attempt_at=soon)  # parked
@@ -181,7 +185,8 @@ async def test_of_a_long_line_only_the_front_is_rung_for(database: Database, fre
     [spec] = clinics(1, endpoint=REST, concurrency=3)
     async with database.owner() as owner:
         await seed(owner, [spec])
-        line = [await plant(owner, spec, number, HELD, since=ago(60)) for number in range(12)]
+        long_ago = ago(2 * RING_AFTER)
+        line = [await plant(owner, spec, number, HELD, since=long_ago) for number in range(12)]
         async with running(Role.SWEEP, sweep_settings(database, fresh_kafka)):
 
             async def enough() -> bool:

@@ -10,14 +10,16 @@ from tests.integration.test_closures import happens
 from tests.support.commands import appended, book, cancel, reschedule
 from tests.support.database import Database
 from tests.support.holding import REST, Hold, rows_of, seeded
-from tests.support.stocked import consuming, counted, lot, reserved
+from tests.support.stocked import consuming, counted, lot, lots_of, reserved
 from tests.support.world import clinics, settings_for, tomorrow
 from waiting_room.domain.appointment import EventType
 from waiting_room.store import stock
+from waiting_room.store.journal import Journal
 from waiting_room.store.pool import Pool, create_pool
 from waiting_room.telemetry import metrics
 from workers.sweep.absent import miss
 from workers.sweep.fill import fill
+from workers.sweep.seen import Seen
 
 
 @pytest.fixture
@@ -78,6 +80,47 @@ async def test_of_whom_is_being_moved_nobody_can_tell_until_it_is_known_where_to
         assert left_out.get() == before
         await happens(owner, spec.clinic_id, command.booking_ref, EventType.RESCHEDULE_FAILED)
     assert await miss(sweeping) == 1
+
+
+async def test_of_whom_nobody_says_what_became_they_were_seen(database: Database, hold: Hold, sweeping: Pool) -> None:
+    """Their doses were kept for ever, and no other appointment of the service could be had."""
+    specs = clinics(2, capacity=4)
+    await seeded(database, specs)
+    async with database.owner() as owner:
+        await consuming(owner)
+        await owner.execute("UPDATE service_types SET one_active = TRUE")
+        for spec in specs:
+            await counted(owner, spec, lot(f"of {spec.clinic_id}", 4))
+        await owner.execute("UPDATE clinics SET no_show_after_minutes = 15 WHERE clinic_id = '0001'")
+    arrived, absent, just_arrived = (book(specs[0], name) for name in ("arrived", "absent", "just arrived"))
+    silent, just_over, ahead = (book(specs[1], name) for name in ("silent", "just over", "ahead"))
+    await hold(appended(arrived, absent, just_arrived, silent, just_over, ahead))
+    async with database.owner() as owner:
+        for command, hours in ((arrived, 13), (absent, 13), (just_arrived, 11), (silent, 13), (just_over, 11)):
+            await owner.execute(
+                "UPDATE appointments SET start_at = ended - interval '30 minutes', end_at = ended "
+                "FROM (SELECT now() - make_interval(hours => $1) AS ended) AS n WHERE booking_ref = $2",
+                hours,
+                command.booking_ref,
+            )
+        past = "UPDATE patient_claims SET day = current_date - 1 WHERE booking_ref <> $1"
+        await owner.execute(past, ahead.booking_ref)
+        async with owner.transaction():
+            journal = await Journal.open(owner, ["0001"])
+            there = await journal.load([("0001", each.booking_ref) for each in (arrived, just_arrived)])
+            for booking in there.values():
+                journal.record(booking, EventType.ARRIVED)
+            await journal.write()
+    assert await Seen(sweeping, 12).look() == 2
+    assert await Seen(sweeping, 12).look() == 0
+    told = {row["booking_ref"]: row["status"] for row in await rows_of(database, "TABLE appointments")}
+    assert [told[each.booking_ref] for each in (arrived, absent, just_arrived)] == ["completed", "confirmed", "arrived"]
+    assert [told[each.booking_ref] for each in (silent, just_over, ahead)] == ["completed", "confirmed", "confirmed"]
+    figures = {each.lot: (each.on_hand, each.reserved, each.administered) for each in await lots_of(database)}
+    assert figures == {"of 0001": (3, 2, 1), "of 0002": (3, 2, 1)}
+    again = book(specs[1], "again", patient=silent.patient, start_at=tomorrow(11))
+    outcome = await hold(appended(again, first_offset=6))
+    assert [booking.known_state.reason for booking in outcome.decided] == [None]
 
 
 async def test_a_dose_that_comes_free_goes_to_the_first_who_is_short(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -13,14 +15,17 @@ from tests.support.commands import appended, book, cancel
 from tests.support.database import Database
 from tests.support.holding import Hold, check_counters, rows_of, seeded
 from tests.support.waiting import Answers, claims, offered_to, open_offers, run_out, stands, wait
-from tests.support.world import clinics, tomorrow
+from tests.support.world import ALWAYS_OPEN, clinics, tomorrow
+from waiting_room.domain.availability.wall import instant
 from waiting_room.domain.waitlist import Ended
+from waiting_room.messages import Patient, TimeRange
 from waiting_room.store import offering
 from waiting_room.store.giving import LOOKED_AT_MAX
 from waiting_room.store.pool import Pool
 from workers.sweep.waitlist import Looking, end_waits, lapse
 
 WAITING, OFFERED = ("waitlisted", "waiting"), ("waitlisted", "offered")
+AUCKLAND = ZoneInfo("Pacific/Auckland")
 
 
 async def test_an_offer_ends_by_the_databases_clock_and_not_when_sweep_comes(
@@ -189,3 +194,43 @@ async def test_what_a_provider_does_not_do_any_more_is_not_to_be_had(
         await owner.execute("UPDATE clinic_counters SET rules_version = rules_version + 1")
     assert await answers.accept(offer.offer_id) is Ended.LOST
     assert (await stands(database))[first.booking_ref] == WAITING
+
+
+@pytest.mark.parametrize("ends", ["declined", "expired", "lost"])
+async def test_a_time_that_was_offered_and_not_taken_keeps_no_other_booking_away(
+    ends: str, database: Database, hold: Hold, answers: Answers, sweeping: Pool
+) -> None:
+    """Who waited on was taken to have an appointment on the day that they were offered last."""
+    clinic, elsewhere = clinics(2)
+    await seeded(database, [clinic, elsewhere])
+    async with database.owner() as owner:
+        once_a_day = json.dumps([{**hours, "opens": "09:00:00", "closes": "09:30:00"} for hours in ALWAYS_OPEN])
+        await owner.execute("UPDATE providers SET hours = $1", once_a_day)
+        await owner.execute("UPDATE clinics SET timezone = $1", AUCKLAND.key)
+        await owner.execute("UPDATE service_types SET interval_days = 3, offer_to_all = $1", ends == "lost")
+    days = [tomorrow().date() + timedelta(days=day) for day in range(1, 7)]
+    nine = [instant(day, 9 * 60, AUCKLAND) for day in days]
+    booked = [book(clinic, f"{start_at}", start_at=start_at) for start_at in nine]
+    faster = wait(clinic, "faster", start_at=nine[-1])
+    anna = Patient(id="anna")
+    waits = wait(
+        clinic, "anna waits", patient=anna, start_at=None, range=TimeRange(nine[0], nine[-1] + timedelta(hours=1))
+    )
+    await hold(appended(*booked, faster, waits, cancel(booked[-1])))
+    if ends != "lost":
+        (offer,) = await open_offers(database)
+        await answers.decline(offer.offer_id)
+    offers = {each.booking_ref: each.offer_id for each in await open_offers(database)}
+    if ends == "declined":
+        assert await answers.decline(offers[waits.booking_ref]) is Ended.DECLINED
+    elif ends == "expired":
+        await run_out(database, offers[waits.booking_ref])
+        assert await lapse(sweeping) == 1
+    else:
+        assert await answers.accept(offers[faster.booking_ref]) is Ended.ACCEPTED
+    assert (await stands(database))[waits.booking_ref] == WAITING
+    another = book(elsewhere, "anna books", patient=anna, start_at=nine[-2])
+    await hold(appended(another, first_offset=9))
+    assert (await stands(database))[another.booking_ref] == ("confirmed", None)
+    (claim,) = await rows_of(database, f"SELECT day FROM patient_claims WHERE booking_ref = '{waits.booking_ref}'")
+    assert claim["day"] == days[0], "the first that will do, by the clinic's clock"

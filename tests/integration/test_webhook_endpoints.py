@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import repeat
 from typing import Any
 
 from standardwebhooks import Webhook
@@ -48,9 +49,9 @@ async def test_a_bookings_public_events_are_numbered_without_gaps(database: Data
 async def test_one_that_fails_for_days_is_switched_off_and_others_hear_of_it(
     database: Database, fresh_kafka: Kafka
 ) -> None:
-    settings = webhooks_settings(database, fresh_kafka, webhook_retry_seconds="0.1,0.1,0.1,600")
+    settings = webhooks_settings(database, fresh_kafka, webhook_retry_seconds=",".join(["0.1"] * 600))
     async with (
-        listening(Endpoint("ep_bad", answers=iter([(500, {})] * 99))) as bad,
+        listening(Endpoint("ep_bad", answers=repeat((500, {})))) as bad,
         listening(Endpoint("ep_good")) as good,
         database.owner() as owner,
     ):
@@ -77,6 +78,38 @@ async def test_one_that_fails_for_days_is_switched_off_and_others_hear_of_it(
     assert told.payload["data"] == {"endpoint_id": "ep_bad", "reason": "failing"}
     [failed] = [row for row in await rows(database) if row["endpoint_id"] == "ep_bad"]
     assert (failed["state"], failed["failed_why"]) == ("failed", "disabled")
+
+
+async def test_one_that_has_answered_no_test_for_days_is_switched_off_too(
+    database: Database, fresh_kafka: Kafka
+) -> None:
+    """Nothing is sent to it, so nothing fails: what happened meanwhile waited for ever."""
+    endpoints = [Endpoint(name, url="http://127.0.0.1:9/") for name in ("ep_old", "ep_new", "ep_unasked")]
+    async with database.owner() as owner:
+        await commit(owner, event(1))
+        for endpoint in endpoints:
+            await register(owner, endpoint, "clinic", CLINIC)
+            await owner.execute(
+                "INSERT INTO webhook_deliveries (endpoint_id, clinic_id, seq, booking_ref, event, committed_at) "
+                "VALUES ($1, $2, 1, 'ref', 'booking.confirmed', now())",
+                endpoint.endpoint_id,
+                CLINIC,
+            )
+        await owner.execute("UPDATE webhook_endpoints SET verified_at = NULL")
+        await owner.execute(
+            "UPDATE webhook_endpoints SET told_from = now() - interval '121 hours' WHERE endpoint_id <> 'ep_new'"
+        )
+        await owner.execute(  # as after an outage of ours
+            "INSERT INTO webhook_deliveries "
+            "(endpoint_id, clinic_id, seq, event, payload, committed_at, next_attempt_at) VALUES "
+            "('ep_unasked', 'endpoint', 1, 'endpoint.test', '{}', now(), now() + interval '1 hour')"
+        )
+        async with running(Role.WEBHOOKS, webhooks_settings(database, fresh_kafka)):
+            await settled(database, "ep_old")
+        states = {each["endpoint_id"]: each["disabled_reason"] for each in await owner.fetch("TABLE webhook_endpoints")}
+    assert states == {"ep_old": "failing", "ep_new": None, "ep_unasked": None}
+    failed = {row["endpoint_id"]: row["failed_why"] for row in await rows(database) if row["event"] != "endpoint.test"}
+    assert failed == {"ep_old": "disabled", "ep_new": None, "ep_unasked": None}
 
 
 async def test_a_yes_takes_the_mark_of_failing_away(database: Database, fresh_kafka: Kafka) -> None:

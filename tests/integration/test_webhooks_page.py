@@ -22,7 +22,7 @@ from workers.assemble import Role
 
 async def look_until(page: Page, row: Locator, text: str) -> None:
     """What came of an attempt is known a little after it."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while text not in await row.inner_text():
             await page.click("#filter button")
             await expect(row).to_have_count(1)

@@ -13,7 +13,7 @@ import aiohttp
 
 from devstack.ports import free_port
 from devstack.processes import Process
-from tests.stack import Kafka
+from tests.stack import READY_SECONDS, Kafka
 from tests.support.database import Database
 from tests.support.log import everything_in, until
 from tests.support.world import MASTER_KEY, PARTITIONS, PATIENT_SECRET, clinics, seed
@@ -45,10 +45,15 @@ class Worker(Process):
             cwd=ROOT,
             env={**os.environ, **{PREFIX + key.upper(): str(value) for key, value in values.items()}},
             ready_url=f"{self.url}/readyz",
+            ready_timeout_seconds=READY_SECONDS,
         )
 
+    async def stop(self, deadline_seconds: float = 120.0) -> None:
+        await super().stop(deadline_seconds)
+
     def log_lines(self) -> list[dict[str, Any]]:
-        lines = self.log_file.read_text().splitlines() if self.log_file.exists() else []
+        text = self.log_file.read_text() if self.log_file.exists() else ""
+        lines = text.split("\n")[:-1]  # the last may be half written
         return [json.loads(line) for line in lines if line.startswith("{")]
 
     def said(self, event: str) -> list[dict[str, Any]]:
@@ -86,6 +91,10 @@ async def test_it_waits_for_its_servers_and_can_be_stopped_meanwhile(tmp_path: P
     worker.spawn()
 
     async def waits() -> bool:
+        try:
+            await get(f"{worker.url}/readyz")
+        except aiohttp.ClientError:
+            return False
         return {line["what"] for line in worker.said("waiting_for")} == {"kafka"}
 
     await until(waits)
@@ -135,7 +144,7 @@ async def test_when_a_task_dies_it_ends_with_one_line_that_says_why(
         port = taken.getsockname()[1]
         worker = Worker(tmp_path, "relay", metrics_port=port, **at(database, fresh_kafka, "relay"))
         worker.spawn()
-        assert await worker.wait(30) == 1
+        assert await worker.wait(120) == 1
     [died] = worker.said("task_died")
     assert (died["task"], died["level"]) == ("health", "error")
     assert "address already in use" in died["error"]
@@ -144,7 +153,7 @@ async def test_when_a_task_dies_it_ends_with_one_line_that_says_why(
 async def test_an_unknown_role_is_refused(tmp_path: Path) -> None:
     worker = Worker(tmp_path, "relay nobody")
     worker.spawn()
-    assert await worker.wait(30) == 2
+    assert await worker.wait(120) == 2
     assert "'nobody' is none of hold, confirm, relay" in worker.log_file.read_text()
 
 

@@ -18,7 +18,7 @@ import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from tests.stack import Kafka
-from tests.support.commands import APP, book, cancel
+from tests.support.commands import APP, IN_TIME, book, cancel
 from tests.support.database import Database, clone
 from tests.support.holding import DEADLINES
 from tests.support.patients import WHOM
@@ -77,7 +77,7 @@ ENDINGS: dict[str, tuple[EventType, ...]] = {
 def _commands() -> dict[str, Book | Cancel]:
     """In the order of the log. Starts are an hour apart, but for those who want a seat that is taken."""
     now = datetime.now(UTC)
-    in_time, too_late = now + timedelta(minutes=10), now - timedelta(seconds=1)
+    in_time, too_late = now + IN_TIME, now - timedelta(seconds=1)
     starts = iter(tomorrow(hour) for hour in range(1, 23))
 
     def wish(

@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Page, async_playwright, expect
 
 CHROMIUM = shutil.which("chromium")
+expect.set_options(timeout=60_000)  # machines are slow, and only what fails waits so long
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 
 needs_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="no chromium: .ci/run installs Debian's if it can")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from tests.support.commands import record
+from tests.support.commands import IN_TIME, record
 from tests.support.world import ClinicSpec, tomorrow
 from waiting_room.domain.availability.rules import Override, OverrideKind
 from waiting_room.domain.clinic_changes import BusyThere, CancelledThere, Changes
@@ -56,7 +56,7 @@ def closed(spec: ClinicSpec, name: str, amount: int, *, offset: int) -> list[Ite
         from_at=_from(amount),
         to_at=_from(amount) + HALF_AN_HOUR,
         requested_at=now,
-        accept_by=now + timedelta(minutes=1),
+        accept_by=now + IN_TIME,
     )
     item = item_of(record(command, offset=offset))
     assert item is not None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -32,6 +34,35 @@ QUICK: dict[str, Any] = {"latency_mean": 0.05, "latency_min": 0.02, "latency_max
 WATCH_SECONDS = 0.02
 
 
+class Door:
+    """What all clinics of a simulator have to say waits in it while it is shut: calls are under way for as long as a
+    test wants them to be, however quick or slow the machine is.
+    """
+
+    def __init__(self, simulator: Simulator) -> None:
+        self._call_later = simulator._call_later
+        simulator._call_later = self._let_out_later
+        self._free: float = math.inf
+        self._waiting: deque[Callable[[], None]] = deque()
+
+    def shut(self) -> None:
+        self._free = 0
+
+    def let_out(self, count: float = math.inf) -> None:
+        """So many that wait, or come later; all of them unless told otherwise."""
+        self._free += count
+        while self._waiting and self._free:
+            self._free -= 1
+            self._waiting.popleft()()
+
+    def _let_out_later(self, delay_seconds: float, callback: Callable[[], None]) -> None:
+        def out() -> None:
+            self._waiting.append(callback)
+            self.let_out(0)
+
+        self._call_later(delay_seconds, out)
+
+
 class Site:
     """One clinic: what it was told, what we have of it, and the doorbell."""
 
@@ -43,8 +74,9 @@ class Site:
         settings: Settings,
         spec: ClinicSpec,
         clinic: Clinic,
+        door: Door,
     ) -> None:
-        self.database, self.settings, self.spec, self.clinic = database, settings, spec, clinic
+        self.database, self.settings, self.spec, self.clinic, self.door = database, settings, spec, clinic, door
         self._owner, self._producer = owner, producer
         self._planted = 0
 
@@ -138,19 +170,22 @@ class Site:
         )
         return [(row["kind"], row["outcome"]) for row in rows]
 
-    async def until_state(self, status: str, clinic_state: str, *bookings: Booking, seconds: float = 15.0) -> None:
+    async def until_state(self, status: str, clinic_state: str, *bookings: Booking, seconds: float = 60.0) -> None:
         """Until all of them are so; says how they are if they never become so."""
-        seen: set[tuple[str, str]] = set()
+        seen: list[tuple[str, str]] = []
 
         async def all_so() -> bool:
-            seen.clear()
-            seen.update([await self.state(booking) for booking in bookings])
-            return seen == {(status, clinic_state)}
+            seen[:] = [await self.state(booking) for booking in bookings]
+            return set(seen) == {(status, clinic_state)}
 
         try:
             await until(all_so, seconds)
         except TimeoutError:
-            raise AssertionError(f"not {status}/{clinic_state} but {sorted(seen)}") from None
+            stuck = [booking for booking, state in zip(bookings, seen, strict=True) if state != (status, clinic_state)]
+            rows = [dict(await self.row(booking)) for booking in stuck]
+            columns = ("ticket", "status", "clinic_state", "attempts", "next_attempt_at", "lease_until", "parked_at")
+            told = [{each: row[each] for each in columns if each in row} for row in rows]
+            raise AssertionError(f"not {status}/{clinic_state}: {told}") from None
 
 
 def _doorbell(booking: Booking) -> bytes:
@@ -165,8 +200,8 @@ def _doorbell(booking: Booking) -> bytes:
     )
 
 
-async def until(check: Callable[[], Awaitable[bool] | bool], seconds: float = 15.0) -> None:
-    """Until ``check`` says yes. Raises TimeoutError."""
+async def until(check: Callable[[], Awaitable[bool] | bool], seconds: float = 60.0) -> None:
+    """Until ``check`` says yes. Raises TimeoutError, late: machines are slow, and only what fails waits so long."""
     async with asyncio.timeout(seconds):
         while True:
             found = check()
@@ -189,6 +224,7 @@ async def sites(
     character = ClinicBehaviour(**(QUICK | (behaviour or {})))
     specs = clinics(count)
     simulator = Simulator(Spec({spec.clinic_id: character for spec in specs}), 1, forget)
+    door = Door(simulator)
     producer = AIOKafkaProducer(bootstrap_servers=kafka.bootstrap_servers, acks="all")
     values = {"clinic_call_seconds": 1.0, "clinic_lease_seconds": 2.0, "shutdown_seconds": 5.0} | (settings or {})
     async with listening(simulator.handle, 0) as port, database.owner() as owner:
@@ -206,6 +242,7 @@ async def sites(
                     settings_for(database, kafka, "confirm", **values),
                     spec,
                     simulator.clinics[spec.clinic_id],
+                    door,
                 )
                 for spec in specs
             ]

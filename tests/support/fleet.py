@@ -42,12 +42,12 @@ class Fleet:
         """Returns when all of them have partitions."""
         for name in names:
             self.spawn(name)
-        await until(lambda: all(self.workers[name].said("partitions_assigned") for name in names), 30)
+        await until(lambda: all(self.workers[name].said("partitions_assigned") for name in names))
 
     async def leave(self, name: str) -> None:
         """SIGTERM; returns when it is gone."""
         worker = self.workers.pop(name)
-        await worker.stop(20)
+        await worker.stop(60)
         assert worker.returncode == 0
 
     async def kill(self, *names: str) -> None:
@@ -57,10 +57,10 @@ class Fleet:
         for name in names:
             await self.workers.pop(name).wait()
 
-    async def paused(self) -> float:
-        """Partitions that are not read for now, over all workers."""
+    async def any_paused(self) -> bool:
+        """Whether a worker does not read a partition of its own for now."""
         found = [await gauges(worker.url) for worker in self.workers.values()]
-        return sum(each["waiting_room_partitions_paused"] for each in found)
+        return any(each["waiting_room_partitions_paused"] for each in found)
 
     def done(self) -> int:
         """Bookings the clinics have."""
@@ -71,7 +71,7 @@ class Fleet:
         for site in self.sites:
             await site.rush(each)
 
-    async def until_done(self, count: int, seconds: float = 30.0) -> None:
+    async def until_done(self, count: int, seconds: float = 60.0) -> None:
         await until(lambda: self.done() >= count, seconds)
 
     async def stop(self) -> None:

@@ -17,7 +17,7 @@ import aiohttp
 
 from devstack.ports import free_port
 from devstack.processes import Process
-from tests.stack import Kafka, server_folder
+from tests.stack import READY_SECONDS, Kafka, server_folder
 from tests.support import topics
 from tests.support.commands import APP
 from tests.support.database import Database, clone
@@ -214,6 +214,7 @@ async def ingress_process(
         },
         cwd=ROOT,
         ready_url=f"{base}{'/readyz' if ready else '/healthz'}",
+        ready_timeout_seconds=READY_SECONDS,
     )
     await process.start()
     try:

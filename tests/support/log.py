@@ -11,13 +11,13 @@ from tests.stack import Kafka
 
 
 async def everything_in(kafka: Kafka, topic: str) -> list[ConsumerRecord]:
-    """All records of a topic as it is now, each partition's in order."""
+    """All records of a topic as it is now, each partition's in order; where it is compacted, some are gone by then."""
     consumer = AIOKafkaConsumer(topic, bootstrap_servers=kafka.bootstrap_servers, auto_offset_reset="earliest")
     await consumer.start()
     try:
         ends = await consumer.end_offsets(list(consumer.assignment()))
         found: list[ConsumerRecord] = []
-        while len(found) < sum(ends.values()):
+        while any([await consumer.position(where) < end for where, end in ends.items()]):
             for records in (await consumer.getmany(timeout_ms=500)).values():
                 found.extend(records)
         return found
@@ -36,8 +36,10 @@ async def append(kafka: Kafka, topic: str, partition: int, key: str, *values: by
         await producer.stop()
 
 
-async def until(check: Callable[[], Awaitable[bool]], seconds: float = 30) -> None:
-    """Wait for something to become true. Raises TimeoutError."""
+async def until(check: Callable[[], Awaitable[bool]], seconds: float = 60) -> None:
+    """Wait for something to become true; for long, since machines are slow and only what fails waits. Raises
+    TimeoutError.
+    """
     async with asyncio.timeout(seconds):
         while not await check():
             await asyncio.sleep(0.05)

@@ -171,8 +171,8 @@ PLANTS: list[Plant] = [
     by_sql(
         "nobody claims a seat",
         None,
-        "INSERT INTO seat_claims VALUES ('0003', '0003-1', 0, tstzrange(now(), now() + interval '1 minute'), "
-        "now()::date, '0003-NOBODY', 1)",
+        "INSERT INTO seat_claims VALUES ('0003', '0003-1', 0, "
+        "tstzrange(current_date + 1, current_date + 1 + interval '1 minute'), current_date + 1, '0003-NOBODY', 1)",
         Kind.SEAT_KEPT,
     ),
     by_sql(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from tests.support.audited import World
-from tests.support.commands import appended
+from tests.support.commands import IN_TIME, appended
 from tests.support.holding import DEADLINES
 from tests.support.patients import WHOM
 from waiting_room.audit.offences import Kind
@@ -62,7 +62,7 @@ def by_hold(
 
 
 def _in_time(command: Book | Cancel) -> Book | Cancel:
-    return msgspec.structs.replace(command, accept_by=datetime.now(UTC) + timedelta(minutes=1))
+    return msgspec.structs.replace(command, accept_by=datetime.now(UTC) + IN_TIME)
 
 
 def in_ledger(what: str, name: str, *kinds: Kind, **changes: Any) -> Plant:

@@ -6,7 +6,7 @@ import json
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 import asyncpg
@@ -22,6 +22,10 @@ MASTER_KEY = b64encode(b"a master key for tests, 32 bytes").decode()
 PATIENT_SECRET = "a test's secret for patients' tags"
 BUSINESS = "demo"
 SERVICE = "consultation"
+_TOMORROW = (datetime.now(UTC) + timedelta(days=1, hours=3)).date()
+"""The same for a whole run, which may last over midnight: then it is today, but not in the middle of a test. One that
+begins in the last hours of a day has the day after the next.
+"""
 ALWAYS_OPEN = [{"weekday": day, "opens": "00:00:00", "closes": "23:30:00", "slot_minutes": 30} for day in range(1, 8)]
 
 
@@ -107,5 +111,4 @@ def settings_for(database: Database | None, kafka: Kafka | None, role: str = "ho
 
 def tomorrow(hour: int = 9, minute: int = 0) -> datetime:
     """A bookable start."""
-    day = datetime.now(UTC).date() + timedelta(days=1)
-    return datetime(day.year, day.month, day.day, hour, minute, tzinfo=UTC)
+    return datetime.combine(_TOMORROW, time(hour, minute), UTC)

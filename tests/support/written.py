@@ -10,6 +10,7 @@ from tests.support.commands import APP, REFS
 from tests.support.patients import sealed
 from tests.support.world import SERVICE, ClinicSpec, tomorrow
 from waiting_room.domain.appointment import By, EventType, Reason
+from waiting_room.store.holds import Claim, claim_seats
 from waiting_room.store.journal import Booking, Journal
 from waiting_room.store.pool import Connection
 
@@ -19,6 +20,7 @@ CALLING = (*HELD, EventType.CALLING)
 UNKNOWN = (*CALLING, EventType.OUTCOME_UNKNOWN)
 CONFIRMED = (*CALLING, EventType.CONFIRMED)
 WITHDRAWING = (*CONFIRMED, EventType.CANCELLED)
+HALF_AN_HOUR = timedelta(minutes=30)
 _SLOTS = 100 * 48
 """Starts of a seat: so many days are surely there to be claimed."""
 
@@ -43,13 +45,13 @@ async def plant(
     instead of the ``number``-th half hour of tomorrow.
     """
     if start_at is not None:  # its month may be nobody's business but this test's
-        await conn.execute("SELECT add_claim_ranges($1, $1)", start_at.date())
+        await conn.execute("SELECT add_claim_ranges($1, $2)", start_at.date(), (start_at + HALF_AN_HOUR).date())
     async with conn.transaction():
         journal = await Journal.open(conn, [spec.clinic_id])
         booking = _new(journal, spec, number, app_id=app_id, since=since, hold_until=hold_until)
         booking.next_attempt_at = next_attempt_at
         if start_at is not None:
-            booking.start_at, booking.end_at = start_at, start_at + timedelta(minutes=30)
+            booking.start_at, booking.end_at = start_at, start_at + HALF_AN_HOUR
         if patient is not None:
             booking.patient_id, booking.patient = await sealed(conn, patient, app_id)
         for event in events:
@@ -89,7 +91,7 @@ def _new(
     hold_until: datetime | None = None,
 ) -> Booking:
     seat, slot = divmod(number, _SLOTS)
-    start_at = tomorrow(0) + timedelta(minutes=30 * slot)
+    start_at = tomorrow(0) + slot * HALF_AN_HOUR
     return Booking(
         clinic_id=spec.clinic_id,
         booking_ref=REFS.derive(spec.clinic_id, APP, str(number)),
@@ -101,7 +103,7 @@ def _new(
         seat=seat,
         service_type=SERVICE,
         start_at=start_at,
-        end_at=start_at + timedelta(minutes=30),
+        end_at=start_at + HALF_AN_HOUR,
         patient_id="patient",
         patient=b'{"id": "patient"}',  # as it was before there were keys
         hold_until=hold_until or start_at,
@@ -109,10 +111,10 @@ def _new(
 
 
 async def _claim_seats(conn: Connection, spec: ClinicSpec, bookings: Sequence[Booking]) -> None:
-    await conn.executemany(
-        "INSERT INTO seat_claims VALUES ($1, $2, $6, tstzrange($3, $4), ($3 AT TIME ZONE 'UTC')::date, $5, 1)",
-        [
-            (each.clinic_id, each.provider_id, each.start_at, each.end_at, each.booking_ref, each.seat)
-            for each in bookings
-        ],
-    )
+    claims = []
+    for each in bookings:
+        assert each.start_at is not None
+        assert each.end_at is not None
+        seat = each.seat or 0
+        claims.append(Claim(each.clinic_id, spec.provider_id, seat, each.start_at, each.end_at, each.booking_ref, 1))
+    await claim_seats(conn, claims)

@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from aiokafka.errors import KafkaError
+from structlog.testing import capture_logs
 
 from tests.support.commands import appended, book
 from tests.support.world import clinics, settings_for
@@ -14,6 +16,7 @@ from waiting_room import intake_keys
 from waiting_room.commands import Book
 from waiting_room.envelope import Envelope, UnknownMasterKey, master_key
 from waiting_room.messages import IntakeKeyRecord, encode
+from workers.hold import opening as of_hold
 from workers.hold.opening import Opening
 from workers.hold.read import Appended
 
@@ -62,3 +65,23 @@ async def test_nothing_is_decided_for_want_of_a_master_key() -> None:
     command = sealed(intake_key=record.key_id)
     with pytest.raises(UnknownMasterKey):
         await opening(record).open(appended(command))
+
+
+@pytest.mark.parametrize(("tell_every_seconds", "told"), [(float("inf"), 0), (0.0, 100)])
+async def test_while_kafka_is_away_it_is_said_now_and_then_and_not_at_each_look(
+    monkeypatch: pytest.MonkeyPatch, tell_every_seconds: float, told: int
+) -> None:
+    away = iter(range(100))
+
+    async def end_offset(*_: object) -> int:
+        if next(away, None) is not None:
+            raise KafkaError("not connected")
+        return 0
+
+    made = Opening(settings_for(None, None), ENVELOPE)
+    monkeypatch.setattr(made._follower, "end_offset", end_offset)
+    monkeypatch.setattr(of_hold, "_LOOK_EVERY_SECONDS", 0)
+    monkeypatch.setattr(of_hold, "_TELL_EVERY_SECONDS", tell_every_seconds)
+    with capture_logs() as logs:
+        await made.open(appended(sealed()))
+    assert [(line["event"], line["error"]) for line in logs[:100]] == [("intake_keys_late", "KafkaError")] * told

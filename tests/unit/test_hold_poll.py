@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
 
 from waiting_room.telemetry.lag import ConsumerLag
 from workers.hold.poll import LINES, Poll
@@ -38,6 +40,14 @@ class Consumer:
 
     def __getattr__(self, name: str) -> Any:  # what lag asks of a consumer
         return lambda *_: None
+
+
+class Waiting(Consumer):
+    """Lets the others have a turn meanwhile, as a real one does."""
+
+    async def getmany(self, *, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[ConsumerRecord]]:
+        await asyncio.sleep(0)
+        return await super().getmany(timeout_ms=timeout_ms, max_records=max_records)
 
 
 def record(partition: int, offset: int) -> ConsumerRecord:
@@ -80,3 +90,18 @@ async def test_what_was_read_bit_by_bit_is_taken_in_full_batches() -> None:
 async def test_no_batch_is_larger_than_it_may_be() -> None:
     taken = await batches_of([{TopicPartition(TOPIC, 0): [record(0, offset) for offset in range(23)]}], 10)
     assert [len(batch) for batch in taken] == [10, 10, 3]
+
+
+async def test_a_line_that_dies_is_noticed_though_nothing_more_is_read_for_it() -> None:
+    """What it had taken was held only after the next booking at one of its clinics."""
+    finish = asyncio.Event()
+    consumer, offsets = Waiting([{TopicPartition(TOPIC, 0): [record(0, 0)]}, *[{}] * 20], finish), Offsets()
+    offsets.assigned([(TOPIC, 0)])
+
+    async def take(_: Sequence[ConsumerRecord]) -> list[ConsumerRecord]:
+        raise KafkaError
+
+    with pytest.raises(KafkaError):
+        await Poll(consumer, take, offsets, 10, ConsumerLag("hold")).run(finish)
+    assert not finish.is_set()
+    assert consumer.committed == {}

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
+import pytest
+
+from ingress.book import _as_wished
 from ingress.follow import after
+from ingress.parts import Parts
 from waiting_room.domain.appointment import By, EventType, Reason, Stage, Status
 from waiting_room.messages import BookingEvent
 from waiting_room.store.bookings import BookingRow
@@ -106,3 +111,9 @@ def test_an_event_that_is_known_already_changes_nothing() -> None:
 def test_a_gap_or_an_unknown_line_cannot_be_folded() -> None:
     assert after(ROW, event(EventType.CONFIRMED, seq=22)) is None
     assert after(ROW, event(EventType.CONFIRMED, line=None)) is None
+
+
+@pytest.mark.parametrize("status", [Status.CONFIRMED, Status.ARRIVED, Status.COMPLETED, Status.NO_SHOW])
+async def test_who_books_again_what_has_taken_place_is_told_that_it_was_booked(status: Status) -> None:
+    row = replace(ROW, status=status, stage=None, place=None)
+    assert (await _as_wished(cast(Parts, None), row)).status is status

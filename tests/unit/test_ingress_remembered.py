@@ -78,6 +78,18 @@ async def test_after_an_unknown_outcome_only_the_same_request_is_tried_again() -
     assert await memory.once(REF, b"body", runs) is ACCEPTED
 
 
+async def test_an_unknown_outcome_is_remembered_although_the_next_try_came_to_nothing() -> None:
+    """As in an outage of Kafka: the first is not acknowledged, the next is not handed over."""
+    memory, runs = Remembered(10), Runs(refusal("unknown"), refusal("none"), ACCEPTED)
+    for _ in range(2):
+        with pytest.raises(Refused):
+            await memory.once(REF, b"body", runs)
+    with pytest.raises(Refused) as caught:
+        await memory.once(REF, b"other", runs)
+    assert caught.value.kind is problems.KEY_REUSED
+    assert await memory.once(REF, b"body", runs) is ACCEPTED
+
+
 async def test_a_try_knows_whether_it_may_be_the_second() -> None:
     memory, seen = Remembered(10), list[bool]()
 

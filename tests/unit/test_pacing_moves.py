@@ -88,3 +88,25 @@ def test_what_is_rung_for_during_a_call_is_looked_at_afterwards_wherever_its_cli
     world.lanes.refilled(refill, [("2", Rank.NORMAL)], world.now)
     world.end(one)
     assert world.start_refs() == ["1"]
+
+
+def test_a_call_that_fails_after_its_partition_went_and_came_back_is_tried_again_when_it_is_due() -> None:
+    world = World(limit=1)
+    world.shared = True
+    world.ring("1")
+    (one,) = world.start()
+    world.lanes.revoked([NORMAL], world.now)
+    world.lanes.assigned([NORMAL])
+    world.lanes.adopt("A", NORMAL, world.now)
+    (refill,) = world.lanes.refills()
+    world.lanes.refilled(refill, [], world.now)
+    world.end(one, Verdict.FAILED, Disposition(Action.RETRY, 1.0))
+    (refill,) = world.lanes.refills()
+    world.lanes.refilled(refill, [], world.now, more_at=1.0)
+    assert (world.start_refs(), world.lanes.refills()) == ([], [])
+    assert world.lanes.wake_at() == 1.0
+    world.now = 1.0
+    assert world.start_refs() == []
+    (refill,) = world.lanes.refills()
+    world.lanes.refilled(refill, [("1", Rank.NORMAL)], world.now)
+    assert world.start_refs() == ["1"]

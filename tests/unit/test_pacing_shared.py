@@ -18,6 +18,9 @@ from workers.pacing.offsets import Partition
 from workers.pacing.overflow import Refill
 from workers.pacing.work import Rank, Ring, Verdict, Where, Work
 
+Taken = tuple[list[tuple[str, Rank]], float | None]
+"""What is due, in the order in which it goes; when the next comes due."""
+
 P: Partition = ("normal", 0)
 CLINICS = ("A", "B", "C")
 LIMIT, LANE_MAX = 2, 3
@@ -29,10 +32,16 @@ class Database:
 
     held: dict[str, list[int]] = field(default_factory=lambda: {clinic: [] for clinic in CLINICS})
     parked: set[tuple[str, int]] = field(default_factory=set)
+    due_at: dict[tuple[str, int], float] = field(default_factory=dict)
+    """Of those that are to be tried again after a pause."""
 
-    def take(self, refill: Refill) -> list[tuple[str, Rank]]:
-        due = [ticket for ticket in self.held[refill.clinic_id] if (refill.clinic_id, ticket) not in self.parked]
-        return [(str(ticket), Rank.NORMAL) for ticket in due if str(ticket) not in refill.known][: refill.wanted]
+    def take(self, refill: Refill, now: float) -> Taken:
+        line = [(refill.clinic_id, ticket) for ticket in self.held[refill.clinic_id] if str(ticket) not in refill.known]
+        waiting = [key for key in line if key not in self.parked]
+        due = [key for key in waiting if self.due_at.get(key, now) <= now]
+        later = min((self.due_at[key] for key in waiting if self.due_at.get(key, now) > now), default=None)
+        bookings = [(str(ticket), Rank.NORMAL) for _, ticket in due[: refill.wanted]]
+        return bookings, later if len(due) < refill.wanted else None
 
 
 class SharedPacing(RuleBasedStateMachine):
@@ -56,7 +65,7 @@ class SharedPacing(RuleBasedStateMachine):
         )
         self.running: list[Work] = []
         self.asked: list[Refill] = []
-        self.found: list[tuple[Refill, list[tuple[str, Rank]]]] = []
+        self.found: list[tuple[Refill, Taken]] = []
         self.assign()
 
     def assign(self) -> None:
@@ -97,7 +106,7 @@ class SharedPacing(RuleBasedStateMachine):
         """PostgreSQL answers as of now; the answer comes later."""
         refill = data.draw(st.sampled_from(self.asked))
         self.asked.remove(refill)
-        self.found.append((refill, self.database.take(refill)))
+        self.found.append((refill, self.database.take(refill, self.now)))
 
     @precondition(lambda self: self.found)
     @rule(data=st.data(), fails=st.booleans())
@@ -106,8 +115,12 @@ class SharedPacing(RuleBasedStateMachine):
         if fails:
             self.lanes.refill_failed(refill, self.now)
         else:
-            self.lanes.refilled(refill, found, self.now)
+            self.refilled(refill, found)
         self.pump()
+
+    def refilled(self, refill: Refill, found: Taken) -> None:
+        bookings, later = found
+        self.lanes.refilled(refill, bookings, self.now, more_at=later)
 
     @precondition(lambda self: self.running)
     @rule(
@@ -127,6 +140,8 @@ class SharedPacing(RuleBasedStateMachine):
             self.database.held[key[0]].remove(key[1])
         elif disposition.action is Action.PARK:
             self.database.parked.add(key)
+        else:
+            self.database.due_at[key] = self.now + disposition.after_seconds
         self.lanes.finished(work, self.now, disposition)
         self.pump()
 
@@ -186,7 +201,8 @@ class SharedPacing(RuleBasedStateMachine):
                 if key in unread or key in self.database.parked or (clinic, str(ticket)) in self.lanes._roster.works:
                     continue
                 assert lane is not None
-                assert lane.overflow.on, key
+                overflow, due_at = lane.overflow, self.database.due_at.get(key, self.now)
+                assert overflow.on or (overflow.again_at is not None and overflow.again_at <= due_at), key
 
     def teardown(self) -> None:
         if not hasattr(self, "lanes"):
@@ -197,11 +213,11 @@ class SharedPacing(RuleBasedStateMachine):
             self.parked_ones_come_due()
             self.read(len(self.log))
             for refill, found in self.found:
-                self.lanes.refilled(refill, found, self.now)
+                self.refilled(refill, found)
             self.found.clear()
             for refill in list(self.asked):
                 self.asked.remove(refill)
-                self.lanes.refilled(refill, self.database.take(refill), self.now)
+                self.refilled(refill, self.database.take(refill, self.now))
             self.pump()
             for work in list(self.running):
                 self.end(work, Verdict.ANSWERED, FINISHED)

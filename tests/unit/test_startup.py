@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from aiokafka.errors import InvalidTopicError, KafkaConnectionError, KafkaError
+from aiokafka.errors import InvalidTopicError, KafkaConnectionError, KafkaError, KafkaTimeoutError, ProducerClosed
 
 from tests.support.world import settings_for
 from waiting_room.envelope import CannotOpen, UnknownMasterKey
@@ -18,7 +18,18 @@ def died_of(error: BaseException) -> TaskDied:
     return died
 
 
-@pytest.mark.parametrize("error", [ConnectionRefusedError(), KafkaConnectionError(), FetcherDied(), UnknownMasterKey()])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionRefusedError(),
+        KafkaConnectionError(),
+        KafkaTimeoutError(),
+        ProducerClosed(),
+        FetcherDied(),
+        UnknownMasterKey(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
 def test_what_comes_back_is_waited_for(error: Exception) -> None:
     assert is_absence(died_of(error))
 

@@ -9,7 +9,7 @@ here, before any row is touched.
       └───not_booked────┘
 
 A confirmed patient arrives and is seen (completed), or does not come (no_show): all three are the clinic's to say, the
-last one also time's. They undo nothing there: ``clinic_state`` stays as it is.
+last two also time's. They undo nothing there: ``clinic_state`` stays as it is.
 
 A booking that is to be moved keeps what it has until the clinic has accepted the new time: ``moving_to`` is the
 revision it then gets. A confirmed one is called for again, from booked, and goes back there whatever is answered:

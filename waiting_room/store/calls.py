@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import groupby
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, TypeGuard
 
 import msgspec
 
@@ -106,42 +106,6 @@ async def load_systems(conn: Connection, clinic_ids: Iterable[str]) -> dict[str,
         )
         for row in await conn.fetch(_SQL["load_systems"], list(clinic_ids))
     }
-
-
-class Leased(NamedTuple):
-    """A call under way, by its lease: for ``seconds`` more."""
-
-    clinic_id: str
-    booking_ref: str
-    partition: int
-    withdrawing: bool
-    seconds: float
-
-
-async def leased(conn: Connection, partitions: Iterable[int]) -> list[Leased]:
-    """Every call under way at clinics of these partitions, whoever makes it."""
-    return [Leased(*row) for row in await conn.fetch(_SQL["leased"], list(partitions))]
-
-
-class Line(NamedTuple):
-    """A clinic for which there is a call to make. ``moved``: it, or another clinic from its partition to elsewhere; so
-    that there may be work of it for which nothing stands in Kafka where it is now.
-    """
-
-    clinic_id: str
-    partition: int
-    moved: bool
-
-
-async def lines_in(conn: Connection, partitions: Iterable[int]) -> list[Line]:
-    """The lines of these partitions."""
-    return [Line(*row) for row in await conn.fetch(_SQL["lines_in"], list(partitions))]
-
-
-async def take(conn: Connection, clinic_id: str, known: Sequence[str], wanted: int) -> list[tuple[str, bool]]:
-    """(booking_ref, to be withdrawn) of up to ``wanted`` bookings with a call due and not ``known``, as they go."""
-    rows = await conn.fetch(_SQL["take"], clinic_id, known, wanted)
-    return [(row["booking_ref"], row["withdrawing"]) for row in rows]
 
 
 async def claim(

@@ -7,11 +7,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import NamedTuple
 
+import msgspec
+
 from waiting_room.store import sql
 from waiting_room.store.pool import Connection
-from waiting_room.webhook_events import Closed, payload_of_closure
+from waiting_room.webhook_events import Closed, ClosurePayload, payload_of_closure
 
 _SQL = sql.load("closures")
+_decode = msgspec.json.Decoder(ClosurePayload).decode
 
 
 async def record(conn: Connection, closed: Closed, at: datetime) -> None:
@@ -23,6 +26,15 @@ async def record(conn: Connection, closed: Closed, at: datetime) -> None:
     payload = payload_of_closure(closed, row["sequence"], at)
     number = await conn.fetchval(_SQL["add"], closed.clinic_id, closed.closure_id, row["sequence"], at, payload)
     await conn.execute(_SQL["tell"], number)
+
+
+async def recorded(conn: Connection, clinic_id: str, closure_id: str) -> Closed | None:
+    """As it was recorded, if it was."""
+    payload: str | None = await conn.fetchval(_SQL["told"], clinic_id, closure_id)
+    if payload is None:
+        return None
+    data = _decode(payload).data
+    return Closed(**{name: getattr(data, name) for name in Closed._fields})
 
 
 class StillBooked(NamedTuple):

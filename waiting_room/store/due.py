@@ -46,6 +46,13 @@ async def absent(conn: Connection, limit: int) -> list[Key]:
     return [(row["clinic_id"], row["booking_ref"]) for row in await conn.fetch(_SQL["absent"], limit)]
 
 
+async def over(conn: Connection, after_hours: int, limit: int) -> list[Key]:
+    """Bookings that something is kept for although they ended so long ago, the longest ago first: nobody has said what
+    became of them, and nobody is expected to.
+    """
+    return [(row["clinic_id"], row["booking_ref"]) for row in await conn.fetch(_SQL["over"], after_hours, limit)]
+
+
 async def being_called(conn: Connection, keys: Collection[Key]) -> set[Key]:
     """Those of these bookings whose clinic is being called right now, by the leases."""
     rows = await conn.fetch(_SQL["being_called"], [clinic_id for clinic_id, _ in keys], [ref for _, ref in keys])

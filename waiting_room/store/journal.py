@@ -276,6 +276,9 @@ class Journal:
             await self.conn.execute(_SQL["place_appointments"], *columns(placed_values, self._placed.values()))
         if self._ended_offers:
             self.groups |= await waitlist.end_offers(self.conn, self._ended_offers, self.now)
+            again = [each.key for each in self._placed.values() if each.known_state.stage is Stage.WAITING]
+            if again:
+                await patients.wait_again(self.conn, again)
         self._placed, self._ended_offers = {}, []
 
     async def _write_ended(self) -> None:

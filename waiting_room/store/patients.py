@@ -50,6 +50,11 @@ async def moved(conn: Connection, starts: Sequence[tuple[str, str, datetime | No
     await conn.execute(_SQL["moved"], *zip(*starts, strict=True))
 
 
+async def wait_again(conn: Connection, keys: Collection[Key]) -> None:
+    """These bookings were offered a time, and wait on without it."""
+    await conn.execute(_SQL["wait_again"], *zip(*keys, strict=True))
+
+
 async def settle(conn: Connection, decided: Sequence[tuple[str, str, str]]) -> None:
     """(clinic_id, booking_ref, status) of decided bookings."""
     await conn.execute(_SQL["settle"], *zip(*decided, strict=True))

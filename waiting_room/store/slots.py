@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -14,6 +14,7 @@ from waiting_room.store.pool import Connection
 
 _SQL = sql.load("slots")
 EVENTS_MAX = 200
+Aware = Annotated[datetime, msgspec.Meta(tz=True)]
 NEVER = -1
 """The ``seq`` of a clinic of which nothing is known yet."""
 
@@ -44,8 +45,8 @@ class TakenRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     booking_ref: str | None
     seat: int | None
     seats: int | None
-    start_at: datetime
-    busy_until: datetime
+    start_at: Aware
+    busy_until: Aware
     tentative: bool
     """Its booking is not decided yet, or it is to be moved there."""
 

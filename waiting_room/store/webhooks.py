@@ -132,6 +132,11 @@ async def switch_off_failing(
     return await _off(conn, rows, DisabledReason.FAILING, now)
 
 
+async def switch_off_silent(conn: Connection, after_seconds: float, now: datetime) -> list[str]:
+    """Those that have answered no test for so long; which. As above."""
+    return await _off(conn, await conn.fetch(_SQL["switch_off_silent"], after_seconds), DisabledReason.FAILING, now)
+
+
 async def give_up(conn: Connection) -> int:
     """What waits for endpoints that are switched off has failed: up to GIVE_UP_AT_ONCE of it; how many."""
     done: str = await conn.execute(_SQL["give_up"], GIVE_UP_AT_ONCE)

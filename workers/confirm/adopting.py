@@ -16,9 +16,9 @@ from collections.abc import Callable, Collection, Iterable
 
 import structlog
 
-from waiting_room.store import calls
-from waiting_room.store.calls import Leased
+from waiting_room.store import left_to_call
 from waiting_room.store.faults import passes
+from waiting_room.store.left_to_call import Leased
 from waiting_room.store.pool import Pool
 from waiting_room.topics import CLINIC_CONFIRMATIONS
 from workers.confirm.clinics import Clinics
@@ -68,7 +68,7 @@ class Adopting:
         moved = {each.clinic_id: each.partition for each in systems}
         try:
             async with self._pool.acquire() as conn:
-                leased = await calls.leased(conn, set(moved.values()))
+                leased = await left_to_call.leased(conn, set(moved.values()))
         except Exception as error:
             if not passes(error):
                 raise
@@ -96,8 +96,8 @@ class Adopting:
             assignments = self._assignments
             try:
                 async with self._pool.acquire() as conn:
-                    leased = await calls.leased(conn, wanted)
-                    lines = await calls.lines_in(conn, wanted)
+                    leased = await left_to_call.leased(conn, wanted)
+                    lines = await left_to_call.lines_in(conn, wanted)
             except Exception as error:
                 if not passes(error):
                     raise

@@ -43,36 +43,56 @@ class ClinicChanges:
         self._transport = transport
         self._every_seconds = every_seconds
         self._lease_seconds = max(every_seconds, 3 * call_seconds)
+        self._asking: dict[str, asyncio.Task[None]] = {}
+        """By clinic."""
 
     async def run(self, finish: asyncio.Event) -> None:
-        """Until told to finish. Faults of PostgreSQL that pass are left to the next look."""
-        while not finish.is_set():
-            try:
-                asked = await self.round()
-            except Exception as error:
-                if not passes(error):
-                    raise
-                log.warning("changes_not_read", error=type(error).__name__)
-                asked = 0
-            if asked < AT_ONCE:
-                await pause(finish, min(LOOK_SECONDS, self._every_seconds))
+        """Until told to finish; clinics that are just being asked then are asked again by others. Faults of PostgreSQL
+        that pass are left to the next look.
+        """
+        try:
+            while not finish.is_set():
+                self._let_go_of_the_asked()
+                try:
+                    is_full = await self._begin(AT_ONCE - len(self._asking))
+                except Exception as error:
+                    if not passes(error):
+                        raise
+                    log.warning("changes_not_read", error=type(error).__name__)
+                    is_full = False
+                if is_full:  # more may be due, but none waits for the slowest of these
+                    await asyncio.wait(self._asking.values(), timeout=LOOK_SECONDS)
+                else:
+                    await pause(finish, min(LOOK_SECONDS, self._every_seconds))
+        finally:
+            for task in self._asking.values():
+                task.cancel()
+            await asyncio.gather(*self._asking.values(), return_exceptions=True)
 
-    async def round(self) -> int:
-        """Ask those that are due; how many. Raises database errors."""
+    async def _begin(self, room: int) -> bool:
+        """Ask those that are due, as far as there is room; whether there was not more. Raises database errors."""
+        if room == 0:
+            return True
         async with self._pool.acquire() as conn:
-            due = await clinic_changes.claim(conn, AT_ONCE, self._lease_seconds)
+            due = await clinic_changes.claim(conn, room, self._lease_seconds)
             systems = await calls.load_systems(conn, [each.clinic_id for each in due]) if due else {}
-        async with asyncio.TaskGroup() as group:
-            for each in due:
-                group.create_task(self._ask(each, systems[each.clinic_id]), name=f"changes of {each.clinic_id}")
-        return len(due)
+        for each in due:
+            if each.clinic_id not in self._asking:  # or it takes longer to tell all than it is ours to ask
+                asking = self._ask(each, systems[each.clinic_id])
+                self._asking[each.clinic_id] = asyncio.create_task(asking, name=f"changes of {each.clinic_id}")
+        return len(due) == room
+
+    def _let_go_of_the_asked(self) -> None:
+        for clinic_id in [name for name, task in self._asking.items() if task.done()]:
+            self._asking.pop(clinic_id).result()
 
     async def _ask(self, due: Due, system: ClinicSystem) -> None:
-        """Faults end here: the clinic is asked again later."""
+        """Faults end here, ours too: the clinic is asked again later, and no other suffers from what it says."""
         try:
             changes = await self._read(due, gateway_to(system, self._transport))
             if changes is None:
-                await self._failed(due, anew=True)
+                # From the beginning, at once: unless it does not even know what it has just said.
+                await self._failed(due, anew=due.cursor is not None)
                 log.warning("changes_read_anew", clinic_id=due.clinic_id)
                 return
             applied = await self._apply(due, changes)
@@ -81,9 +101,11 @@ class ClinicChanges:
             log.warning("clinic_tells_no_changes", clinic_id=due.clinic_id, error=str(error))
             return
         except Exception as error:
-            if not passes(error):
-                raise
-            log.warning("changes_not_stored", clinic_id=due.clinic_id, error=type(error).__name__)
+            if passes(error):
+                log.warning("changes_not_stored", clinic_id=due.clinic_id, error=type(error).__name__)
+                return
+            await self._failed(due, anew=False)
+            log.error("changes_left_out", clinic_id=due.clinic_id, exc_info=error)
             return
         metrics.CLINIC_CHANGES.labels("read").inc()
         if applied is not None:

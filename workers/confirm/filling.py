@@ -8,9 +8,10 @@ from collections.abc import Callable
 
 import structlog
 
-from waiting_room.store import calls
+from waiting_room.store import left_to_call
 from waiting_room.store.faults import passes
 from waiting_room.store.pool import Pool
+from workers.pacing.disposition import LONGEST_ASIDE_SECONDS
 from workers.pacing.lanes import Lanes
 from workers.pacing.overflow import Refill
 from workers.pacing.work import Rank
@@ -47,7 +48,9 @@ class Filling:
     async def _fill(self, refill: Refill) -> None:
         try:
             async with self._room, self._pool.acquire() as conn:
-                found = await calls.take(conn, refill.clinic_id, refill.known, refill.wanted)
+                found, more_in = await left_to_call.take(
+                    conn, refill.clinic_id, refill.known, refill.wanted, soon_seconds=LONGEST_ASIDE_SECONDS
+                )
         except Exception as error:
             if not passes(error):
                 raise
@@ -56,5 +59,6 @@ class Filling:
             self._lanes.refill_failed(refill, time.monotonic())
         else:
             ranked = ((ref, Rank.PRIORITY if withdrawing else Rank.NORMAL) for ref, withdrawing in found)
-            self._lanes.refilled(refill, ranked, time.monotonic())
+            now = time.monotonic()
+            self._lanes.refilled(refill, ranked, now, more_at=None if more_in is None else now + more_in)
         self._filled()

@@ -72,15 +72,18 @@ class Opening:
     async def _read_to_the_end(self) -> None:
         """A key is appended before anything is sealed with it: what is not there when asked now is not there at all."""
         end: int | None = None
+        why: str | None = None
         clock = asyncio.get_running_loop().time
         told_at = clock()
         while end is None or self._follower.position(INTAKE_KEYS, PARTITION) < end:
-            if clock() - told_at >= _TELL_EVERY_SECONDS:
-                told_at = clock()
-                log.warning("intake_keys_late", position=self._follower.position(INTAKE_KEYS, PARTITION), end=end)
             try:
                 if end is None:
-                    end = await self._follower.end_offset(INTAKE_KEYS, PARTITION)
+                    end, why = await self._follower.end_offset(INTAKE_KEYS, PARTITION), None
             except KafkaError as error:
-                log.info("intake_keys_wait", error=type(error).__name__)
+                why = type(error).__name__
+            if clock() - told_at >= _TELL_EVERY_SECONDS:
+                told_at = clock()
+                log.warning(
+                    "intake_keys_late", position=self._follower.position(INTAKE_KEYS, PARTITION), end=end, error=why
+                )
             await asyncio.sleep(_LOOK_EVERY_SECONDS)

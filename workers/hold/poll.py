@@ -55,6 +55,9 @@ class Poll:
         ]
         try:
             while not finish.is_set():
+                for line in lines:
+                    if line.done():  # at once: nobody may book there for hours, and what it had in hand is not held
+                        line.result()
                 polled = await self._consumer.getmany(timeout_ms=200, max_records=LINES * self._batch_max)
                 self._lag.read(polled)
                 for where, records in polled.items():

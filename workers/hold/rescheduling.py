@@ -106,6 +106,8 @@ class Rescheduling:
             self._rows.append(Row.refused(booking, revision, command.key_hash, self.journal.now, seat, command.by))
             self.journal.record(booking, _IF_REFUSED[command.by], reason=seat, by=command.by)
             return
+        if command.by is By.SERVICE:
+            booking.next_attempt_at = None  # its clinic was to be asked again for the slot that is gone
         self._hold(booking, revision, command.key_hash, seat, by=command.by, must_move=False)
 
     def move_away(

@@ -154,10 +154,11 @@ class HoldWorker:
             else:
                 items.append(item)
         items, unopened = await self._opening.open(items)
-        for item, why in unopened:  # held all the same: its booking is rejected
-            await put_aside(self._producer, item.record, why)
         waiting = await self._hold(items) if items else []
         wait = {(record.partition, record.offset) for record in waiting}
+        for item, why in unopened:  # held all the same: its booking is rejected
+            if (item.partition, item.offset) not in wait:  # or it is taken again in a moment
+                await put_aside(self._producer, item.record, why)
         done = [item for item in items if (item.partition, item.offset) not in wait]
         for item in done:
             self._finish(item.record)

@@ -95,6 +95,8 @@ class Lane:
     def wake_at(self, now: float) -> float | None:
         """When to ask ``ready`` again if nothing happens until then; None: never. Call it when not ready."""
         moments = [self._aside[0][0]] if self._aside else []
+        if self.overflow.again_at is not None:
+            moments.append(self.overflow.again_at)
         more_at = self.limit.wake_at(now)
         if self.in_flight < self.limit.allowed(now) or more_at is not None:
             allowed_at = 0.0 if more_at is None or self.in_flight < self.limit.allowed(now) else more_at

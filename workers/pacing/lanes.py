@@ -147,8 +147,11 @@ class Lanes:
         self._roster.to_fill.clear()
         return found
 
-    def refilled(self, refill: Refill, bookings: Iterable[tuple[str, Rank]], now: float) -> None:
-        """What was found: (booking_ref, rank) in the order in which they go, at most as many as were wanted.
+    def refilled(
+        self, refill: Refill, bookings: Iterable[tuple[str, Rank]], now: float, *, more_at: float | None = None
+    ) -> None:
+        """What was found: (booking_ref, rank) in the order in which they go, at most as many as were wanted; and when
+        the next comes due that was not yet, if one does soon.
 
         Asked before the clinic went to another worker, and perhaps came back, it is not the answer any more.
         """
@@ -156,7 +159,7 @@ class Lanes:
         if lane is None or lane.overflow.asked is not refill:
             return
         found = list(bookings)
-        lane.overflow.filled(complete=len(found) < refill.wanted)
+        lane.overflow.filled(complete=len(found) < refill.wanted, again_at=more_at)
         home = next(iter(lane.sources))
         for booking_ref, rank in found:
             if (refill.clinic_id, booking_ref) not in self._roster.works:
@@ -255,6 +258,8 @@ class Lanes:
         work.rings, work.rung_again = work.rings + work.rung_again, []
         if not work.ours:
             self._roster.drop(work)
+            if lane.sources and not disposition.leaves:
+                lane.overflow.pass_over()  # its partition went and came back, and was filled up while this was known
         elif disposition.leaves:
             work.tries = work.faults = 0
             lane.put_back(work, now)

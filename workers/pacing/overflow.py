@@ -26,6 +26,8 @@ class Overflow:
         self.on = False
         self.asked: Refill | None = None
         """What PostgreSQL is being asked for."""
+        self.again_at: float | None = None
+        """When more of the line comes due there: a retry that an earlier owner left. Monotonic seconds."""
         self._passed_over = False
 
     def pass_over(self) -> None:
@@ -36,10 +38,17 @@ class Overflow:
         """PostgreSQL is asked now."""
         self.asked, self._passed_over = refill, False
 
-    def filled(self, *, complete: bool) -> None:
-        """``complete``: it had no more. What was passed over since it was asked may not have been among that."""
+    def look_at(self, now: float) -> None:
+        """Whether what was not due yet is by now."""
+        if self.again_at is not None and self.again_at <= now:
+            self.again_at = None
+            self.pass_over()
+
+    def filled(self, *, complete: bool, again_at: float | None = None) -> None:
+        """``complete``: it had no more by now. What was passed over since it was asked may not have been among that."""
         self.asked = None
         self.on = not complete or self._passed_over
+        self.again_at = again_at
 
     def failed(self) -> None:
         """It could not be asked."""

@@ -147,6 +147,7 @@ class Roster:
             return
         self.pauses.look_at(lane, overflows=self.shared(lane.clinic_id))
         overflow = lane.overflow
+        overflow.look_at(now)
         if overflow.on and overflow.asked is None and lane.waiting_all <= self.lane_max // 2 and lane.sources:
             self.to_fill[lane.clinic_id] = None
         self.agenda.look_at(lane, now)

@@ -101,11 +101,8 @@ class Child:
             return await ended
         finally:
             self._signal(signal.SIGKILL)
-            self.running, self.needed, self.port = (
-                False,
-                0.0,
-                None,
-            )  # its clinics are others' now, who say what they need
+            # Its clinics are others' now, who say what they need.
+            self.running, self.needed, self.port = False, 0.0, None
             for task in (ended, leaving):
                 task.cancel()
 

@@ -19,17 +19,17 @@ from workers.sweep.close_again import ClosingAgain
 from workers.sweep.expire import BATCH_MAX, expire
 from workers.sweep.extend import extend
 from workers.sweep.fill import fill
-from workers.sweep.forget import BATCH_MAX as FORGET_MAX
 from workers.sweep.forget import forget
 from workers.sweep.rebook import rebook
 from workers.sweep.ring import ROUND_MAX, ring
+from workers.sweep.seen import Seen
 from workers.sweep.waitlist import Looking, end_waits, lapse
 
 log = structlog.get_logger(__name__)
 
 
 class Sweep:
-    """What it has done is in the database, but for when it last looked for seats, at closures, or for what is over."""
+    """What it has done is in the database, but for when it last looked for seats, at closures, or at what is over."""
 
     def __init__(self, settings: Settings, pool: Pool, producer: Producer) -> None:
         self._settings = settings
@@ -37,6 +37,7 @@ class Sweep:
         self._producer = producer
         self._looking = Looking(pool)
         self._closing = ClosingAgain(pool, producer)
+        self._seen = Seen(pool, settings.sweep_seen_after_hours)
         self._archiving = Archiving(pool, settings.archive_after_days)
 
     async def run(self, finish: asyncio.Event) -> None:
@@ -72,15 +73,19 @@ class Sweep:
         await self._looking.look()
         if filled := await fill(self._pool):
             log.info("doses_found", bookings=filled)
+        await self._ask_others()
+        if forgotten := await forget(self._pool, self._settings.patient_keep_days):
+            log.info("patients_forgotten", patients=forgotten)
+        if seen := await self._seen.look():
+            log.info("visits_over", bookings=seen)
+        if archived := await self._archiving.look():
+            log.info("archived", bookings=archived)
+
+    async def _ask_others(self) -> None:
+        """By Kafka; noted as asked, so that what does not come there is asked for again in its time."""
         await rebook(self._pool, self._producer)
         await self._closing.look()
-        while forgotten := await forget(self._pool, self._settings.patient_keep_days):
-            log.info("patients_forgotten", patients=forgotten)
-            if forgotten < FORGET_MAX:
-                break
         while rung := await ring(self._pool, self._producer, self._settings.sweep_ring_after_seconds):
             log.info("rung_again", bookings=rung)
             if rung < ROUND_MAX:
                 break
-        if archived := await self._archiving.look():
-            log.info("archived", bookings=archived)

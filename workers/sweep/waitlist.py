@@ -23,6 +23,8 @@ log = structlog.get_logger(__name__)
 
 BATCH_MAX = 200
 LOOK_EVERY_SECONDS = 30.0
+LOOKS_A_ROUND = 200
+"""Clinics: the round has more to do, and holds that run out."""
 COUNT_EVERY_SECONDS = 5.0
 
 
@@ -55,7 +57,7 @@ async def _end(
 
 
 class Looking:
-    """Looks every LOOK_EVERY_SECONDS at each clinic where anybody waits."""
+    """Looks every LOOK_EVERY_SECONDS at each clinic where anybody waits, more rarely where there are very many."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -63,14 +65,15 @@ class Looking:
         self._count_at = float("-inf")
 
     async def look(self) -> None:
-        """Offer what is free by now. Raises what passes; a clinic that is locked waits for the next look."""
+        """Offer what is free by now, at up to LOOKS_A_ROUND clinics. Raises what passes; a clinic that is locked waits
+        for the next look.
+        """
         now = asyncio.get_running_loop().time()
         if self._count_at <= now:
             self._count_at = now + COUNT_EVERY_SECONDS
             await self._count(now)
-        for clinic_id, at in list(self._next_at.items()):
-            if at > now:
-                continue
+        due = sorted((at, clinic_id) for clinic_id, at in self._next_at.items() if at <= now)
+        for _, clinic_id in due[:LOOKS_A_ROUND]:
             self._next_at[clinic_id] = now + LOOK_EVERY_SECONDS
             try:
                 await self._look_at(clinic_id)

@@ -1,8 +1,8 @@
 """What deliveries' outcomes mean for their endpoints: verified, doing well, failing, and switched off for good.
 
-An endpoint is switched off when it answers 410, or when it has done nothing but fail for days. It cannot be told
-itself, so it is said elsewhere: a log line, a metric, its state for its owner and for operators to see, and an event
-to the owner's other endpoints.
+An endpoint is switched off when it answers 410, when it has done nothing but fail for days, or when it has answered no
+test for as long. It cannot be told itself, so it is said elsewhere: a log line, a metric, its state for its owner and
+for operators to see, and an event to the owner's other endpoints.
 """
 
 from __future__ import annotations
@@ -85,11 +85,16 @@ class Endpoints:
                 self._give_up_at = 0.0
 
     async def give_up(self, pool: Pool) -> None:
-        """Now and then: what waits for endpoints that are off has failed, and can be replayed."""
+        """Now and then: who answers no test is switched off like who fails for days, and what waits for endpoints that
+        are off has failed, and can be replayed.
+        """
         now = asyncio.get_running_loop().time()
         if now < self._give_up_at:
             return
         async with pool.acquire() as conn:
+            async with conn.transaction():
+                silent = await webhooks.switch_off_silent(conn, self._disable_after_seconds, datetime.now(UTC))
+            self.say(News(set(), set(), gone=[], failed_too_long=silent))
             given_up = await webhooks.give_up(conn)
         if given_up < GIVE_UP_AT_ONCE:
             self._give_up_at = now + GIVE_UP_EVERY_SECONDS

@@ -84,6 +84,43 @@ GRANT SELECT ON offers TO waiting_room_notify;
 
 -- migrate:down
 DROP TABLE offers, waitlist;
+-- What was held for who was offered a seat.
+DELETE FROM seat_claims AS s
+USING appointments AS a
+WHERE s.clinic_id = a.clinic_id AND s.booking_ref = a.booking_ref AND a.status = 'waitlisted';
+WITH ended AS (
+    DELETE FROM dose_claims AS d
+    USING appointments AS a
+    WHERE d.clinic_id = a.clinic_id AND d.booking_ref = a.booking_ref AND a.status = 'waitlisted'
+    RETURNING d.clinic_id, d.booking_ref, d.product, d.pool, d.lot, d.doses
+),
+
+lots AS (
+    UPDATE stock_lots AS l
+    SET reserved = l.reserved - e.doses
+    FROM (
+        SELECT
+            clinic_id,
+            product,
+            pool,
+            lot,
+            sum(doses) AS doses
+        FROM ended
+        GROUP BY clinic_id, product, pool, lot
+    ) AS e
+    WHERE l.clinic_id = e.clinic_id AND l.product = e.product AND l.pool = e.pool AND l.lot = e.lot
+)
+
+INSERT INTO stock_movements (clinic_id, product, pool, lot, kind, reserved, booking_ref)
+SELECT
+    clinic_id,
+    product,
+    pool,
+    lot,
+    'released' AS kind,
+    -doses AS reserved,
+    booking_ref
+FROM ended;
 DELETE FROM patient_claims AS p
 USING appointments AS a
 WHERE p.clinic_id = a.clinic_id AND p.booking_ref = a.booking_ref AND a.status = 'waitlisted';

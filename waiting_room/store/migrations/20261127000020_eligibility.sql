@@ -11,6 +11,8 @@ ADD COLUMN eligibility text NOT NULL DEFAULT 'none' CHECK (eligibility IN ('none
 
 -- migrate:down
 ALTER TABLE service_types DROP COLUMN eligibility;
+UPDATE appointments SET stage = 'held'
+WHERE stage = 'verifying';
 ALTER TABLE appointments DROP CONSTRAINT appointments_stage_check;
 ALTER TABLE appointments ADD CONSTRAINT appointments_stage_check
 CHECK (stage IN ('accepted', 'held', 'confirming', 'waiting', 'offered', 'invited'));

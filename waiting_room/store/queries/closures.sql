@@ -1,3 +1,9 @@
+-- told --
+-- What was told of a closure.
+SELECT payload
+FROM clinic_closures
+WHERE clinic_id = $1 AND closure_id = $2;
+
 -- next --
 -- The number this closure will have within its clinic, and whether it is there already. Under the clinic's lock.
 SELECT

@@ -156,6 +156,38 @@ WHERE c.no_show_after_minutes IS NOT NULL
 ORDER BY a.start_at
 LIMIT $1;
 
+-- over --
+-- Appointments that ended $1 hours ago or more and of which nobody has said what became, while doses are kept for them or
+-- their patients may have no other: where the clinic says who arrives, of those who did. Whether nobody has said it yet is
+-- asked again under their clinics' locks.
+SELECT
+    a.clinic_id,
+    a.booking_ref
+FROM (
+    SELECT
+        clinic_id,
+        booking_ref
+    FROM dose_claims
+    UNION
+    SELECT
+        clinic_id,
+        booking_ref
+    FROM dose_shortages
+    UNION
+    SELECT
+        clinic_id,
+        booking_ref
+    FROM patient_claims
+    WHERE only_one AND day <= current_date
+) AS w
+INNER JOIN appointments AS a ON w.clinic_id = a.clinic_id AND w.booking_ref = a.booking_ref
+INNER JOIN clinics AS c ON a.clinic_id = c.clinic_id
+WHERE
+    a.end_at < now() - make_interval(hours => $1) AND a.moving_to IS NULL
+    AND (a.status = 'arrived' OR (a.status = 'confirmed' AND c.no_show_after_minutes IS NULL))
+ORDER BY a.end_at
+LIMIT $2;
+
 -- being_called --
 SELECT
     n.clinic_id,

@@ -30,6 +30,15 @@ FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS n (clinic_id, booking_
 INNER JOIN clinics AS c ON n.clinic_id = c.clinic_id
 WHERE p.clinic_id = n.clinic_id AND p.booking_ref = n.booking_ref;
 
+-- wait_again --
+-- Of bookings that were at a time and wait for one again: the first day that will do, as when they began to wait.
+UPDATE patient_claims AS p
+SET day = (w.from_at AT TIME ZONE c.timezone)::date
+FROM unnest($1::text[], $2::text[]) AS n (clinic_id, booking_ref)
+INNER JOIN waitlist AS w ON n.clinic_id = w.clinic_id AND n.booking_ref = w.booking_ref
+INNER JOIN clinics AS c ON w.clinic_id = c.clinic_id
+WHERE p.clinic_id = n.clinic_id AND p.booking_ref = n.booking_ref;
+
 -- settle --
 -- What these bookings take of their patients' allowance once they are decided: nothing, unless the service lasts.
 WITH decided AS (

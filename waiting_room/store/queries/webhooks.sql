@@ -301,6 +301,20 @@ SET active = FALSE, disabled_at = now(), disabled_reason = 'failing'
 WHERE endpoint_id = any($1::text[]) AND active AND failing_since <= now() - make_interval(secs => $2)
 RETURNING endpoint_id;
 
+-- switch_off_silent --
+-- Those that have answered no test for so long, since they were made or last switched on: nothing else is sent to them,
+-- so nothing else would ever show that they do not listen. Not where we have not come to ask yet.
+UPDATE webhook_endpoints AS e
+SET active = FALSE, disabled_at = now(), disabled_reason = 'failing'
+WHERE
+    e.active AND e.verified_at IS NULL AND e.told_from <= now() - make_interval(secs => $1)
+    AND NOT EXISTS (
+        SELECT
+        FROM webhook_deliveries AS t
+        WHERE t.endpoint_id = e.endpoint_id AND t.state = 'due' AND t.event = 'endpoint.test' AND t.attempts = 0
+    )
+RETURNING e.endpoint_id;
+
 -- tell_others --
 -- The owner's other endpoints hear of it: the one that is off cannot be told.
 INSERT INTO webhook_deliveries (endpoint_id, clinic_id, seq, event, payload, committed_at)

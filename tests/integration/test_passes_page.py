@@ -1,0 +1,85 @@
+"""The page behind a pass, where the way to it is bad."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from playwright.async_api import Route, expect
+
+from tests.stack import Kafka
+from tests.support.browsing import PHONE, browsing, needs_a_browser
+from tests.support.database import Database
+from tests.support.ingress import Caller, ingress, staged
+from tests.support.passes import pass_of
+from tests.support.running import running
+from tests.support.world import clinics, settings_for
+from tests.support.written import HELD, plant
+from waiting_room.domain.appointment import EventType
+from waiting_room.store.journal import Journal
+from workers.assemble import Role
+
+SECRET = "a secret for these tests only!!!"
+SPEC = clinics(1)[0]
+
+
+@needs_a_browser
+async def test_a_browser_tries_again_and_says_that_something_is_away_only_while_it_is(
+    kafka: Kafka, template: Database
+) -> None:
+    async with (
+        staged(kafka, template, [SPEC]) as stage,
+        running(Role.RELAY, settings_for(stage.database, kafka, "relay")),
+        ingress(kafka, stage.database, notify_link_secret=SECRET) as base,
+        Caller(base, stage.token) as app,
+        stage.database.owner() as owner,
+    ):
+        mine = await plant(owner, SPEC, 5, HELD)
+        async with browsing(PHONE) as (page, _):
+            state, status = page.locator("#state"), page.locator("#status")
+
+            async def look() -> None:
+                """Half a minute later it looks by itself."""
+                await page.clock.run_for(31_000)
+
+            async def away(route: Route) -> None:
+                await route.fulfill(status=503, json={"detail": "Kafka says no.", "next_step": "Send the same key."})
+
+            async def happens(event: EventType) -> None:
+                async with owner.transaction():
+                    journal = await Journal.open(owner, [SPEC.clinic_id])
+                    found = await journal.load([mine.key])
+                    journal.record(found[mine.key], event)
+                    await journal.write()
+
+            await page.clock.install()
+            await page.clock.pause_at(datetime.now(UTC) + timedelta(seconds=1))
+            await page.route("**/v1/passes", away)
+            await page.goto(f"{base}/pass#{await pass_of(app, mine.booking_ref)}")
+            await expect(state).to_have_text("This cannot be reached right now. Try again in a moment.")
+            await page.unroute("**/v1/passes")
+            await page.route("**/v1/appointments/**", away)
+            await page.reload()
+            await expect(page.locator("main")).to_be_hidden()
+            await expect(state).to_have_text("This cannot be reached right now. Try again in a moment.")
+            assert page.url == f"{base}/pass"
+            await page.unroute("**/v1/appointments/**")
+            await look()
+            await expect(status).to_have_text("Waiting for the clinic to confirm")
+            await expect(state).to_have_text("")
+            await happens(EventType.CONFIRMED)
+            await expect(status).to_have_text("Confirmed", timeout=15_000)  # live again, long before the next look
+            await page.route("**/v1/appointments/**", away)
+            await look()
+            await expect(state).to_have_text("connection lost, trying again")
+            await page.click("#cancel")
+            await page.click("#yes")
+            await expect(state).to_have_text("This cannot be reached right now. Try again in a moment.")
+            await page.unroute("**/v1/appointments/**")
+            await happens(EventType.ARRIVED)
+            await look()
+            await expect(state).to_have_text("")
+            await expect(status).to_have_text("You have arrived")
+            await expect(status).to_have_class("good")
+            assert await page.evaluate("midnight('2026-10-04', 'Australia/Sydney').toISOString()") == (
+                "2026-10-03T14:00:00.000Z"
+            ), "the day on which clocks change there at two"
