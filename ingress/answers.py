@@ -171,7 +171,7 @@ NEXT_STEP: Final[Mapping[Reason, str]] = {
     Reason.OUT_OF_STOCK: "What it needs has run out there. Choose another clinic, or ask this one when it has more.",
     Reason.TOO_MANY_PENDING: "This patient waits for too many clinics. Book again once one has decided, or cancel one.",
     Reason.ALREADY_BOOKED: "This patient has such an appointment already. Cancel it first, or keep it.",
-    Reason.TOO_SOON: "It is too soon after the patient's last one. Choose a later day.",
+    Reason.TOO_SOON: "It is too close to another of the patient's. Choose a day further away, or move that one first.",
     Reason.NOTICE_PASSED: "It is too late to change this appointment here. Call the clinic.",
     Reason.NOT_BOOKABLE: "This cannot be booked there. Choose another time, service or provider.",
     Reason.OUTSIDE_HOURS: "No appointment starts then. Choose one of the provider's free slots.",

@@ -125,7 +125,7 @@ async def _require_cancellable(parts: Parts, site: Site, ref: str, only_waiting:
         status=row.status,
         start_at=row.start_at,
         made_at=row.asked_at,
-        moved_by_clinic=row.moved_by_clinic,
+        moved_by_clinic=row.is_moved_by_clinic,
         notice=notice,
         asked_at=datetime.now(UTC),
     ):

@@ -18,10 +18,10 @@ from ingress.desk import desk_key
 from ingress.found import own_ref, unknown
 from ingress.operation import IF_UNCHANGED, REF, STRING, Answer, Operation, answering
 from ingress.parts import Parts
-from ingress.refusal import Refused
+from ingress.refusal import Refused, wrong_field
 from ingress.requests import body, require_json
 from ingress.stock_types import LotName
-from waiting_room.domain.appointment import By, EventType, IllegalTransition, Status
+from waiting_room.domain.appointment import By, ClinicState, EventType, IllegalTransition, Reason, Status
 from waiting_room.domain.booking_ref import clinic_of
 from waiting_room.domain.directory import GENERAL_POOL
 from waiting_room.domain.stocktake import NotInStock
@@ -76,8 +76,18 @@ async def _happened(parts: Parts, request: Request, event: EventType) -> Respons
     if event is EventType.COMPLETED and raw:
         require_json(headers)
         given = read_as(raw, _decode).administered
+        _require_once(given)
     row = await parts.writes.run(partial(_record, request, key, ref, event, given))
     return json_answer(row_answer(row, None), headers={"ETag": etag(row.row_version)})
+
+
+def _require_once(given: tuple[Administered, ...]) -> None:
+    """Raises Refused (422): all that an appointment takes of a product comes from one lot."""
+    for at, each in enumerate(given):
+        if each.product in {other.product for other in given[:at]}:
+            detail = f"The product {each.product} is there twice."
+            fix = "Name the lot that most of it came from, and count the other."
+            raise wrong_field(f"/administered/{at}/product", detail, fix, problems.WRONG_VALUE)
 
 
 async def _record(
@@ -121,14 +131,25 @@ async def _happened_before(connection: Connection, ref: str, event: EventType) -
 
 
 def _require_lawful(journal: Journal, booking: Booking, event: EventType) -> None:
-    """Record it. Raises Refused (409)."""
-    status = booking.known_state.status
+    """Record it. Raises Refused (409).
+
+    A wish for another time ends with it, unless its clinic is just being asked for that.
+    """
+    state = booking.known_state
     if booking.start_at is not None and too_early(event, booking.start_at, journal.now):
         raise Refused(problems.WRONG_STATUS, f"The appointment starts at {booking.start_at.isoformat()}.")
+    if state.moving_to is not None and state.clinic_state is ClinicState.BOOKED:
+        journal.record(booking, EventType.RESCHEDULE_FAILED, reason=Reason.NOT_ACTIVE)
     try:
         journal.record(booking, event, by=By.CLINIC if event is EventType.NO_SHOW else None)
     except IllegalTransition as error:
-        raise Refused(problems.WRONG_STATUS, f"The booking is {status}.") from error
+        if booking.wish is None:
+            raise Refused(problems.WRONG_STATUS, f"The booking is {state.status}.") from error
+        detail = (
+            f"It is being moved to {booking.wish.start_at.isoformat()}, and its clinic's system has not answered yet."
+        )
+        more = {"next_step": "Send it again in a minute: then the booking is moved, or stays as it is."}
+        raise Refused(problems.WRONG_STATUS, detail, more=more) from error
 
 
 async def _administer(connection: Connection, key: AccessKey, booking: Booking, given: Administered) -> None:
@@ -136,7 +157,8 @@ async def _administer(connection: Connection, key: AccessKey, booking: Booking, 
     opened = await stock.open_stock(connection, booking.clinic_id, given.product)
     if opened is None:
         raise Refused(problems.UNKNOWN_PRODUCT, f"Clinic {booking.clinic_id} has no product {given.product}.")
-    doses = sum(each.doses for each in opened.take.needs if each.booking_ref == booking.booking_ref) or 1
+    needs = (*opened.take.needs, *opened.take.released)
+    doses = sum(each.doses for each in needs if each.booking_ref == booking.booking_ref) or 1
     opened.take.release(booking.booking_ref)
     try:
         opened.take.administer((given.pool, given.lot), doses, booking.booking_ref)

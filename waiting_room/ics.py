@@ -25,6 +25,7 @@ OURS: Final = "@waiting-room"
 
 ENTRIES_MAX: Final = 5_000
 _DAY_MINUTES: Final = 1_440
+_TENTATIVE: Final = frozenset({"pending", "waitlisted"})
 _TOO_OFTEN: Final = frozenset({"SECONDLY", "MINUTELY", "HOURLY"})
 
 
@@ -118,7 +119,7 @@ def write_feed(name: str, entries: Iterable[FeedEntry]) -> bytes:
         event.add("dtend", entry.end_at.astimezone(UTC))
         event.add("summary", entry.service_type or "appointment")
         event.add("description", entry.booking_ref)
-        event.add("status", "TENTATIVE" if entry.status == "pending" else "CONFIRMED")
+        event.add("status", "TENTATIVE" if entry.status in _TENTATIVE else "CONFIRMED")
         event.add("class", "PRIVATE")
         calendar.add_component(event)
     written: bytes = calendar.to_ical()

@@ -123,7 +123,7 @@ async def test_who_is_moved_may_decline_the_new_time_or_choose_another_however_s
     chosen = reschedule(chooses, "another", start_at=tomorrow(14))
     async with database.owner() as owner:
         told = await bookings.bookings(owner, [declines.booking_ref, stays.booking_ref])
-    assert [each.moved_by_clinic for each in told] == [True, False]
+    assert [each.is_moved_by_clinic for each in told] == [True, False]
     await hold(appended(cancel(declines), chosen, cancel(chooses), first_offset=5))
     rows = {row["booking_ref"]: row for row in await rows_of(database, "SELECT * FROM appointments")}
     assert rows[declines.booking_ref]["status"] == "cancelled"
@@ -134,6 +134,28 @@ async def test_who_is_moved_may_decline_the_new_time_or_choose_another_however_s
     await hold(appended(cancel(chooses), first_offset=8))
     (last,) = await rows_of(database, "SELECT event FROM appointment_events ORDER BY seq DESC LIMIT 1")
     assert last["event"] == "booking.cancel_refused"
+
+
+async def test_who_is_booked_with_one_who_is_away_goes_to_a_colleague_who_is_there(
+    database: Database, hold: Hold
+) -> None:
+    (clinic,) = clinics(1, providers=2)
+    await seeded(database, [clinic])
+    first, second, there = (
+        book(clinic, "first", start_at=tomorrow(10)),
+        book(clinic, "second", start_at=tomorrow(10, 30)),
+        book(clinic, "there", start_at=tomorrow(10), provider_id="0001-2"),
+    )
+    await hold(appended(first, second, there))
+    closed = closure(clinic, 9, 12)
+    await hold(item(closed, 3))  # it has been taken back meanwhile: nobody is moved to where they are
+    rows = await rows_of(database, "SELECT provider_id, start_at, revision FROM appointments ORDER BY ticket")
+    assert [tuple(row) for row in rows] == [
+        ("0001-2", tomorrow(10, 30), 2),
+        ("0001-2", tomorrow(11), 2),
+        ("0001-2", tomorrow(10), 1),
+    ]
+    await check_counters(database)
 
 
 async def test_a_wish_that_was_refused_before_does_not_hold_up_a_closure(database: Database, hold: Hold) -> None:

@@ -60,6 +60,27 @@ async def test_a_clinic_closes_and_its_patients_read_their_new_times(stage: Stag
         assert (wrong.status, wrong.body["errors"][0]["pointer"]) == (422, "/provider_ids/0")
 
 
+async def test_who_was_moved_declines_inside_the_notice_over_the_api(stage: Stage) -> None:
+    async with (
+        ingress(stage.kafka, stage.database) as base,
+        Caller(base, stage.token) as app,
+        Newcomer(stage.kafka, base, OwnerKind.CLINIC, "0001") as desk,
+    ):
+        wanted = wish("0001-1", start_at=tomorrow(3))
+        ref = (await app.book(str(uuid4()), wanted, headers={"Prefer": "wait=20"})).body["booking_ref"]
+        async with stage.database.owner() as owner:
+            await owner.execute("UPDATE appointments SET accepted_at = now() - interval '9 days'")
+        body = {"from": tomorrow(3).isoformat(), "to": tomorrow(4).isoformat()}
+        await desk.call("POST", "/v1/clinics/0001/closures", json=body, headers={"Idempotency-Key": str(uuid4())})
+        async with asyncio.timeout(20):
+            while (await app.get(f"/v1/appointments/{ref}")).body.get("reschedule") is None:
+                await asyncio.sleep(0.05)
+        assert (await app.cancel(ref, str(uuid4()))).status == 202
+        async with asyncio.timeout(20):
+            while (await app.get(f"/v1/appointments/{ref}")).body["status"] != "cancelled":
+                await asyncio.sleep(0.05)
+
+
 async def test_a_day_is_the_clinics_own(stage: Stage) -> None:
     async with (
         ingress(stage.kafka, stage.database) as base,

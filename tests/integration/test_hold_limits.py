@@ -8,10 +8,10 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
-from tests.support.commands import appended, book, cancel
+from tests.support.commands import appended, book, cancel, reschedule
 from tests.support.database import Database
 from tests.support.holding import REST, Hold, check_counters, clinic_of, rows_of, seeded
-from tests.support.world import SERVICE, ClinicSpec, clinics, tomorrow
+from tests.support.world import BUSINESS, SERVICE, ClinicSpec, clinics, tomorrow
 from waiting_room.domain.appointment import By, Reason
 from waiting_room.messages import Book, Patient, TimeRange
 from workers.work_off import work_off
@@ -84,6 +84,29 @@ async def test_the_interval_between_doses(database: Database, hold: Hold) -> Non
     assert await reasons(database, first, soon, within) == [None, Reason.TOO_SOON, None]
     [row] = await rows_of(database, f"SELECT start_at FROM appointments WHERE booking_ref = '{within.booking_ref}'")
     assert row["start_at"] == tomorrow(0) + timedelta(days=3)
+
+
+async def test_a_first_dose_is_not_moved_too_close_to_the_second(database: Database, hold: Hold) -> None:
+    (spec,) = clinics(1)
+    await seeded(database, [spec])
+    async with database.owner() as owner:
+        await owner.execute(
+            "INSERT INTO service_types (business_id, service_type, duration_minutes, interval_days, interval_after) "
+            "VALUES ($1, 'second', 30, 3, $2)",
+            BUSINESS,
+            SERVICE,
+        )
+        await owner.execute("UPDATE providers SET service_types = service_types || '{second}'")
+    first = wish(spec, 9)
+    second = wish(spec, 0, start_at=tomorrow(9) + timedelta(days=4), service_type="second")
+    another = wish(spec, 0, start_at=tomorrow(9) + timedelta(days=2))
+    await hold(appended(first, second, another))
+    assert await reasons(database, first, second, another) == [None, None, Reason.TOO_SOON]
+    away = TimeRange(tomorrow(9) + timedelta(days=2), tomorrow(9) + timedelta(days=6))
+    last = TimeRange(tomorrow(12), tomorrow(9) + timedelta(days=6))
+    await hold(appended(reschedule(first, "away", range=away), reschedule(first, "last", range=last), first_offset=3))
+    wishes = await rows_of(database, "SELECT outcome, reason, start_at FROM reschedules ORDER BY revision")
+    assert [tuple(row) for row in wishes] == [("refused", "too_soon", None), ("rescheduled", None, tomorrow(12))]
 
 
 async def test_many_holds_at_once_let_nobody_hoard(database: Database, hold: Hold) -> None:

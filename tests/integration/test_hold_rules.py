@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.support.calendars import MORNING, put_busy, put_override, put_rules, rules
-from tests.support.commands import appended, book
+from tests.support.commands import appended, book, cancel
 from tests.support.database import Database
 from tests.support.holding import REST, Hold, patiently, rows_of, seeded
 from tests.support.world import ClinicSpec, clinics, tomorrow
@@ -124,6 +124,19 @@ async def test_a_seat_that_is_taken_away_keeps_its_booking_and_is_not_given_agai
         assert provider is not None
         assert [(each.seat, why) for each, why in unfit(provider, "UTC", booked, [])] == [(1, Why.SEAT_GONE)]
         assert await owner.fetchval("SELECT greatest(capacity, capacity_before) FROM providers") == 2
+
+
+async def test_fewer_seats_are_fewer_bookings_whoever_gives_theirs_up(
+    database: Database, hold: Hold, clinic: ClinicSpec
+) -> None:
+    """Who stays has the seat that is gone; the one that came free is no second one."""
+    await put_rules(database, clinic, rules(), capacity=2)
+    first = book(clinic, "first")
+    await hold(appended(first, book(clinic, "second")))
+    await put_rules(database, clinic, rules(), capacity=1)
+    await hold(appended(cancel(first), first_offset=2))
+    await hold(appended(book(clinic, "third"), first_offset=3))
+    assert [reason for reason, _ in await became(database)] == [Reason.PATIENT, None, Reason.SLOT_TAKEN]
 
 
 async def test_rules_that_are_being_replaced_are_waited_for(database: Database, hold: Hold, clinic: ClinicSpec) -> None:

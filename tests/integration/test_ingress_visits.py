@@ -46,6 +46,25 @@ async def desk(stage: Stage, base: str) -> AsyncIterator[Caller]:
         yield caller
 
 
+async def being_moved(stage: Stage, spec: ClinicSpec, clinic_state: str) -> str:
+    """A confirmed booking that began ten minutes ago, whose patient wished for another time before; its ref."""
+    ref = await confirmed(stage, spec)
+    async with stage.database.owner() as owner, owner.transaction():
+        await owner.execute(
+            "INSERT INTO reschedules (clinic_id, booking_ref, revision, key_hash, provider_id, seat, start_at, end_at, "
+            """requested_at, move_until, "by") """
+            "SELECT clinic_id, booking_ref, 2, sha256('x'), provider_id, 19, $2, $3, now(), $2, 'patient' "
+            "FROM appointments WHERE booking_ref = $1",
+            ref,
+            tomorrow(15),
+            tomorrow(15, 30),
+        )
+        await owner.execute(
+            "UPDATE appointments SET moving_to = 2, clinic_state = $2 WHERE booking_ref = $1", ref, clinic_state
+        )
+    return ref
+
+
 async def confirmed(stage: Stage, spec: ClinicSpec, *, today: bool = True) -> str:
     """A confirmed booking; its ref. ``today``: it began ten minutes ago."""
     command = book(spec, f"key {next(_number)}", start_at=tomorrow(9))
@@ -150,3 +169,23 @@ async def test_a_clinic_speaks_of_its_own_patients_and_an_app_of_none(stage: Sta
         assert (await say(app, ref, "arrival")).status == 403
         assert (await say(other, ref, "arrival")).status == 404
         assert (await say(own, ref, "arrival")).status == 200
+
+
+async def test_who_is_there_is_not_moved(stage: Stage, desk: Caller) -> None:
+    ref = await being_moved(stage, SPECS[5], "booked")
+    told = await say(desk, ref, "arrival")
+    assert (told.status, told.body["status"]) == (200, "arrived")
+    assert (told.body["reschedule"]["status"], told.body["reschedule"]["reason"]) == ("failed", "not_active")
+    assert await events(stage, ref) == ["reschedule_failed", "arrived"]
+    asked = await being_moved(stage, SPECS[5], "calling")
+    told = await say(desk, asked, "arrival")
+    assert (told.status, told.problem) == (409, "wrong-status")
+    assert tomorrow(15).isoformat() in told.body["detail"]
+    assert "again in a minute" in told.body["next_step"]
+
+
+async def test_a_product_was_given_once(stage: Stage, desk: Caller) -> None:
+    ref = await confirmed(stage, SPECS[4])
+    both = [{"product": "flu", "lot": "a"}, {"product": "flu", "lot": "b"}]
+    told = await say(desk, ref, "completion", {"administered": both})
+    assert (told.status, told.body["errors"][0]["pointer"]) == (422, "/administered/1/product")

@@ -46,6 +46,36 @@ async def sweep_pool(database: Database) -> AsyncIterator[Pool]:
     await pool.close()
 
 
+async def test_whose_appointment_is_over_does_not_take_the_doses_of_those_who_come(
+    database: Database, hold: Hold, sweep_pool: Pool
+) -> None:
+    """Where nobody says who was seen, a count says how many doses are gone, and not whose they were."""
+    (spec,) = clinics(1, capacity=5)
+    await seeded(database, [spec])
+    commands = [book(spec, f"key {number}") for number in range(4)]
+    seen, arrived, unseen, comes = commands
+    await stocked(database, spec, lot("a", 4))
+    await hold(appended(*commands))
+    over = "UPDATE appointments SET start_at = now() - $1::interval, end_at = now() - interval '1 minute', status = $2 "
+    async with database.owner() as owner:
+        for command, minutes, status in ((seen, 40, "confirmed"), (arrived, 40, "arrived"), (unseen, 40, "confirmed")):
+            await owner.execute(
+                f"{over} WHERE booking_ref = $3", timedelta(minutes=minutes), status, command.booking_ref
+            )
+        assert await counted(owner, spec, lot("a", 3)) == []
+        assert await counted(owner, spec, lot("a", 2)) == []
+    claims = await rows_of(database, "SELECT booking_ref FROM dose_claims")
+    assert {row["booking_ref"] for row in claims} == {arrived.booking_ref, comes.booking_ref}
+    async with database.owner() as owner:
+        assert await counted(owner, spec, lot("a", 1)) == [comes.booking_ref]
+        await owner.execute(
+            "UPDATE appointments SET start_at = now() - interval '1 hour', end_at = now() - interval '1 minute'"
+        )
+        assert await counted(owner, spec, lot("a", 2)) == []
+        assert await stock.short(owner) == []
+    assert await reserved(database) == {"a": 1}
+
+
 async def booked(database: Database, hold: Hold, spec: ClinicSpec, count: int) -> list[Book]:
     """So many on a day for which only the lot that lasts will do; then all but one of its doses are gone, and there are
     others that will not last so long.

@@ -6,15 +6,17 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.support.commands import appended, book, cancel
+from tests.integration.test_closures import happens
+from tests.support.commands import appended, book, cancel, reschedule
 from tests.support.database import Database
-from tests.support.holding import Hold, rows_of, seeded
+from tests.support.holding import REST, Hold, rows_of, seeded
 from tests.support.stocked import consuming, counted, lot, lots_of, reserved
 from tests.support.world import clinics, settings_for, tomorrow
 from waiting_room.domain.appointment import EventType
 from waiting_room.store import stock
 from waiting_room.store.journal import Journal
 from waiting_room.store.pool import Pool, create_pool
+from waiting_room.telemetry import metrics
 from workers.sweep.absent import miss
 from workers.sweep.fill import fill
 from workers.sweep.seen import Seen
@@ -57,6 +59,27 @@ async def test_who_has_not_arrived_in_time_is_absent_where_the_clinic_says_who_a
     seats = {row["booking_ref"] for row in await rows_of(database, "SELECT booking_ref FROM seat_claims")}
     assert late.booking_ref not in seats
     assert await miss(sweeping) == 0
+
+
+async def test_of_whom_is_being_moved_nobody_can_tell_until_it_is_known_where_to(
+    database: Database, hold: Hold, sweeping: Pool
+) -> None:
+    """It is no row that fails, either: a clinic that does not answer is nobody's fault here."""
+    (spec,) = clinics(1, endpoint=REST)
+    await seeded(database, [spec])
+    command = book(spec, "key")
+    await hold(appended(command))
+    left_out = metrics.SWEPT.labels("left_out")._value
+    before = left_out.get()
+    async with database.owner() as owner:
+        await happens(owner, spec.clinic_id, command.booking_ref, EventType.CALLING, EventType.CONFIRMED)
+        await hold(appended(reschedule(command, "wish", start_at=tomorrow(15)), first_offset=1))
+        await owner.execute("UPDATE clinics SET no_show_after_minutes = 0")
+        await owner.execute("UPDATE appointments SET start_at = now() - interval '1 minute'")
+        assert await miss(sweeping) == 0
+        assert left_out.get() == before
+        await happens(owner, spec.clinic_id, command.booking_ref, EventType.RESCHEDULE_FAILED)
+    assert await miss(sweeping) == 1
 
 
 async def test_of_whom_nobody_says_what_became_they_were_seen(database: Database, hold: Hold, sweeping: Pool) -> None:

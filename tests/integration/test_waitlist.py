@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
+
+import pytest
 
 from tests.support.commands import appended, book, cancel, reschedule
 from tests.support.database import Database
 from tests.support.holding import REST, Hold, check_counters, rows_of, seeded
-from tests.support.stocked import lot, reserved, stocked
+from tests.support.stocked import FLU, lot, reserved, stocked
 from tests.support.waiting import Answers, claims, offered_to, open_offers, stands, wait
 from tests.support.world import clinics, settings_for, tomorrow
 from waiting_room.domain.appointment import EventType, Reason
@@ -170,6 +173,28 @@ async def test_doses_are_offered_with_the_seat(database: Database, hold: Hold, a
     assert [row["booking_ref"] for row in owned] == [second.booking_ref]
     rows = await rows_of(database, "SELECT doses FROM appointments WHERE ticket IS NOT NULL ORDER BY ticket")
     assert [row["doses"] for row in rows] == [1, 0, 1]
+
+
+@pytest.mark.parametrize("takes", [0, 2])
+async def test_what_its_service_takes_by_now_is_what_is_claimed_when_it_is_accepted(
+    takes: int, database: Database, hold: Hold, answers: Answers
+) -> None:
+    """Else what nobody was given would be counted as administered."""
+    (clinic,) = clinics(1)
+    await seeded(database, [clinic])
+    await stocked(database, clinic, lot("a", 5))
+    booked, first = book(clinic, "booked"), wait(clinic, "1")
+    await hold(appended(booked, first, cancel(booked)))
+    (offer,) = await open_offers(database)
+    consumes = json.dumps([{"product": FLU, "doses": takes}] if takes else [])
+    async with database.owner() as owner:
+        await owner.execute("UPDATE service_types SET consumes = $1", consumes)
+        await owner.execute("UPDATE clinic_counters SET rules_version = rules_version + 1")
+    assert await reserved(database) == {"a": 1}
+    assert await answers.accept(offer.offer_id) is Ended.ACCEPTED
+    assert await reserved(database) == {"a": takes}
+    (row,) = await rows_of(database, "SELECT doses FROM appointments WHERE status = 'confirmed'")
+    assert row["doses"] == takes
 
 
 async def test_an_external_clinic_is_asked_once_an_offer_is_accepted(

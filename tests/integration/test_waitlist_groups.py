@@ -13,7 +13,9 @@ from tests.support.stocked import lot, reserved, stocked
 from tests.support.waiting import Answers, claims, offered_to, open_offers, run_out, stands, wait
 from tests.support.world import ClinicSpec, clinics, settings_for, tomorrow
 from waiting_room.domain.waitlist import Ended
+from waiting_room.ics import write_feed
 from waiting_room.messages import Book, TimeRange
+from waiting_room.store import calendars
 from waiting_room.store.faults import is_contention
 from waiting_room.store.pool import Pool, create_pool
 from workers.sweep.waitlist import lapse
@@ -65,6 +67,19 @@ async def test_all_are_told_and_the_first_to_accept_has_it(database: Database, h
     assert await claims(database) == [(waiters[2].booking_ref, tomorrow(), 0)]
     assert await reserved(database) == {"a": 1}
     await check_counters(database)
+
+
+async def test_a_seat_that_is_offered_stands_in_the_calendar_once_and_as_no_appointment(
+    database: Database, hold: Hold
+) -> None:
+    clinic, booked, waiters = await group(database, hold)
+    await hold(appended(cancel(booked), first_offset=4))
+    async with database.owner() as owner:
+        entries = await calendars.feed(owner, clinic.clinic_id, clinic.provider_id)
+    assert [each.booking_ref for each in entries] == [waiters[0].booking_ref]
+    written = write_feed(clinic.provider_id, entries)
+    assert b"STATUS:TENTATIVE" in written
+    assert b"STATUS:CONFIRMED" not in written
 
 
 async def test_the_seat_is_held_while_any_of_them_may_still_accept(

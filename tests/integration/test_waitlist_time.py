@@ -10,6 +10,7 @@ import pytest
 
 from tests.integration.test_closures import blocked, closure
 from tests.integration.test_closures import item as closing
+from tests.support.calendars import put_busy
 from tests.support.commands import appended, book, cancel
 from tests.support.database import Database
 from tests.support.holding import REST, Hold, check_counters, rows_of, seeded
@@ -133,6 +134,67 @@ async def test_who_was_offered_a_time_that_the_clinic_closes_waits_on(
     assert await answers.accept(offers[other.booking_ref]) is Ended.LOST, "its clinic does not work then"
     assert await claims(database) == []
     await check_counters(database)
+
+
+async def test_an_offer_that_was_accepted_inside_the_notice_may_be_taken_back_for_an_hour(
+    database: Database, hold: Hold, answers: Answers
+) -> None:
+    (clinic,) = clinics(1)
+    await seeded(database, [clinic])
+    async with database.owner() as owner:
+        await owner.execute("UPDATE businesses SET cancel_notice_minutes = 5 * 24 * 60")
+    booked, first = book(clinic, "booked"), wait(clinic, "1", accepted_at=tomorrow() - timedelta(days=30))
+    await hold(appended(booked, first, cancel(booked)))
+    (offer,) = await open_offers(database)
+    assert await answers.accept(offer.offer_id) is Ended.ACCEPTED
+    an_hour_later = datetime.now(UTC) + timedelta(minutes=61)
+    await hold(appended(cancel(first, requested_at=an_hour_later), first_offset=3))
+    assert (await stands(database))[first.booking_ref] == ("confirmed", None)
+    await hold(appended(cancel(first), first_offset=4))
+    assert (await stands(database))[first.booking_ref] == ("cancelled", None)
+
+
+async def test_a_time_that_the_clinic_has_given_away_by_phone_is_not_to_be_had_any_more(
+    database: Database, hold: Hold, answers: Answers
+) -> None:
+    (clinic,) = clinics(1)
+    await seeded(database, [clinic])
+    booked, first = book(clinic, "booked"), wait(clinic, "1")
+    await hold(appended(booked, first, cancel(booked)))
+    (offer,) = await open_offers(database)
+    await put_busy(database, clinic, 9)
+    assert await answers.accept(offer.offer_id) is Ended.LOST
+    assert (await stands(database))[first.booking_ref] == WAITING
+    assert await claims(database) == []
+
+
+@pytest.mark.parametrize("phoned", [1, 2])
+async def test_a_booking_by_phone_takes_one_seat_of_several(
+    phoned: int, database: Database, hold: Hold, answers: Answers
+) -> None:
+    (clinic,) = clinics(1, capacity=3)
+    await seeded(database, [clinic])
+    booked, beside, third, first = *(book(clinic, each) for each in "abc"), wait(clinic, "1")
+    await hold(appended(booked, beside, third, first, cancel(booked), cancel(third)))
+    (offer,) = await open_offers(database)
+    await put_busy(database, clinic, 9, seats=phoned)
+    assert await answers.accept(offer.offer_id) is (Ended.ACCEPTED if phoned == 1 else Ended.LOST)
+    await check_counters(database)
+
+
+async def test_what_a_provider_does_not_do_any_more_is_not_to_be_had(
+    database: Database, hold: Hold, answers: Answers
+) -> None:
+    (clinic,) = clinics(1)
+    await seeded(database, [clinic])
+    booked, first = book(clinic, "booked"), wait(clinic, "1")
+    await hold(appended(booked, first, cancel(booked)))
+    (offer,) = await open_offers(database)
+    async with database.owner() as owner:
+        await owner.execute("UPDATE providers SET service_types = '{}'")
+        await owner.execute("UPDATE clinic_counters SET rules_version = rules_version + 1")
+    assert await answers.accept(offer.offer_id) is Ended.LOST
+    assert (await stands(database))[first.booking_ref] == WAITING
 
 
 @pytest.mark.parametrize("ends", ["declined", "expired", "lost"])

@@ -6,7 +6,7 @@ from datetime import date
 
 from waiting_room.domain.appointment import Reason
 from waiting_room.domain.directory import ServiceType
-from waiting_room.domain.limits import PatientClaim, earliest_day, free_place, lasts, refusal
+from waiting_room.domain.limits import PatientClaim, earliest_day, free_place, lasts, latest_day, refusal
 
 DAY = date(2026, 11, 27)
 PLAIN = ServiceType(service_type="plain", duration_minutes=15)
@@ -49,6 +49,20 @@ def test_an_interval_counts_from_the_last() -> None:
     assert earliest_day(PLAIN, "b", [claim(PLAIN)]) is None
 
 
+def test_what_follows_is_left_its_interval() -> None:
+    services = [PLAIN, FIRST, SECOND, BOOSTER]
+    second = claim(SECOND, day=date(2027, 1, 1))
+
+    def latest(service: ServiceType, *claims: PatientClaim, day: date = DAY) -> date | None:
+        return latest_day(service, services, "b", claims, day)
+
+    assert latest(FIRST, second, claim(SECOND, day=date(2027, 2, 1))) == date(2026, 12, 11)
+    assert latest(FIRST, second, day=date(2027, 1, 1)) == date(2026, 12, 11), "there is none left"
+    assert latest(FIRST, second, day=date(2027, 1, 2)) is None, "it followed an earlier one"
+    assert latest(FIRST, claim(SECOND, business_id="other")) is None
+    assert latest(SECOND, claim(FIRST), claim(BOOSTER)) is None
+
+
 def test_what_says_something_about_later_bookings_lasts() -> None:
     services = [PLAIN, FIRST, SECOND, BOOSTER]
-    assert [each.service_type for each in services if lasts(each, services)] == ["first", "booster"]
+    assert [each.service_type for each in services if lasts(each, services)] == ["first", "second", "booster"]

@@ -67,6 +67,15 @@ def test_who_was_rejected_reads_what_else_is_free() -> None:
     assert "- Sonntag, 29. März 2026, 11:00 Uhr, Dr. Klein, Clinic am Markt" in said.text
 
 
+@pytest.mark.parametrize(("language", "step"), [("en", "Choose another time"), ("de", "eine andere Zeit")])
+def test_who_was_cancelled_by_the_clinic_reads_why_and_what_to_do(language: str, step: str) -> None:
+    said = words("cancelled", language, matter(reason=Reason.PROVIDER))
+    own = words("cancelled", language, matter(reason=Reason.PATIENT))
+    assert step in said.text
+    assert step in said.short
+    assert step not in own.text + own.short
+
+
 def test_names_are_data_and_no_template() -> None:
     said = words("confirmed", "en", matter(clinic="{{ 7 * 7 }}\nBcc: x@example.org"))
     assert said.subject.startswith("Confirmed: {{ 7 * 7 }} Bcc:")

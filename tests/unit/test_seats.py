@@ -95,3 +95,17 @@ def test_freeing_what_is_not_there_changes_nothing() -> None:
     taken.add("one", 0, at(10), at(20))
     taken.free("one", 0, at(11))
     assert not taken.is_free("one", 0, at(10), at(20))
+
+
+def test_who_has_a_seat_that_is_there_no_more_takes_one_of_those_that_are_left() -> None:
+    taken = Taken()
+    taken.add("one", 3, at(10), at(20))
+    fewer, later = Candidate("one", 2, at(10), at(15), at(20)), Candidate("one", 2, at(20), at(25), at(30))
+    assert list(taken.free_seats(fewer)) == [0]
+    assert taken.first_free(fewer) == 0
+    taken.add("one", 0, at(10), at(20))
+    assert list(taken.free_seats(fewer)) == []
+    assert taken.first_free(fewer) is None
+    assert list(taken.free_seats(later)) == [0, 1]
+    taken.free("one", 3, at(10))
+    assert taken.first_free(fewer) == 1

@@ -55,7 +55,10 @@ def test_a_patient_cancels_in_time_or_thinks_better_of_it_at_once(
     )
 
 
-@pytest.mark.parametrize(("asked_before", "late"), [(23 * HOUR, False), (HOUR, False), (-HOUR, True)])
+@pytest.mark.parametrize(
+    ("asked_before", "late"),
+    [(23 * HOUR, False), (timedelta(seconds=1), False), (timedelta(0), True), (-HOUR, True)],
+)
 def test_a_time_that_the_clinic_chose_may_be_declined_until_it_begins(asked_before: timedelta, late: bool) -> None:
     assert late is too_late_to_cancel(
         by=By.PATIENT,

@@ -64,8 +64,10 @@ def _booking(facts: ClinicFacts, row: Row, mine: list[Doses]) -> Iterator[Offenc
         if mine:
             yield offence(Kind.DOSE_KEPT, f"is {row.state.status} and still claims {mine[0].product}")
         return
-    # Who has cancelled and waits for the clinic to take note may lose the dose to those who come.
-    needed = row.doses if row.state.status in WANTS_SEAT else claimed
+    # Who has cancelled and waits for the clinic to take note may lose the dose to those who come, and so may who was to
+    # have come before that.
+    over = row.end_at is not None and row.end_at < facts.now
+    needed = row.doses if row.state.status in WANTS_SEAT and not over else claimed
     has = sum(each.doses for each in mine)
     if has != needed:
         yield offence(Kind.DOSE_MISSING, f"is {row.state.status}, was given {row.doses} doses and has {has}")

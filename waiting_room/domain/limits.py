@@ -51,8 +51,27 @@ def earliest_day(service: ServiceType, business_id: str, claims: Iterable[Patien
     return max(days) + timedelta(days=service.interval_days) if days else None
 
 
+def latest_day(
+    service: ServiceType, services: Iterable[ServiceType], business_id: str, claims: Collection[PatientClaim], day: date
+) -> date | None:
+    """The last day, of those from ``day`` on, that leaves its interval to what follows this service and the patient has
+    already; None where any day does. What they have before ``day`` follows another appointment.
+    """
+    intervals = {
+        each.service_type: timedelta(days=each.interval_days)
+        for each in services
+        if each.interval_days is not None and each.interval_after == service.service_type
+    }
+    last = [
+        each.day - intervals[each.service_type]
+        for each in claims
+        if each.business_id == business_id and each.service_type in intervals and each.day >= day
+    ]
+    return min(last, default=None)
+
+
 def lasts(service: ServiceType, services: Iterable[ServiceType]) -> bool:
-    """Whether a booking of it says anything about later ones once it is decided."""
+    """Whether a booking of it says anything about others once it is decided."""
     name = service.service_type
     followed = any(each.interval_days and (each.interval_after or each.service_type) == name for each in services)
-    return service.one_active or followed
+    return service.one_active or followed or service.interval_days is not None

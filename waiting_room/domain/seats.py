@@ -37,11 +37,14 @@ class Taken:
     """Claims by (provider_id, seat), each list sorted: what was read, and what this batch has added since. Beside them
     what the clinics' own systems say is busy.
 
-    The ranges of one seat never overlap (the database sees to it), so a look at the neighbours is enough.
+    The ranges of one seat never overlap (the database sees to it), so a look at the neighbours is enough. Who has a
+    seat that their provider has no more takes one of those that are left, whichever that is.
     """
 
     _ranges: dict[tuple[str, int], list[tuple[datetime, datetime]]] = field(default_factory=dict)
     _busy: dict[str, list[tuple[datetime, datetime, int | None]]] = field(default_factory=dict)
+    _seats: dict[str, int] = field(default_factory=dict)
+    """By provider_id, one more than the highest seat that anybody has."""
 
     @property
     def is_empty(self) -> bool:
@@ -50,6 +53,8 @@ class Taken:
 
     def add(self, provider_id: str, seat: int, start: datetime, until: datetime) -> None:
         insort(self._ranges.setdefault((provider_id, seat), []), (start, until))
+        if seat >= self._seats.get(provider_id, 0):
+            self._seats[provider_id] = seat + 1
 
     def block(self, provider_id: str, start: datetime, until: datetime, seats: int | None) -> None:
         """The clinic says that so many seats, or all (None), are busy; which ones it does not say."""
@@ -75,6 +80,7 @@ class Taken:
         spare = self._busy_seats(candidate) if self._busy else 0
         if spare is None:
             return
+        spare += self._gone_seats(candidate)
         free = (
             seat
             for seat in range(candidate.capacity)
@@ -87,13 +93,19 @@ class Taken:
 
     def first_free(self, candidate: Candidate) -> int | None:
         """The lowest of ``free_seats``; None if there is none. Asked several times a booking."""
-        if self._busy:
-            return next(self.free_seats(candidate), None)
         whose, start, until = candidate.provider_id, candidate.start_at, candidate.busy_until
+        if self._busy or self._seats.get(whose, 0) > candidate.capacity:
+            return next(self.free_seats(candidate), None)
         for seat in range(candidate.capacity):
             if self.is_free(whose, seat, start, until):
                 return seat
         return None
+
+    def _gone_seats(self, candidate: Candidate) -> int:
+        """How many are taken then that the provider has no more."""
+        whose, start, until = candidate.provider_id, candidate.start_at, candidate.busy_until
+        gone = range(candidate.capacity, self._seats.get(whose, 0))
+        return sum(not self.is_free(whose, seat, start, until) for seat in gone)
 
     def _busy_seats(self, candidate: Candidate) -> int | None:
         """How many seats are not to be given although nobody claims them; None for all."""

@@ -10,7 +10,7 @@ from waiting_room.domain.appointment import By, EventType, Status
 EARLIEST: Final = timedelta(hours=12)
 """Nobody arrives, and nobody is seen, longer before the start."""
 CHANGE_OF_MIND: Final = timedelta(hours=1)
-"""For so long a booking made inside its notice window may be taken back."""
+"""For so long a booking made, or an offer accepted, inside its notice window may be taken back."""
 
 
 def too_early(event: EventType, start_at: datetime, now: datetime) -> bool:

@@ -60,11 +60,11 @@ class Booking(msgspec.Struct, kw_only=True):
     """Where a range was asked for: starts before it would do."""
     wish: Wish | None = None
     """While ``state.moving_to`` is set."""
-    moved_by: By | None = None
-    """Whose wish the time is that it is at, if it was moved there."""
     offer: OfferTold | None = None
     """While one is being made."""
     offer_accepted_at: datetime | None = None
+    moved_by: By | None = None
+    """Who wished for the time that it has; None where it was never moved."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -74,6 +74,11 @@ class Booking(msgspec.Struct, kw_only=True):
     def asked_at(self) -> datetime:
         """From when on a decision has been waited for: a seat may have been waited for before that."""
         return self.offer_accepted_at or self.accepted_at
+
+    @property
+    def is_moved_by_clinic(self) -> bool:
+        """Whether its clinic, and not its patient, has chosen the time that it has, or is just moving it away."""
+        return By.CLINIC in (self.moved_by, self.wish.by if self.wish else None)
 
     @property
     def others_would_do(self) -> bool:

@@ -77,13 +77,19 @@ class BookingRow:
     own_seq: int
     place: int | None
     offer_accepted_at: datetime | None = None
-    moved_by_clinic: bool = False
-    """To the time that it is at."""
+    moved_by: By | None = None
+    """Who wished for the time that it has, if it was moved; not of one that is archived."""
     wish: WishRow | None = None
     patient_erased_at: datetime | None = None
     wait: WaitRow | None = None
     archived: bool = False
     """Nothing happens to it any more."""
+
+    @property
+    def is_moved_by_clinic(self) -> bool:
+        """Whether its clinic has chosen the time that it has, or is just moving it away."""
+        wish_by = self.wish.by if self.wish is not None and self.wish.outcome is None else None
+        return By.CLINIC in (self.moved_by, wish_by)
 
     @property
     def asked_at(self) -> datetime:
@@ -123,6 +129,7 @@ def _booking(row: dict[str, Any]) -> BookingRow:
             "stage": Stage(row["stage"]) if row["stage"] else None,
             "reason": Reason(row["reason"]) if row["reason"] else None,
             "by": By(row["by"]) if row["by"] else None,
+            "moved_by": By(row["moved_by"]) if row.get("moved_by") else None,
             "wish": None if wish.requested_at is None else wish,
             "wait": None if wait.from_at is None else wait,
         }

@@ -20,12 +20,13 @@ from waiting_room.domain.appointment import By, EventType, Reason, Stage
 from waiting_room.domain.deadlines import Deadlines
 from waiting_room.domain.directory import ClinicStatus
 from waiting_room.domain.schedule import offers
+from waiting_room.domain.seats import Candidate
 from waiting_room.domain.waitlist import Ended, Freed
 from waiting_room.messages import OfferTold
 from waiting_room.store import doses, holds, waitlist
 from waiting_room.store.doses import DoseClaim
 from waiting_room.store.giving import LOOKED_AT_MAX, PAGE, Giving
-from waiting_room.store.holds import Claim, Rules
+from waiting_room.store.holds import Claim, Rules, Window
 from waiting_room.store.waitlist import Group, Key, Offer
 
 if TYPE_CHECKING:
@@ -127,7 +128,11 @@ async def accept(journal: Journal, offer: Offer, deadlines: Deadlines) -> Ended:
     if invited:
         await journal.write(give=False)  # whoever had the claim for all has it no more
     rules = (await holds.load_rules(journal.conn, [offer.clinic_id]))[offer.clinic_id]
-    if not (_still_offers(offer, booking, rules) and await _has_doses(journal, booking, rules)):
+    if not (
+        _still_offers(offer, booking, rules)
+        and await _has_room(journal, offer, rules)
+        and await _has_doses(journal, booking, rules)
+    ):
         journal.record(booking, EventType.OFFER_LOST)
         await journal.write()
         return Ended.LOST
@@ -202,23 +207,39 @@ async def _pass_on(journal: Journal, groups: Iterable[Group]) -> None:
 
 
 def _still_offers(offer: Offer, booking: Booking, rules: Rules) -> bool:
-    """Whether its clinic works then; it may have closed since."""
+    """Whether its clinic works then, and its provider does that; either may have changed since."""
     provider, service = rules.providers.get(offer.provider_id), rules.service_types.get(booking.service_type or "")
     if provider is None or service is None or rules.status is ClinicStatus.CLOSED:
+        return False
+    if service.service_type not in provider.service_types:
         return False
     return offers(provider, service, rules.timezone, offer.start_at)
 
 
+async def _has_room(journal: Journal, offer: Offer, rules: Rules) -> bool:
+    """Whether its clinic has not given the time away itself meanwhile, by phone, and has seats enough for it."""
+    taken = await holds.taken(
+        journal.conn, [Window(offer.clinic_id, offer.provider_id, offer.start_at, offer.busy_until)]
+    )
+    taken.free(offer.provider_id, offer.seat, offer.start_at)
+    capacity = rules.providers[offer.provider_id].capacity
+    at = Candidate(offer.provider_id, capacity, offer.start_at, offer.end_at, offer.busy_until)
+    return taken.first_free(at) is not None
+
+
 async def _has_doses(journal: Journal, booking: Booking, rules: Rules) -> bool:
-    """Whether the booking has all that its appointment consumes: what it had not, it claims now."""
+    """Whether the booking has all that its appointment consumes, and nothing else: what it had not, it claims now."""
     service = rules.service_types.get(booking.service_type or "")
     if service is None or booking.start_at is None:
         return False
-    if not service.consumes:
+    if not (service.consumes or booking.doses):
         return True
     had = (await doses.claims_of(journal.conn, [booking.key])).get(booking.key, ())
-    there = {portion.product for portion in had}
-    missing = [each for each in service.consumes if each.product not in there]
+    there = {(portion.product, portion.doses, portion.asked_pool) for portion in had}
+    if there - {(each.product, each.doses, each.pool) for each in service.consumes}:
+        await doses.settle(journal.conn, [(*booking.key, False)])  # the service has taken something else since
+        had, there, booking.doses = (), set(), 0
+    missing = [each for each in service.consumes if (each.product, each.doses, each.pool) not in there]
     if not missing:
         return True
     shelves = await doses.shelves(journal.conn, [(booking.clinic_id, each.product) for each in missing])

@@ -98,7 +98,7 @@ class OpenStock:
         ``entered_by``: a key's id; without one nobody has entered anything and the version stays.
         """
         changed = self.take.settle()
-        if entered_by is None and not self.take.movements:
+        if entered_by is None and not (self.take.movements or self.take.released):
             return []
         touched = [need.booking_ref for need in (*self.take.released, *changed)]
         whose = self.clinic_id, self.product
@@ -155,13 +155,19 @@ async def open_stock(conn: Connection, clinic_id: str, product: str) -> OpenStoc
         for row in await conn.fetch(_SQL["lots"], clinic_id, product)
     }
     rows = await conn.fetch(_SQL["needs"], clinic_id, product)
+    needs = [_need(row, zone) for row in rows]
+    too_late = [row["is_over"] and row["lot"] is None for row in rows]
     return OpenStock(
         conn,
         clinic_id,
         product,
         head["version"],
-        Stocktake(lots, [_need(row, zone) for row in rows]),
-        frozenset(row["booking_ref"] for row in rows if Status(row["status"]) in WANTS_SEAT),
+        Stocktake(
+            lots,
+            [need for need, late in zip(needs, too_late, strict=True) if not late],
+            released=[need for need, late in zip(needs, too_late, strict=True) if late],
+        ),
+        frozenset(row["booking_ref"] for row in rows if Status(row["status"]) in WANTS_SEAT and not row["is_over"]),
     )
 
 
@@ -213,9 +219,11 @@ async def short(conn: Connection, clinic_id: str | None = None, product: str | N
 
 
 def _need(row: Any, zone: ZoneInfo) -> Need:
-    """Who is there keeps the dose; who is only waiting for the clinic to take note of a cancel loses it first."""
+    """Who is there keeps the dose. Whose appointment is over loses it first: they were given it, or never came, though
+    nobody has said so; then who is only waiting for the clinic to take note of a cancel.
+    """
     status = Status(row["status"])
-    group = 2 if status not in WANTS_SEAT else 0 if status is Status.ARRIVED else 1
+    group = 3 if row["is_over"] else 2 if status not in WANTS_SEAT else 0 if status is Status.ARRIVED else 1
     return Need(
         row["booking_ref"],
         (group, row["ticket"] if row["ticket"] is not None else _LAST),

@@ -12,13 +12,15 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from hashlib import sha256
 
+import msgspec
+
 from waiting_room.domain.appointment import By, EventType, Reason
 from waiting_room.domain.seats import Taken
 from waiting_room.messages import Closure, TimeRange
 from waiting_room.store import holds, offering, reschedules, waitlist
-from waiting_room.store.holds import Window
 from waiting_room.store.journal import Booking, Journal
 from waiting_room.store.pool import Connection
+from workers.hold.reach import Reach
 from workers.hold.rescheduling import Rescheduling, Wanted
 from workers.hold.wishes import Bookable, bookable
 
@@ -65,20 +67,32 @@ async def close(conn: Connection, moves: Rescheduling, closure: Closure) -> Move
 
 
 def _plan(booking: Booking, moves: Rescheduling, closure: Closure) -> Bookable | Reason:
-    from_at = max(closure.to_at, moves.journal.now)
-    wanted = Wanted(booking.service_type or "", None, None, TimeRange(from_at, from_at + LOOK_AHEAD))
-    return bookable(wanted, moves.rules[booking.clinic_id], moves.journal.now)
+    """With whoever is there from the time that it has on, and with those who are not from when they are again."""
+    rules, now = moves.rules[booking.clinic_id], moves.journal.now
+    open_at = max(closure.to_at, now)
+    others = any(
+        booking.service_type in each.service_types and each.provider_id not in closure.provider_ids
+        for each in rules.providers.values()
+    )
+    from_at = max(booking.start_at, now) if others and booking.start_at is not None else open_at
+    wanted = Wanted(booking.service_type or "", None, None, TimeRange(from_at, open_at + LOOK_AHEAD))
+    plan = bookable(wanted, rules, now)
+    if not others or isinstance(plan, Reason):
+        return plan
+    away = dict(plan.spans)
+    for provider_id in closure.provider_ids:
+        since, until = away.get(provider_id, (open_at, None))
+        away[provider_id] = max(since, open_at), until
+    return msgspec.structs.replace(plan, spans=away)
 
 
 async def taken_around(conn: Connection, clinic_id: str, plans: Iterable[Bookable | Reason]) -> Taken:
-    """Every claim that could be in the way of these plans, which begin and end at the same moments."""
-    reach = {
-        provider_id: Window(clinic_id, provider_id, from_at, to_at)
-        for plan in plans
-        if isinstance(plan, Bookable)
-        for provider_id, from_at, to_at in plan.windows()
-    }
-    return await holds.taken(conn, list(reach.values())) if reach else Taken()
+    """Every claim that could be in the way of these plans."""
+    reach = Reach()
+    for plan in plans:
+        if isinstance(plan, Bookable):
+            reach.add(clinic_id, plan.windows())
+    return await reach.taken(conn)
 
 
 def own_journal(journal: Journal) -> Journal:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import date, datetime, time
+from collections.abc import Collection, Iterable
+from datetime import date, datetime, time, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -74,27 +74,30 @@ class Patients:
         booking.patient_id, booking.patient = patient[1], key.seal(book.patient)
 
     def allow(self, book: Book, plan: Bookable, rules: Rules) -> Bookable | Reason:
-        """The plan, begun later where an interval must pass first; or why the patient may not have it."""
+        """The plan, begun later or ended earlier where an interval must pass; or why the patient may not have it."""
         has = self._has[self._of_ref[book.booking_ref]].values()
         reason = limits.refusal(plan.service, rules.business_id, has, self._pending_max)
         if reason is not None:
             return reason
-        return self._later(plan, rules, has)
+        return self._in_interval(plan, rules, has)
 
     def when_moved(self, booking: Booking, plan: Bookable, rules: Rules) -> Bookable | Reason:
         """The same for a booking that the patient has and wants at another time."""
         has = self._has.get((booking.app_id, booking.patient_id or ""), {})
-        return self._later(plan, rules, [claim for key, claim in has.items() if key != booking.key])
+        return self._in_interval(plan, rules, [claim for key, claim in has.items() if key != booking.key])
 
     @staticmethod
-    def _later(plan: Bookable, rules: Rules, has: Iterable[PatientClaim]) -> Bookable | Reason:
-        day = limits.earliest_day(plan.service, rules.business_id, has)
-        if day is None:
-            return plan
-        from_at = datetime.combine(day, time.min, ZoneInfo(plan.timezone))
-        if plan.to_at <= from_at:
+    def _in_interval(plan: Bookable, rules: Rules, has: Collection[PatientClaim]) -> Bookable | Reason:
+        zone, from_at, to_at = ZoneInfo(plan.timezone), plan.from_at, plan.to_at
+        if (day := limits.earliest_day(plan.service, rules.business_id, has)) is not None:
+            from_at = max(from_at, datetime.combine(day, time.min, zone))
+        day = from_at.astimezone(zone).date()
+        last = limits.latest_day(plan.service, rules.service_types.values(), rules.business_id, has, day)
+        if last is not None:
+            to_at = min(to_at, datetime.combine(last + timedelta(days=1), time.min, zone))
+        if to_at <= from_at:
             return Reason.TOO_SOON
-        return msgspec.structs.replace(plan, from_at=max(plan.from_at, from_at))
+        return msgspec.structs.replace(plan, from_at=from_at, to_at=to_at)
 
     def take(self, booking: Booking, rules: Rules, *, decided: bool, day: date | None = None) -> None:
         """The booking is the patient's from now on. ``day``: the first on which one that has no time yet may be."""

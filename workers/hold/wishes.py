@@ -111,7 +111,7 @@ def notice_passed(booking: Booking, rules: Rules, by: By, asked_at: datetime) ->
         status=booking.known_state.status,
         start_at=booking.start_at,
         made_at=booking.asked_at,
-        moved_by_clinic=booking.moved_by is By.CLINIC,
+        moved_by_clinic=booking.is_moved_by_clinic,
         notice=rules.cancel_notice(booking.service_type),
         asked_at=asked_at,
     )

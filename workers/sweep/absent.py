@@ -28,13 +28,16 @@ async def miss(pool: Pool) -> int:
 
 
 async def _record(pool: Pool, keys: Sequence[Key]) -> int:
-    """Who has arrived since, or was moved to another time, is left alone."""
+    """Who has arrived since, or was moved to another time, or is just being moved, is left alone."""
     async with pool.acquire() as conn, conn.transaction():
         journal = await Journal.open(conn, {clinic_id for clinic_id, _ in keys})
         absent = [
             each
             for each in (await journal.load(keys)).values()
-            if each.known_state.status is Status.CONFIRMED and each.start_at is not None and each.start_at < journal.now
+            if each.known_state.status is Status.CONFIRMED
+            and each.known_state.moving_to is None
+            and each.start_at is not None
+            and each.start_at < journal.now
         ]
         for booking in absent:
             journal.record(booking, EventType.NO_SHOW, by=By.SERVICE)

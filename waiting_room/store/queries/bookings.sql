@@ -38,12 +38,12 @@ SELECT
     o.to_all AS wait_to_all,
     o.outcome AS wait_outcome,
     (
-        SELECT count(*) > 0
+        SELECT m."by"
         FROM reschedules AS m
         WHERE
             m.clinic_id = a.clinic_id AND m.booking_ref = a.booking_ref AND m.revision = a.revision
-            AND m.outcome = 'rescheduled' AND m."by" = 'clinic'
-    ) AS moved_by_clinic,
+            AND m.outcome = 'rescheduled'
+    ) AS moved_by,
     (
         SELECT max(e.seq)
         FROM appointment_events AS e

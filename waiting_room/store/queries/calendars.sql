@@ -120,7 +120,8 @@ FROM calendar_feeds
 WHERE token_hash = $1;
 
 -- feed --
--- What a calendar program is shown: from a week ago on, what was booked and not given up.
+-- What a calendar program is shown: from a week ago on, what was booked and not given up, and seats that are offered: each
+-- once, however many were invited to it.
 SELECT
     a.booking_ref,
     a.status,
@@ -132,6 +133,6 @@ SELECT
 FROM appointments AS a
 WHERE
     a.clinic_id = $1 AND a.provider_id = $2 AND a.start_at > now() - interval '7 days'
-    AND a.status NOT IN ('rejected', 'cancelled') AND a.end_at IS NOT NULL
+    AND a.status NOT IN ('rejected', 'cancelled') AND a.end_at IS NOT NULL AND a.stage IS DISTINCT FROM 'invited'
 ORDER BY a.start_at, a.booking_ref
 LIMIT 5000;

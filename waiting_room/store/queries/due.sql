@@ -133,8 +133,8 @@ ORDER BY a.hold_until
 LIMIT $1;
 
 -- absent --
--- Only where the clinic says who arrives: elsewhere nobody can tell who did not. Whether they still have not arrived is
--- asked again under their clinics' locks.
+-- Only where the clinic says who arrives: elsewhere nobody can tell who did not. Of whom is being moved nobody can, until
+-- it is known where to. Whether they still have not arrived is asked again under their clinics' locks.
 SELECT
     a.clinic_id,
     a.booking_ref
@@ -147,7 +147,7 @@ CROSS JOIN
             b.start_at
         FROM appointments AS b
         WHERE
-            b.clinic_id = c.clinic_id AND b.status = 'confirmed'
+            b.clinic_id = c.clinic_id AND b.status = 'confirmed' AND b.moving_to IS NULL
             AND b.start_at < now() - make_interval(mins => c.no_show_after_minutes)
         ORDER BY b.start_at
         LIMIT $1

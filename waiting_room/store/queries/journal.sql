@@ -148,19 +148,19 @@ SELECT
     a.doses,
     a.moving_to,
     a.offer_accepted_at,
-    m."by" AS moved_by,
     r.provider_id AS wish_provider_id,
     r.seat AS wish_seat,
     r.start_at AS wish_start_at,
     r.end_at AS wish_end_at,
     r.move_until AS wish_move_until,
     r."by" AS wish_by,
-    r.must_move AS wish_must_move
+    r.must_move AS wish_must_move,
+    m."by" AS moved_by
 FROM unnest($1::text[], $2::text[]) AS n (clinic_id, booking_ref)
 INNER JOIN appointments AS a ON n.clinic_id = a.clinic_id AND n.booking_ref = a.booking_ref
 LEFT JOIN reschedules AS r
     ON a.clinic_id = r.clinic_id AND a.booking_ref = r.booking_ref AND a.moving_to = r.revision
 LEFT JOIN reschedules AS m
     ON
-        a.clinic_id = m.clinic_id AND a.booking_ref = m.booking_ref AND a.revision = m.revision
+        a.revision > 1 AND a.clinic_id = m.clinic_id AND a.booking_ref = m.booking_ref AND a.revision = m.revision
         AND m.outcome = 'rescheduled';

@@ -22,7 +22,7 @@ WHERE clinic_id = $1 AND product = $2;
 
 -- needs --
 -- Everybody who has doses of this product or should have: the claims first, then those who are short. Whoever is to be
--- moved needs them on the later of the two days.
+-- moved needs them on the later of the two days. It is over when it ends; for who has arrived, half a day later.
 SELECT
     a.booking_ref,
     a.ticket,
@@ -31,7 +31,9 @@ SELECT
     n.asked_pool,
     n.pool,
     n.lot,
-    greatest(a.start_at, r.start_at) AS start_at
+    greatest(a.start_at, r.start_at) AS start_at,
+    greatest(a.end_at, r.end_at)
+    < now() - make_interval(hours => CASE a.status WHEN 'arrived' THEN 12 ELSE 0 END) AS is_over
 FROM (
     SELECT
         booking_ref,
