@@ -205,7 +205,7 @@ class _Core(BaseSettings):
         ge=1,
         le=8_760,
         description="From the end of an appointment of which nobody says what became until its patient is taken for "
-        "seen, where doses are kept for it or no other appointment may be had meanwhile. Count stock after it.",
+        "seen, where doses are kept for it or no other appointment may be had meanwhile.",
     )
 
     # Telemetry

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 
@@ -121,6 +122,34 @@ async def test_of_whom_nobody_says_what_became_they_were_seen(database: Database
     again = book(specs[1], "again", patient=silent.patient, start_at=tomorrow(11))
     outcome = await hold(appended(again, first_offset=6))
     assert [booking.known_state.reason for booking in outcome.decided] == [None]
+
+
+async def test_a_count_in_the_evening_is_without_those_who_were_seen_that_day(
+    database: Database, hold: Hold, sweeping: Pool
+) -> None:
+    """Their doses left the stock twice: as counted, and when they were taken for seen."""
+    (spec,) = clinics(1, capacity=4)
+    await seeded(database, [spec])
+    async with database.owner() as owner:
+        await consuming(owner)
+        await counted(owner, spec, lot("a", 5))
+    today, tomorrow_ = [book(spec, f"today {number}") for number in range(2)], book(spec, "tomorrow")
+    await hold(appended(*today, tomorrow_))
+
+    async def ended(hours: int) -> None:
+        moved = "UPDATE appointments SET start_at = now() - $1::interval, end_at = now() - $1::interval + '1 minute' "
+        async with database.owner() as owner:
+            await owner.execute(
+                f"{moved} WHERE booking_ref = ANY($2)", timedelta(hours=hours), [each.booking_ref for each in today]
+            )
+
+    await ended(2)
+    async with database.owner() as owner:
+        assert await counted(owner, spec, lot("a", 3)) == []
+    assert [(each.on_hand, each.reserved) for each in await lots_of(database)] == [(3, 1)]
+    await ended(13)
+    await Seen(sweeping, 12).look()
+    assert [(each.on_hand, each.reserved) for each in await lots_of(database)] == [(3, 1)]
 
 
 async def test_a_dose_that_comes_free_goes_to_the_first_who_is_short(

@@ -132,6 +132,8 @@ class Need:
     doses: int
     asked_pool: str
     served_from: LotKey | None
+    is_over: bool = False
+    """The appointment is, and nobody has said what became of it."""
 
     @property
     def order(self) -> Order:

@@ -64,7 +64,11 @@ class Stocktake:
     """Needs that there are no more."""
 
     def count(self, found: Iterable[CountedLot]) -> None:
-        """What was found is all there is: a lot that is not named has nothing left."""
+        """What was found is all there is: a lot that is not named has nothing left. It is without what those were given
+        whose appointments are over: they have had theirs, or never came.
+        """
+        for need in [each for each in self.needs if each.is_over]:
+            self.release(need.booking_ref)
         there = {(each.pool, each.lot): each for each in found}
         for key in self.lots.keys() - there.keys():
             self._move(MovementKind.RECOUNTED, key, on_hand=-self.lots[key].on_hand)

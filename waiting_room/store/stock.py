@@ -156,7 +156,6 @@ async def open_stock(conn: Connection, clinic_id: str, product: str) -> OpenStoc
     }
     rows = await conn.fetch(_SQL["needs"], clinic_id, product)
     needs = [_need(row, zone) for row in rows]
-    too_late = [row["is_over"] and row["lot"] is None for row in rows]
     return OpenStock(
         conn,
         clinic_id,
@@ -164,8 +163,8 @@ async def open_stock(conn: Connection, clinic_id: str, product: str) -> OpenStoc
         head["version"],
         Stocktake(
             lots,
-            [need for need, late in zip(needs, too_late, strict=True) if not late],
-            released=[need for need, late in zip(needs, too_late, strict=True) if late],
+            [need for need in needs if not _too_late(need)],
+            released=[need for need in needs if _too_late(need)],
         ),
         frozenset(row["booking_ref"] for row in rows if Status(row["status"]) in WANTS_SEAT and not row["is_over"]),
     )
@@ -218,6 +217,10 @@ async def short(conn: Connection, clinic_id: str | None = None, product: str | N
     return [Short(*row) for row in await conn.fetch(_SQL["short"], clinic_id, product)]
 
 
+def _too_late(need: Need) -> bool:
+    return need.is_over and need.served_from is None
+
+
 def _need(row: Any, zone: ZoneInfo) -> Need:
     """Who is there keeps the dose. Whose appointment is over loses it first: they were given it, or never came, though
     nobody has said so; then who is only waiting for the clinic to take note of a cancel.
@@ -231,6 +234,7 @@ def _need(row: Any, zone: ZoneInfo) -> Need:
         row["doses"],
         row["asked_pool"],
         None if row["lot"] is None else (row["pool"], row["lot"]),
+        row["is_over"],
     )
 
 
