@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from aiokafka import ConsumerRecord, TopicPartition
 
-from waiting_room.kafka import assigned, lone_consumer
+from waiting_room.kafka import assigned, lone_consumer, stop_in_time
 from waiting_room.settings import Settings
 
 
@@ -32,4 +32,4 @@ async def read_whole(
                 yield where, begins[where], [record for record in records if record.offset < ends[where]]
             left = {where for where in left if await consumer.position(where) < ends[where]}
     finally:
-        await consumer.stop()
+        await stop_in_time(consumer)

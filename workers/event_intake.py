@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from waiting_room.dead_letters import put_aside
-from waiting_room.kafka import Producer, group_consumer
+from waiting_room.kafka import Producer, group_consumer, stop_in_time
 from waiting_room.messages import BookingEvent, Reader, Unreadable
 from waiting_room.settings import Settings
 from waiting_room.store.faults import passes
@@ -83,7 +83,7 @@ class EventIntake(Generic[W]):
                 await self._commit(consumer)
             await self._commit(consumer, now=True)
         finally:
-            await consumer.stop()
+            await stop_in_time(consumer)
 
     async def _take(self, records: Sequence[ConsumerRecord], finish: asyncio.Event) -> bool:
         """Store for these records, however long it takes. False if told to finish before."""

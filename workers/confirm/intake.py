@@ -11,7 +11,7 @@ from aiokafka import ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from waiting_room.dead_letters import put_aside
-from waiting_room.kafka import Producer, group_consumer
+from waiting_room.kafka import Producer, group_consumer, stop_in_time
 from waiting_room.messages import Unreadable
 from waiting_room.settings import Settings
 from waiting_room.telemetry.health import say_ready
@@ -60,7 +60,7 @@ class Intake(ConsumerRebalanceListener):  # type: ignore[misc]
         try:
             await self.commit()
         finally:
-            await self._consumer.stop()
+            await stop_in_time(self._consumer)
 
     async def read(self, runner: Runner, finish: asyncio.Event) -> None:
         """Line up what is rung for, until told to finish."""

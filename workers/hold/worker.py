@@ -21,7 +21,7 @@ from aiokafka.errors import KafkaError
 from waiting_room.dead_letters import put_aside
 from waiting_room.envelope import envelope_of
 from waiting_room.hot_tier import HotTier, hot_tier_of
-from waiting_room.kafka import Headers, Producer, group_consumer
+from waiting_room.kafka import Headers, Producer, group_consumer, stop_in_time
 from waiting_room.messages import (
     Cancel,
     ClinicPulse,
@@ -135,7 +135,7 @@ class HoldWorker:
             await poll.run(finish)
             await self._pulse.write_changes()  # of the last batch, if the pulse has said its last word by now
         finally:
-            await consumer.stop()
+            await stop_in_time(consumer)
 
     async def take(self, records: Sequence[ConsumerRecord]) -> list[ConsumerRecord]:
         """Store and ring for these records; those that have to wait. The others may be committed when it returns."""
