@@ -2,7 +2,7 @@
 
 A booking that must be tried again keeps its place at the head and the others of its rank wait behind it. One that
 stepped aside comes back to its place when its time has come, and holds up nobody until then. One whose call is another
-worker's takes a slot; when that call is looked at, it goes before everything, or its slot would be somebody else's.
+worker's takes a slot; when that call is looked at, its rank goes first, or its slot would be a withdrawal's.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Lane:
         self._fresh: dict[Rank, deque[Work]] = {rank: deque() for rank in Rank}
         self._returned: dict[Rank, list[Work]] = {rank: [] for rank in Rank}  # ascending turns, all before fresh ones
         self._aside: list[tuple[float, int, Work]] = []
-        self._from_elsewhere: list[Work] = []  # to be looked at, ascending turns
+        self._from_elsewhere: list[Work] = []  # to be looked at; in their places among those that returned
 
     def append(self, work: Work) -> None:
         """A new work, behind all others of its rank."""
@@ -66,7 +66,7 @@ class Lane:
             returned = self._returned[work.rank]
             if work in self._from_elsewhere:
                 self._from_elsewhere.remove(work)
-            elif work in returned:
+            if work in returned:
                 returned.remove(work)
             else:
                 self._fresh[work.rank].remove(work)
@@ -79,7 +79,7 @@ class Lane:
     def start(self, now: float) -> Work:
         """The next work starts and takes a slot. Only after ``ready`` said yes, be it at an earlier moment."""
         self._bring_back(now)
-        work = self._from_elsewhere.pop(0) if self._from_elsewhere else self._first_due(now)
+        work = self._first_due(now)
         self.waiting[work.rank] -= 1
         self.in_flight += 1
         self.started.add(work.booking_ref)
@@ -107,8 +107,7 @@ class Lane:
                 if probe_at is None:
                     return min(moments, default=None)
                 allowed_at = max(allowed_at, probe_at)
-            heads = (*self._from_elsewhere[:1], *map(self._head, Rank))
-            moments.extend(max(head.not_before, allowed_at) for head in heads if head is not None)
+            moments.extend(max(head.not_before, allowed_at) for head in map(self._head, Rank) if head is not None)
         return min(moments, default=None)
 
     @property
@@ -118,18 +117,21 @@ class Lane:
 
     def has_due(self, now: float) -> bool:
         """Whether a work waits for nothing but its clinic."""
-        return bool(self._from_elsewhere) or any(self._due(rank, now) for rank in Rank)
+        return any(self._due(rank, now) for rank in Rank)
 
     def refs(self) -> tuple[str, ...]:
         """Of all works there are."""
         lined_up = (work for rank in Rank for works in (self._returned[rank], self._fresh[rank]) for work in works)
-        waiting = (*self._from_elsewhere, *lined_up, *(work for _, _, work in self._aside))
-        return (*(work.booking_ref for work in waiting), *self.started)
+        return (*(work.booking_ref for work in (*lined_up, *(work for _, _, work in self._aside))), *self.started)
 
     def _first_due(self, now: float) -> Work:
-        rank = next(rank for rank in Rank if self._due(rank, now))
+        ranks = (*(work.rank for work in self._from_elsewhere[:1]), *Rank)
+        rank = next(rank for rank in ranks if self._due(rank, now))
         returned = self._returned[rank]
-        return returned.pop(0) if returned else self._fresh[rank].popleft()
+        work = returned.pop(0) if returned else self._fresh[rank].popleft()
+        if work in self._from_elsewhere:
+            self._from_elsewhere.remove(work)
+        return work
 
     def _head(self, rank: Rank) -> Work | None:
         returned, fresh = self._returned[rank], self._fresh[rank]
@@ -142,13 +144,11 @@ class Lane:
     def _bring_back(self, now: float) -> None:
         while self._aside and self._aside[0][0] <= now:
             _, _, work = heappop(self._aside)
-            elsewhere = work.where is Where.ELSEWHERE
-            work.where = Where.WAITING
-            if elsewhere:
+            if work.where is Where.ELSEWHERE:
                 self.in_flight -= 1
-                insort(self._from_elsewhere, work, key=lambda each: each.turn)
-            else:
-                self._return(work)
+                self._from_elsewhere.append(work)
+            work.where = Where.WAITING
+            self._return(work)
 
     def _return(self, work: Work) -> None:
         insort(self._returned[work.rank], work, key=lambda each: each.turn)
