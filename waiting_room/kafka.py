@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -61,7 +62,16 @@ class FetcherDied(KafkaError):  # type: ignore[misc]
 
 
 class Consumer(AIOKafkaConsumer):  # type: ignore[misc]
-    """Says so when what fetches for it has died: aiokafka's own goes on answering that there is nothing."""
+    """Says so when what fetches for it has died: aiokafka's own goes on answering that there is nothing. And one that
+    does not come to start leaves nothing open."""
+
+    async def start(self) -> None:
+        """As aiokafka's. Raises KafkaError."""
+        try:
+            await super().start()
+        except BaseException:
+            await _let_go(self)
+            raise
 
     async def getmany(self, *partitions: TopicPartition, **options: Any) -> dict[TopicPartition, list[ConsumerRecord]]:
         """As aiokafka's. Raises FetcherDied, too."""
@@ -105,12 +115,24 @@ def lone_consumer(settings: Settings, *topics: str, **tuning: Any) -> Consumer:
 
 
 async def stop_in_time(consumer: Consumer) -> None:
-    """Close it. One that stands still may not end either: after STOP_SECONDS it is left as it is."""
+    """Close it. One that stands still may not end either: after STOP_SECONDS its group is not told."""
     try:
         async with asyncio.timeout(STOP_SECONDS):
             await consumer.stop()
     except (TimeoutError, KafkaError) as error:
         log.warning("consumer_not_stopped", error=type(error).__name__)
+        await _let_go(consumer)
+
+
+async def _let_go(consumer: Consumer) -> None:
+    """What a ``start`` or a ``stop`` that came to no end leaves: tasks that try on, and connections."""
+    consumer._closed = True
+    parts = (consumer._coordinator, consumer._fetcher)
+    for task in [each for part in parts if part for each in vars(part).values() if isinstance(each, asyncio.Task)]:
+        task.cancel()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(STOP_SECONDS):
+            await consumer._client.close()
 
 
 class Producer:

@@ -1,4 +1,4 @@
-"""A connection to a broker that has just ended says so to whoever writes to it, on uvloop too."""
+"""A connection to a broker that has just ended says so to whoever writes to it, and one nobody waits for is closed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from aiokafka.conn import AIOKafkaConnection, AIOKafkaProtocol
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.metadata import MetadataRequest
 
-import waiting_room.kafka  # noqa: F401 - mends them
+from waiting_room.kafka import Consumer  # it mends them
 
 _LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.new_event_loop,
@@ -60,6 +60,27 @@ async def _write_as_it_ends(monkeypatch: pytest.MonkeyPatch) -> tuple[BaseExcept
         await asyncio.wait_for(asyncio.shield(written), 5)
     server.close()
     return written.exception(), connection.connected()
+
+
+async def test_who_gives_up_before_the_cluster_has_answered_leaves_no_connection_open() -> None:
+    peers: list[asyncio.StreamWriter] = []
+    ended = asyncio.Event()
+
+    async def broker(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await _broker(peers, reader, writer)
+        await reader.read()  # what the cluster is made of is not told
+        ended.set()
+        writer.close()
+
+    server = await asyncio.start_server(broker, "127.0.0.1", 0)
+    consumer = Consumer(bootstrap_servers=f"127.0.0.1:{server.sockets[0].getsockname()[1]}", request_timeout_ms=60_000)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.5):
+            await consumer.start()
+    assert peers
+    async with asyncio.timeout(10):
+        await ended.wait()
+    server.close()
 
 
 async def _broker(

@@ -130,8 +130,8 @@ class HoldWorker:
         poll = Poll(consumer, self.take, self._offsets, self._settings.hold_batch_max, ConsumerLag(GROUP))
         listener = StartFromTheLower(consumer, self._pool, self._offsets, self._pulse)
         await consumer.start()
-        consumer.subscribe([BOOKING_REQUESTS], listener=listener)
         try:
+            consumer.subscribe([BOOKING_REQUESTS], listener=listener)
             await poll.run(finish)
             await self._pulse.write_changes()  # of the last batch, if the pulse has said its last word by now
         finally:
