@@ -26,6 +26,7 @@ class NewWaiter(NamedTuple):
     provider_id: str | None
     from_at: datetime
     to_at: datetime
+    waits: bool
 
 
 class NewOffer(NamedTuple):
@@ -85,6 +86,11 @@ class WaitedFor(NamedTuple):
 async def add(conn: Connection, waiters: Sequence[NewWaiter]) -> None:
     """What they wait for; their bookings are written."""
     await conn.copy_records_to_table("waitlist", columns=NewWaiter._fields, records=waiters)
+
+
+async def leave(conn: Connection, keys: Collection[Key]) -> None:
+    """Those who wait no more, whatever came of it."""
+    await conn.execute(_SQL["leave"], *zip(*keys, strict=True))
 
 
 async def waiting(

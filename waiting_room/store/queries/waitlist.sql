@@ -92,14 +92,31 @@ FROM unnest($1::text[], $2::text[]) AS n (clinic_id, booking_ref)
 INNER JOIN offers AS o ON n.clinic_id = o.clinic_id AND n.booking_ref = o.booking_ref
 WHERE o.ended_at IS NULL AND o.expires_at <= $3;
 
+-- leave --
+-- These wait no more.
+UPDATE waitlist AS w
+SET waits = FALSE
+FROM unnest($1::text[], $2::text[]) AS n (clinic_id, booking_ref)
+WHERE w.clinic_id = n.clinic_id AND w.booking_ref = n.booking_ref;
+
 -- over --
--- Who waits for a time that has passed.
+-- Who waits for a time that has passed. How many that are is not guessed: most times that have passed are nobody's wish any
+-- more.
 SELECT
     a.clinic_id,
     a.booking_ref
-FROM appointments AS a
-INNER JOIN waitlist AS w ON a.clinic_id = w.clinic_id AND a.booking_ref = w.booking_ref
-WHERE a.status = 'waitlisted' AND a.stage = 'waiting' AND w.to_at <= now()
+FROM waitlist AS w
+CROSS JOIN
+    LATERAL ( -- noqa: ST05
+        SELECT
+            b.clinic_id,
+            b.booking_ref
+        FROM appointments AS b
+        WHERE
+            b.clinic_id = w.clinic_id AND b.booking_ref = w.booking_ref AND b.status = 'waitlisted' AND b.stage = 'waiting'
+        LIMIT 1 -- noqa: AM09
+    ) AS a
+WHERE w.waits AND w.to_at <= now()
 ORDER BY w.to_at
 LIMIT $1;
 
