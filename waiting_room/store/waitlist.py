@@ -151,6 +151,12 @@ async def over(conn: Connection, limit: int) -> list[Key]:
     return [(row["clinic_id"], row["booking_ref"]) for row in await conn.fetch(_SQL["over"], limit)]
 
 
+async def unoffered(conn: Connection, clinic_id: str, limit: int, only: Sequence[str] | None = None) -> list[Key]:
+    """Bookings (of ``only`` these) that wait there for what nobody offers whom they would go to, by ticket."""
+    rows = await conn.fetch(_SQL["unoffered"], clinic_id, limit, only)
+    return [(row["clinic_id"], row["booking_ref"]) for row in rows]
+
+
 async def clinics_waited_for(conn: Connection) -> list[WaitedFor]:
     """Clinics at which anybody waits."""
     return [WaitedFor(*row) for row in await conn.fetch(_SQL["clinics_waited_for"])]

@@ -120,6 +120,27 @@ WHERE w.waits AND w.to_at <= now()
 ORDER BY w.to_at
 LIMIT $1;
 
+-- unoffered --
+-- Of those who wait at a clinic (of $3, where it is given) the first $2 who do so in vain: nobody offers that service any
+-- more, or the provider whom they wait for does not.
+SELECT
+    a.clinic_id,
+    a.booking_ref
+FROM appointments AS a
+INNER JOIN waitlist AS w ON a.clinic_id = w.clinic_id AND a.booking_ref = w.booking_ref
+WHERE
+    a.clinic_id = $1 AND a.status = 'waitlisted' AND a.stage = 'waiting'
+    AND ($3::text[] IS NULL OR a.booking_ref = any($3::text[]))
+    AND NOT EXISTS (
+        SELECT
+        FROM providers AS p
+        WHERE
+            p.clinic_id = a.clinic_id AND w.service_type = any(p.service_types)
+            AND (w.provider_id IS NULL OR w.provider_id = p.provider_id)
+    )
+ORDER BY a.ticket
+LIMIT $2;
+
 -- clinics_waited_for --
 -- With how many wait there, and how many of them are asked just now.
 SELECT
