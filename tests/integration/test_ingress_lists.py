@@ -104,6 +104,8 @@ async def test_an_operator_sees_every_clinic_and_an_app_none(stage: Stage, base:
     query = {"clinic": "0002", "day": tomorrow().date().isoformat()}
     async with Newcomer(stage.kafka, base, OwnerKind.OPERATOR, "olga") as operator:
         assert len(refs(await operator.get(LIST, params=query))) == 3
+        unknown = await operator.get(LIST, params={**query, "clinic": "ZZZZ"})
+        assert (unknown.status, unknown.body["errors"][0]["parameter"]) == (422, "clinic")
     assert (await app.get(LIST, params=query)).status == 403
 
 
@@ -113,6 +115,7 @@ async def test_an_operator_sees_every_clinic_and_an_app_none(stage: Stage, base:
         ({}, 422, "whose-bookings"),
         ({"patient": "anna", "clinic": "0001"}, 422, "whose-bookings"),
         ({"clinic": "0001"}, 422, "whose-bookings"),
+        ({"day": "2026-02-28"}, 422, "whose-bookings"),
         ({"patient": "anna", "limit": "0"}, 400, "bad-parameter"),
         ({"patient": "anna", "limit": "many"}, 400, "bad-parameter"),
         ({"patient": "anna", "cursor": "x"}, 422, "bad-cursor"),
@@ -129,6 +132,8 @@ async def test_what_cannot_be_listed(
     caller = clinic if "day" in query else app
     answer = await caller.get(LIST, params=query)
     assert (answer.status, answer.body["type"]) == (status, f"/problems/{name}")
+    [fault] = answer.body["errors"]
+    assert fault["parameter"] in ("patient", "clinic", "day", "limit", "cursor")
 
 
 async def test_the_directory(app: Caller) -> None:
