@@ -24,6 +24,8 @@ PAGES = sorted(
     if page.name != "CHANGELOG.md"
 )
 PROGRAMS = {"waiting_room": waiting_room, "devstack": devstack, "loadtest": app_for([])}
+GROUPS = ("archive", "directory", "dlq", "keys", "notifications", "patients", "webhooks")
+"""Of commands, which pages name without the program before them."""
 _FENCE = re.compile(r"```.*?```", re.DOTALL)
 
 
@@ -52,6 +54,8 @@ def commands(page: Path) -> Iterator[tuple[str, list[str]]]:
     for line in lines(page):
         for program, rest in re.findall(rf"python -m ({'|'.join(PROGRAMS)})\b([^#&|;]*)", line):
             yield program, shlex.split(rest.replace("[", "").replace("]", ""))
+        if short := re.fullmatch(rf"(?:{'|'.join(GROUPS)}) [a-z][\w .:/=-]*", line):
+            yield "waiting_room", shlex.split(short[0])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=identify)
