@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, timedelta
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from waiting_room.domain.directory import GENERAL_POOL, Consumes
 from waiting_room.domain.stock import Counted, FreeLot, LotKey, MovementKind, Need, Portion, Shelf, pools_for, resettle
-from waiting_room.domain.stocktake import CountedLot, Lot, NotInStock, Stocktake
+from waiting_room.domain.stocktake import MOST, CountedLot, Lot, NotInStock, Stocktake, TooMany
 
 TODAY = date(2026, 11, 27)
 FLU = Consumes(product="flu")
@@ -210,3 +211,30 @@ def test_a_broken_vial_and_a_transfer() -> None:
         take.waste((GENERAL_POOL, "none"), 1)
     with pytest.raises(NotInStock, match="expires"):
         take.receive(A, day(10), 1)
+
+
+def test_a_lot_has_no_more_than_its_figures_can_say_whatever_becomes_of_it() -> None:
+    """Nor could it be used up: what is gone is a figure, too."""
+    full, beside = (GENERAL_POOL, "full"), ("second", "full")
+    enters: tuple[Callable[[Stocktake], None], ...] = (
+        lambda take: take.receive(full, day(30), 1),
+        lambda take: take.count([CountedLot(*full, day(30), 101)]),
+        lambda take: take.transfer(full, beside[0], 6),
+    )
+    for enter in enters:
+        lots = {
+            full: Lot(day(30), on_hand=100, administered=MOST - 300, wasted=200),
+            beside: Lot(day(30), on_hand=10, administered=MOST - 15),
+        }
+        with pytest.raises(TooMany, match=str(MOST)):
+            enter(Stocktake(lots, []))
+    take = Stocktake({full: Lot(day(30), on_hand=100, administered=MOST - 300, wasted=200)}, [])
+    take.administer(full, 40, None)
+    take.waste(full, 40)
+    take.transfer(full, beside[0], 5)
+    take.receive(full, day(30), 5)
+    assert take.lots[full] == Lot(day(30), on_hand=20, administered=MOST - 260, wasted=240)
+    take = Stocktake({}, [])
+    with pytest.raises(TooMany) as told:
+        take.receive(full, day(30), MOST + 1)
+    assert (told.value.key, told.value.room) == (full, MOST)

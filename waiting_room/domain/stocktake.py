@@ -9,15 +9,27 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from waiting_room.domain.stock import Counted, LotKey, MovementKind, Need, resettle
 
+MOST: Final = 2**31 - 1
+"""Doses of a lot, used ones included: so each of its figures fits its column, whatever becomes of them."""
+
 
 class NotInStock(ValueError):
     """There is no such lot, or not so much in it; one sentence for whoever entered it."""
+
+
+class TooMany(ValueError):
+    """The lot would have had more than MOST; one sentence for whoever entered it, and how many more it takes."""
+
+    def __init__(self, key: LotKey, room: int) -> None:
+        super().__init__(f"Lot {key[1]} in the pool {key[0]} has {MOST} doses at the most, used ones included.")
+        self.key = key
+        self.room = room
 
 
 class CountedLot(msgspec.Struct, frozen=True):
@@ -65,7 +77,7 @@ class Stocktake:
 
     def count(self, found: Iterable[CountedLot]) -> None:
         """What was found is all there is: a lot that is not named has nothing left. It is without what those were given
-        whose appointments are over: they have had theirs, or never came.
+        whose appointments are over: they have had theirs, or never came. Raises TooMany.
         """
         for need in [each for each in self.needs if each.is_over]:
             self.release(need.booking_ref)
@@ -79,7 +91,7 @@ class Stocktake:
             self._move(kind, key, on_hand=each.on_hand - lot.on_hand)
 
     def receive(self, key: LotKey, expires_on: date, doses: int) -> None:
-        """Raises NotInStock where the lot is known with another expiry date."""
+        """Raises NotInStock where the lot is known with another expiry date, and TooMany."""
         lot = self.lots.setdefault(key, Lot(expires_on))
         if lot.expires_on != expires_on:
             raise NotInStock(f"Lot {key[1]} expires on {lot.expires_on}, not on {expires_on}.")
@@ -91,7 +103,7 @@ class Stocktake:
         self._move(MovementKind.WASTED, key, on_hand=-doses, wasted=doses)
 
     def transfer(self, key: LotKey, to_pool: str, doses: int) -> None:
-        """Keep them for others from now on. Raises NotInStock."""
+        """Keep them for others from now on. Raises NotInStock, and TooMany."""
         lot = self._require(key, doses)
         other = to_pool, key[1]
         self.lots.setdefault(other, Lot(lot.expires_on))
@@ -149,6 +161,9 @@ class Stocktake:
         if on_hand == 0:
             return
         lot = self.lots[key]
+        room = max(MOST - (lot.on_hand + lot.administered + lot.wasted), 0)
+        if on_hand + administered + wasted > room:
+            raise TooMany(key, room)
         lot.on_hand += on_hand
         lot.administered += administered
         lot.wasted += wasted
