@@ -85,7 +85,7 @@ async def move(parts: Parts, request: Request) -> Response:
         case "wasted":
             return await _change(parts, request, key, lambda take: take.waste(lot, doses))
         case "administered":  # to somebody without a booking
-            return await _change(parts, request, key, lambda take: take.administer(lot, doses, None))
+            return await _change(parts, request, key, lambda take: take.administer(lot, doses))
 
 
 async def _entered(parts: Parts, request: Request) -> tuple[AccessKey, bytes]:

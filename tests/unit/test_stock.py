@@ -189,11 +189,29 @@ def test_what_is_counted_is_all_there_is() -> None:
 def test_another_lot_is_given_and_the_one_that_was_reserved_comes_free() -> None:
     take = Stocktake({A: Lot(day(9), 1, 1), B: Lot(day(9), 1, 1)}, [need(1, A), need(2, B)])
     take.release("booking 1")
-    take.administer(B, 1, "booking 1")
+    take.give(B, 1, "booking 1", {}, counted=False)
     [moved] = take.settle()
     assert (moved.booking_ref, moved.served_from) == ("booking 2", A)
     assert take.lots[B].administered == 1
     assert balanced(take, {A: Lot(day(9), 1, 1), B: Lot(day(9), 1, 1)})
+
+
+def test_what_was_given_is_corrected_and_what_somebody_counted_since_is_left_as_it_is() -> None:
+    def taken(on_hand: int) -> Stocktake:
+        return Stocktake({A: Lot(day(9), 4, administered=1), B: Lot(day(9), on_hand)}, [])
+
+    take = taken(3)
+    take.give(B, 1, "booking 1", {A: 1}, counted=False)
+    assert take.lots == {A: Lot(day(9), 5), B: Lot(day(9), 2, administered=1)}
+    assert balanced(take, taken(3).lots)
+    take = taken(0)  # its last one was used up, and that was counted
+    take.give(B, 1, "booking 1", {A: 1}, counted=True)
+    assert take.lots == {A: Lot(day(9), 4), B: Lot(day(9), 0, administered=1)}
+    assert balanced(take, taken(0).lots)
+    with pytest.raises(NotInStock, match="not 1"):
+        taken(0).give(B, 1, "booking 1", {A: 1}, counted=False)
+    with pytest.raises(NotInStock, match="no lot none"):
+        taken(0).give((GENERAL_POOL, "none"), 1, "booking 1", {A: 1}, counted=True)
 
 
 def test_a_broken_vial_and_a_transfer() -> None:
@@ -229,7 +247,7 @@ def test_a_lot_has_no_more_than_its_figures_can_say_whatever_becomes_of_it() -> 
         with pytest.raises(TooMany, match=str(MOST)):
             enter(Stocktake(lots, []))
     take = Stocktake({full: Lot(day(30), on_hand=100, administered=MOST - 300, wasted=200)}, [])
-    take.administer(full, 40, None)
+    take.administer(full, 40)
     take.waste(full, 40)
     take.transfer(full, beside[0], 5)
     take.receive(full, day(30), 5)
