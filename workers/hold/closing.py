@@ -2,7 +2,8 @@
 
 By the time this is worked off the time is blocked, so nobody is booked there any more. The bookings go in the order in
 which they were made. Each keeps its ref: it is a move that the clinic asks for, and if the clinic then does not accept
-the new time, or there is none, the booking is cancelled. Who was offered a seat then goes on waiting.
+the new time, or there is none, the booking is cancelled. Its doses go along, of other lots where theirs expire before;
+where none are left that will do, that is told as the reason. Who was offered a seat then goes on waiting.
 """
 
 from __future__ import annotations
@@ -48,12 +49,14 @@ async def close(conn: Connection, moves: Rescheduling, closure: Closure) -> Move
     affected = sorted(bookings.values(), key=lambda booking: booking.ticket or 0)
     plans = {booking.key: _plan(booking, moves, closure) for booking in affected}
     await moves.recall(conn, bookings)
-    await moves.doses.read((), affected)
+    await moves.doses.read((), affected, for_the_short=True)  # who has a dose comes before who has none
     taken = await taken_around(conn, closure.clinic_id, plans.values())
     mark = sha256(f"closure {closure.closure_id}".encode()).digest()
     for booking in affected:
-        if not moves.move_away(booking, plans[booking.key], taken, mark):
-            moves.journal.record(booking, EventType.CANCELLED, reason=Reason.PROVIDER, by=By.CLINIC)
+        why_not = moves.move_away(booking, plans[booking.key], taken, mark)
+        if why_not is not None:
+            reason = why_not if why_not is Reason.OUT_OF_STOCK else Reason.PROVIDER
+            moves.journal.record(booking, EventType.CANCELLED, reason=reason, by=By.CLINIC)
     offered = await waitlist.offered_in(conn, closure.clinic_id, closure.provider_ids, *span)
     for booking in (await moves.journal.load(offered)).values() if offered else ():
         moves.journal.record(booking, EventType.OFFER_LOST)

@@ -31,14 +31,18 @@ class Doses:
         """What they should have had, too, of those that are short."""
         self._swapped: set[Key] = set()
 
-    async def read(self, wanted: Iterable[tuple[str, ServiceType]], moving: Iterable[Booking]) -> None:
-        """What is free of all that these (clinic_id, service) consume, and of what these bookings have."""
+    async def read(
+        self, wanted: Iterable[tuple[str, ServiceType]], moving: Iterable[Booking], *, for_the_short: bool = False
+    ) -> None:
+        """What is free of all that these (clinic_id, service) consume, and of what these bookings have; where others
+        are short of it, nothing, unless it is ``for_the_short`` as well.
+        """
         if keys := [booking.key for booking in moving if booking.doses]:
             self._had = await doses.claims_of(self._conn, keys)
         pairs = {(clinic_id, each.product) for clinic_id, service in wanted for each in service.consumes}
         pairs.update((key[0], portion.product) for key, portions in self._had.items() for portion in portions)
         if pairs:
-            self._shelves = await doses.shelves(self._conn, sorted(pairs))
+            self._shelves = await doses.shelves(self._conn, sorted(pairs), for_the_short=for_the_short)
 
     async def read_missing(self, missing: Mapping[Key, tuple[Consumes, ...]]) -> None:
         """Of all that these bookings have and are short of, what is free, and kept from everybody else meanwhile."""

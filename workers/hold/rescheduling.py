@@ -112,20 +112,20 @@ class Rescheduling:
 
     def move_away(
         self, booking: Booking, plan: Bookable | Reason, taken: Taken, mark: bytes, for_want_of: str | None = None
-    ) -> bool:
-        """Its clinic has closed, or wants a product for it: whether there is another time for it, which is held then.
-        It cannot stay.
+    ) -> Reason | None:
+        """Its clinic has closed, or wants a product for it: hold another time for it, or say why there is none. It
+        cannot stay.
         """
         seat = plan if isinstance(plan, Reason) else self._allot(booking, plan, taken)
         if isinstance(seat, Reason):
-            return False
+            return seat
         asked = self.asked.setdefault(booking.key, Asked())
         asked.newest_revision = revision = max(asked.newest_revision, booking.known_state.newest_revision) + 1
         if mark in asked.key_hashes:  # it was moved for this before, and has come back when it could
             mark = sha256(mark + revision.to_bytes(4, "big")).digest()
         asked.key_hashes.add(mark)
         self._hold(booking, revision, mark, seat, by=By.CLINIC, must_move=True, for_want_of=for_want_of)
-        return True
+        return None
 
     def _why_not(self, booking: Booking, command: Reschedule) -> Reason | None:
         state = booking.known_state

@@ -44,7 +44,7 @@ async def rebook(conn: Connection, moves: Rescheduling, shortage: Shortage) -> M
     moved = [
         bookings[key]
         for key in missing
-        if moves.move_away(bookings[key], plans[key], taken, mark, for_want_of=shortage.product)
+        if moves.move_away(bookings[key], plans[key], taken, mark, for_want_of=shortage.product) is None
     ]
     await moves.write(conn)
     await moves.journal.write(give=False)
