@@ -10,26 +10,28 @@ from tests.integration.test_closures import closure, item
 from tests.support.calendars import put_override
 from tests.support.commands import appended, book
 from tests.support.database import Database
-from tests.support.holding import Hold, check_counters, rows_of, seeded
+from tests.support.holding import REST, Hold, check_counters, rows_of, seeded
 from tests.support.stocked import consuming, counted, lot, lots_of, reserved
-from tests.support.world import ClinicSpec, clinics, tomorrow
+from tests.support.world import BUSINESS, SERVICE, ClinicSpec, clinics, tomorrow
 from waiting_room.domain.availability.rules import Override, OverrideKind
-from waiting_room.messages import Book
+from waiting_room.messages import Book, Patient
 
 A_DAY = timedelta(days=1)
+ANNA = Patient(id="anna")
 SOON = tomorrow().date()
 """The last day of a lot that goes first."""
 
 
-async def closed(database: Database, hold: Hold, clinic: ClinicSpec, *, days: int, offset: int) -> None:
-    """From the day of ``tomorrow`` on for so many; who is booked then has been moved or told."""
-    until = tomorrow(0) + days * A_DAY
-    block = Override(
-        override_id="closure", kind=OverrideKind.BLOCK, from_at=tomorrow(0), to_at=until, slot_minutes=None
-    )
+async def closed(
+    database: Database, hold: Hold, clinic: ClinicSpec, *, days: int, offset: int, from_day: int = 0
+) -> None:
+    """So many days, counted from ``tomorrow``; who is booked then has been moved or told."""
+    since = tomorrow(0) + from_day * A_DAY
+    until = since + days * A_DAY
+    block = Override(override_id="closure", kind=OverrideKind.BLOCK, from_at=since, to_at=until, slot_minutes=None)
     await put_override(database, clinic, block)
     command = closure(clinic, 0, 1)
-    await hold(item(msgspec.structs.replace(command, to_at=until), offset))
+    await hold(item(msgspec.structs.replace(command, from_at=since, to_at=until), offset))
 
 
 async def told(database: Database, *commands: Book) -> list[tuple[str, str | None, datetime | None]]:
@@ -87,3 +89,78 @@ async def test_who_has_a_dose_that_will_not_do_then_is_no_newcomer(database: Dat
     [short] = await rows_of(database, "SELECT booking_ref FROM dose_shortages")
     assert short["booking_ref"] == ahead.booking_ref
     await lots_of(database)
+
+
+async def with_a_second(database: Database, days: int) -> None:
+    """A service that follows consultations after so many days at the earliest."""
+    async with database.owner() as owner:
+        await owner.execute(
+            "INSERT INTO service_types (business_id, service_type, duration_minutes, interval_days, interval_after) "
+            "VALUES ($1, 'second', 30, $2, $3)",
+            BUSINESS,
+            days,
+            SERVICE,
+        )
+        await owner.execute("UPDATE providers SET service_types = service_types || '{second}'")
+
+
+async def test_a_first_dose_is_moved_to_an_earlier_day_before_it_is_too_close_to_the_second(
+    database: Database, hold: Hold
+) -> None:
+    """It went to the next slot, however close to the second that was."""
+    (clinic,) = clinics(1)
+    await seeded(database, [clinic])
+    await with_a_second(database, 3)
+    first = book(clinic, "first", patient=ANNA, start_at=tomorrow(9) + 4 * A_DAY)
+    second = book(clinic, "second", patient=ANNA, service_type="second", start_at=tomorrow(9) + 8 * A_DAY)
+    other = book(clinic, "other", start_at=tomorrow(10) + 4 * A_DAY)
+    await hold(appended(first, second, other))
+    await closed(database, hold, clinic, from_day=4, days=2, offset=3)
+    assert await told(database, first, second, other) == [
+        ("confirmed", None, tomorrow(0) + 3 * A_DAY),
+        ("confirmed", None, tomorrow(9) + 8 * A_DAY),
+        ("confirmed", None, tomorrow(0) + 6 * A_DAY),
+    ]
+    [claim] = await rows_of(database, "SELECT day FROM patient_claims WHERE service_type = 'consultation' LIMIT 1")
+    assert claim["day"] == SOON + 3 * A_DAY
+    await check_counters(database)
+
+
+async def test_where_no_slot_keeps_the_distance_it_is_moved_all_the_same(database: Database, hold: Hold) -> None:
+    (clinic,) = clinics(1)
+    await seeded(database, [clinic])
+    await with_a_second(database, 3)
+    first = book(clinic, "first", patient=ANNA, start_at=tomorrow(9))
+    second = book(clinic, "second", patient=ANNA, service_type="second", start_at=tomorrow(9) + 3 * A_DAY)
+    await hold(appended(first, second))
+    await closed(database, hold, clinic, days=1, offset=2)
+    assert await told(database, first) == [("confirmed", None, tomorrow(0) + A_DAY)]
+
+
+async def test_both_of_a_patients_doses_are_moved_and_stay_apart(database: Database, hold: Hold) -> None:
+    """The second is as far from where the first is going as it was from where that has been."""
+    (clinic,) = clinics(1)
+    await seeded(database, [clinic])
+    await with_a_second(database, 3)
+    first = book(clinic, "first", patient=ANNA, start_at=tomorrow(9))
+    second = book(clinic, "second", patient=ANNA, service_type="second", start_at=tomorrow(9) + 3 * A_DAY)
+    await hold(appended(first, second))
+    await closed(database, hold, clinic, days=4, offset=2)
+    assert [each[2] for each in await told(database, first, second)] == [
+        tomorrow(0) + 4 * A_DAY,
+        tomorrow(0) + 7 * A_DAY,
+    ]
+
+
+async def test_a_booster_is_not_moved_too_close_to_the_next_one(database: Database, hold: Hold) -> None:
+    (clinic,) = clinics(1, endpoint=REST)
+    await seeded(database, [clinic])
+    later = book(clinic, "later", patient=ANNA, start_at=tomorrow(9) + 6 * A_DAY)
+    sooner = book(clinic, "sooner", patient=ANNA, start_at=tomorrow(9))
+    await hold(appended(later, sooner))
+    async with database.owner() as owner:
+        await owner.execute("UPDATE service_types SET interval_days = 4")
+        await owner.execute("UPDATE clinic_counters SET rules_version = rules_version + 1")
+    await closed(database, hold, clinic, days=4, offset=2)
+    wishes = await rows_of(database, "SELECT start_at FROM reschedules")
+    assert [row["start_at"] for row in wishes] == [tomorrow(0) + 10 * A_DAY]
