@@ -15,6 +15,9 @@ from tests.support.stocked import consuming, counted, lot, lots_of, reserved
 from tests.support.world import BUSINESS, SERVICE, ClinicSpec, clinics, tomorrow
 from waiting_room.domain.availability.rules import Override, OverrideKind
 from waiting_room.messages import Book, Patient
+from waiting_room.store.journal import Journal
+from waiting_room.store.pool import Connection
+from waiting_room.store.stock import open_stock
 
 A_DAY = timedelta(days=1)
 ANNA = Patient(id="anna")
@@ -89,6 +92,38 @@ async def test_who_has_a_dose_that_will_not_do_then_is_no_newcomer(database: Dat
     [short] = await rows_of(database, "SELECT booking_ref FROM dose_shortages")
     assert short["booking_ref"] == ahead.booking_ref
     await lots_of(database)
+
+
+async def test_who_is_short_of_one_product_stays_so_when_another_is_claimed_anew(
+    database: Database, hold: Hold
+) -> None:
+    """That they were short was forgotten, and nobody looked for what they lacked any more."""
+    (clinic,) = clinics(1)
+    await seeded(database, [clinic])
+
+    async def mmr(owner: Connection, on_hand: int) -> None:
+        async with owner.transaction():
+            await Journal.open(owner, [clinic.clinic_id])
+            opened = await open_stock(owner, clinic.clinic_id, "mmr")
+            assert opened is not None
+            opened.take.count([lot("of mmr", on_hand)])
+            await opened.write("a test's key")
+
+    async with database.owner() as owner:
+        await consuming(owner)
+        await owner.execute("INSERT INTO products VALUES ($1, 'mmr', 'MMR')", BUSINESS)
+        more = '[{"product": "mmr", "doses": 1, "pool": "general"}]'
+        await owner.execute("UPDATE service_types SET consumes = consumes || $1::jsonb", more)
+        await counted(owner, clinic, lot("soon", 1, SOON), lot("late", 1))
+        await mmr(owner, 1)
+    command = book(clinic, "key")
+    await hold(appended(command))
+    async with database.owner() as owner:
+        await mmr(owner, 0)
+    await closed(database, hold, clinic, days=1, offset=1)
+    assert await reserved(database) == {"soon": 0, "late": 1, "of mmr": 0}
+    short = await rows_of(database, "SELECT booking_ref, product FROM dose_shortages")
+    assert [tuple(row) for row in short] == [(command.booking_ref, "mmr")]
 
 
 async def with_a_second(database: Database, days: int) -> None:

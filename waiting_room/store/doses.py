@@ -53,6 +53,13 @@ async def claim(conn: Connection, claims: Sequence[DoseClaim]) -> None:
     await conn.execute(_SQL["claim"], *zip(*claims, strict=True))
 
 
+async def exchange(conn: Connection, products: Sequence[tuple[str, str, str]]) -> None:
+    """(clinic_id, booking_ref, product) of which these bookings are about to claim others, or some that they were short
+    of: what they have of it comes free. Of what else they take nothing changes.
+    """
+    await conn.execute(_SQL["exchange"], *zip(*products, strict=True))
+
+
 async def settle(conn: Connection, ended: Sequence[tuple[str, str, bool]]) -> None:
     """(clinic_id, booking_ref, administered) of bookings whose doses were used, or are nobody's any more.
 

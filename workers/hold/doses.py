@@ -101,9 +101,16 @@ class Doses:
 
     async def write(self, known: Mapping[Key, Booking], held: Collection[Key]) -> None:
         """Claim what ``held`` bookings were given, and what others were given for what they had."""
-        swapped = [key for key in self._swapped if known[key].known_state.keeps_doses]
-        if swapped:
-            await doses.settle(self._conn, [(*key, False) for key in swapped])
-        claims = [DoseClaim.of(key, portion) for key in (*held, *swapped) for portion in self._given.get(key, ())]
+        claims = [DoseClaim.of(key, portion) for key in held for portion in self._given.get(key, ())]
+        exchanged = [
+            DoseClaim.of(key, portion)
+            for key in self._swapped
+            if known[key].known_state.keeps_doses
+            for portion in self._given[key]
+            if portion not in self._had.get(key, ())
+        ]
+        if exchanged:
+            await doses.exchange(self._conn, [(each.clinic_id, each.booking_ref, each.product) for each in exchanged])
+            claims += exchanged
         if claims:
             await doses.claim(self._conn, claims)

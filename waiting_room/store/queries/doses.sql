@@ -66,6 +66,48 @@ SELECT
     booking_ref
 FROM claimed;
 
+-- exchange --
+-- These bookings' claims on these products end, or that they are short of them: they get others.
+WITH ended AS (
+    DELETE FROM dose_claims AS d
+    USING unnest($1::text[], $2::text[], $3::text[]) AS n (clinic_id, booking_ref, product)
+    WHERE d.clinic_id = n.clinic_id AND d.booking_ref = n.booking_ref AND d.product = n.product
+    RETURNING d.clinic_id, d.booking_ref, d.product, d.pool, d.lot, d.doses
+),
+
+short AS (
+    DELETE FROM dose_shortages AS s
+    USING unnest($1::text[], $2::text[], $3::text[]) AS n (clinic_id, booking_ref, product)
+    WHERE s.clinic_id = n.clinic_id AND s.booking_ref = n.booking_ref AND s.product = n.product
+),
+
+lots AS (
+    UPDATE stock_lots AS l
+    SET reserved = l.reserved - e.doses
+    FROM (
+        SELECT
+            clinic_id,
+            product,
+            pool,
+            lot,
+            sum(doses) AS doses
+        FROM ended
+        GROUP BY clinic_id, product, pool, lot
+    ) AS e
+    WHERE l.clinic_id = e.clinic_id AND l.product = e.product AND l.pool = e.pool AND l.lot = e.lot
+)
+
+INSERT INTO stock_movements (clinic_id, product, pool, lot, kind, reserved, booking_ref)
+SELECT
+    clinic_id,
+    product,
+    pool,
+    lot,
+    'released' AS kind,
+    -doses AS reserved,
+    booking_ref
+FROM ended;
+
 -- settle --
 -- These bookings' claims end: administered where $3 says so, else given back. What was short is short no more.
 WITH ended AS (
