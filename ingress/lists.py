@@ -1,4 +1,4 @@
-"""GET /v1/appointments: a patient's bookings for the app that made them, or a clinic's of one day for the clinic."""
+"""GET /v1/appointments: a clinic's bookings of one day, for the clinic. An app finds a patient's by ``search``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ingress import problems
-from ingress.access import require_app, require_scope
+from ingress.access import require_scope
 from ingress.answers import BookingList, json_answer, row_answer
 from ingress.get import eta
 from ingress.links import APPOINTMENTS
@@ -28,29 +28,26 @@ from waiting_room.store.bookings import BookingRow, Position
 from waiting_room.store.pool import Connection
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-_Page = Callable[[Connection, Position | None, int], Awaitable[list[Position]]]
+_PATIENTS = ("patient", "patient_id")
+Page = Callable[[Connection, Position | None, int], Awaitable[list[Position]]]
+"""At most so many bookings after a position, in their order."""
 
 
 async def list_bookings(parts: Parts, request: Request) -> Response:
     key = parts.authenticate(dict(request.scope["headers"]))
     query = request.query_params
-    patient, clinic, day = (one(query, name) for name in ("patient", "clinic", "day"))
-    if patient is not None and clinic is None and day is None:
-        return await _answer(parts, query, {"patient": patient}, _of_patient(parts, key, patient))
-    if patient is None and clinic is not None and day is not None:
-        page = _of_day(parts, key, clinic, day)
-        return await _answer(parts, query, {"clinic": clinic, "day": day}, page)
-    raise Refused(problems.WHOSE_BOOKINGS, "The query has neither `patient` alone nor `clinic` and `day`.")
+    for name in _PATIENTS:
+        if name in query:
+            fix = "Leave it out, and POST it to /v1/appointments/search as `patient_id`, in a body."
+            detail = "A patient's id was in the address, which proxies and histories keep."
+            raise wrong_parameter(name, detail, fix, problems.PATIENT_IN_ADDRESS)
+    clinic, day = one(query, "clinic"), one(query, "day")
+    if clinic is None or day is None:
+        raise Refused(problems.WHOSE_BOOKINGS, "The query does not have both `clinic` and `day`.")
+    return await page_of(parts, query, APPOINTMENTS, {"clinic": clinic, "day": day}, _of_day(parts, key, clinic, day))
 
 
-def _of_patient(parts: Parts, key: AccessKey, patient: str) -> _Page:
-    require_app(key)
-    require_scope(key, Scope.APPOINTMENTS_READ)
-    tag = parts.tags.of(key.owner_id, patient)
-    return lambda connection, after, limit: bookings.of_patient(connection, key.owner_id, tag, after, limit)
-
-
-def _of_day(parts: Parts, key: AccessKey, clinic_id: str, text: str) -> _Page:
+def _of_day(parts: Parts, key: AccessKey, clinic_id: str, text: str) -> Page:
     require_scope(key, Scope.CLINIC_READ)
     site = parts.directory.clinic(clinic_id)
     if site is None or (key.owner_kind == OwnerKind.CLINIC and key.owner_id != clinic_id):
@@ -73,7 +70,8 @@ def _bounds(text: str, zone: ZoneInfo) -> tuple[datetime, datetime]:
     return from_at, to_at
 
 
-async def _answer(parts: Parts, query: QueryParams, asked: dict[str, str], page: _Page) -> Response:
+async def page_of(parts: Parts, query: QueryParams, path: str, asked: dict[str, str], page: Page) -> Response:
+    """One page, whose `next` is at ``path`` with ``asked`` in its query. Raises Refused: 400, 422, 503."""
     limit, after = limit_of(query), cursor_of(query, Position)
 
     async def run(connection: Connection) -> tuple[list[Position], list[BookingRow]]:
@@ -81,7 +79,7 @@ async def _answer(parts: Parts, query: QueryParams, asked: dict[str, str], page:
         return found, await bookings.bookings(connection, [position.booking_ref for position in found[:limit]])
 
     found, rows = await parts.reads.run(run)
-    more = next_page(APPOINTMENTS, asked, limit, found[limit - 1]) if len(found) > limit else None
+    more = next_page(path, asked, limit, found[limit - 1]) if len(found) > limit else None
     told = [row_answer(row, eta(parts, row)) for row in rows]
     return json_answer(BookingList(appointments=told, next=more))
 
@@ -90,29 +88,31 @@ LIST: Final = Operation(
     name="list",
     method="GET",
     path=APPOINTMENTS,
-    summary="List a patient's bookings, or a clinic's of one day",
+    summary="List a clinic's bookings of one day",
     endpoint=answering(list_bookings),
     parameters=(
-        Parameter(
-            name="patient",
-            where="query",
-            schema=STRING,
-            description="The app's id of the patient: this app's bookings for them, newest first. Not with `clinic`.",
-        ),
         Parameter(
             name="clinic",
             where="query",
             schema=STRING,
-            description="With `day`: the clinic's bookings that start on that day, earliest first.",
+            description="Whose bookings that start on that day, earliest first.",
+            required=True,
         ),
         Parameter(
             name="day",
             where="query",
             schema={"type": "string", "format": "date"},
             description="A day in the clinic's time zone.",
+            required=True,
         ),
         *PAGE_PARAMETERS,
     ),
     answers=(Answer(status=200, description="One page.", body=BookingList),),
-    problems=(problems.BAD_PARAMETER, problems.BAD_CURSOR, problems.WHOSE_BOOKINGS, problems.READS_AWAY),
+    problems=(
+        problems.BAD_PARAMETER,
+        problems.PATIENT_IN_ADDRESS,
+        problems.BAD_CURSOR,
+        problems.WHOSE_BOOKINGS,
+        problems.READS_AWAY,
+    ),
 )

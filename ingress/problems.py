@@ -44,7 +44,13 @@ MALFORMED_JSON: Final = ProblemType(
 BAD_HEADER: Final = ProblemType("bad-header", 400, "A header is missing or wrong", _CORRECT)
 BAD_PARAMETER: Final = ProblemType("bad-parameter", 400, "A parameter is missing or wrong", _CORRECT)
 WHOSE_BOOKINGS: Final = ProblemType(
-    "whose-bookings", 422, "Say whose bookings", "Send `patient` alone, or `clinic` and `day`."
+    "whose-bookings",
+    422,
+    "Say whose bookings",
+    "Send `clinic` and `day`. A patient's are found by POST /v1/appointments/search.",
+)
+PATIENT_IN_ADDRESS: Final = ProblemType(
+    "patient-in-address", 400, "No patient belongs in an address", "POST `patient_id` to /v1/appointments/search."
 )
 BAD_CURSOR: Final = ProblemType("bad-cursor", 422, "The cursor is none of ours", _CORRECT)
 ERROR: Final = ProblemType(

@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 import uvloop
+from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import AIOKafkaConnection, AIOKafkaProtocol
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.metadata import MetadataRequest
+from aiokafka.structs import BrokerMetadata
 
 from waiting_room.kafka import Consumer  # it mends them
 
@@ -79,6 +81,30 @@ async def test_who_gives_up_before_the_cluster_has_answered_leaves_no_connection
             await consumer.start()
     assert peers
     async with asyncio.timeout(10):
+        await ended.wait()
+    server.close()
+
+
+async def test_a_connection_that_comes_about_after_its_client_was_closed_is_closed_too() -> None:
+    asked, answer, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def broker(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await answer.wait()
+        await _broker([], reader, writer)
+        await reader.read()
+        ended.set()
+        writer.close()
+
+    server = await asyncio.start_server(broker, "127.0.0.1", 0)
+    client = AIOKafkaClient(request_timeout_ms=60_000)
+    client.cluster._brokers[1] = BrokerMetadata(1, "127.0.0.1", server.sockets[0].getsockname()[1], None)
+    connecting = asyncio.create_task(client.ready(1))
+    async with asyncio.timeout(10):
+        await asked.wait()
+        await client.close()
+        answer.set()
+        await connecting
         await ended.wait()
     server.close()
 
