@@ -68,6 +68,29 @@ async def test_a_dose_that_expires_before_the_new_day_is_claimed_anew(database: 
     await check_counters(database)
 
 
+async def test_it_is_exchanged_for_that_of_who_comes_before_it_expires(database: Database, hold: Hold) -> None:
+    """All that will do then was kept for others, who can as well do with what it had."""
+    (clinic,) = clinics(1)
+    await seeded(database, [clinic])
+    async with database.owner() as owner:
+        await consuming(owner)
+        await counted(owner, clinic, lot("soon", 1, SOON + A_DAY), lot("late", 2))
+    moved, after, before = (book(clinic, f"on day {day}", start_at=tomorrow() + day * A_DAY) for day in (1, 3, 0))
+    await hold(appended(moved, after, before))
+    await closed(database, hold, clinic, from_day=1, days=2, offset=3)
+    assert await told(database, moved, before) == [
+        ("confirmed", None, tomorrow(0) + 3 * A_DAY),
+        ("confirmed", None, tomorrow()),
+    ]
+    assert await reserved(database) == {"soon": 1, "late": 2}
+    rows = await rows_of(database, "SELECT booking_ref, lot FROM dose_claims")
+    assert {row["booking_ref"]: row["lot"] for row in rows} == {
+        moved.booking_ref: "late",
+        after.booking_ref: "late",
+        before.booking_ref: "soon",
+    }
+
+
 async def test_who_has_a_dose_that_will_not_do_then_is_no_newcomer(database: Database, hold: Hold) -> None:
     """Others are short, who booked later: what is free is not kept from who had a dose."""
     (clinic,) = clinics(1)

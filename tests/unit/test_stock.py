@@ -10,7 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from waiting_room.domain.directory import GENERAL_POOL, Consumes
-from waiting_room.domain.stock import Counted, FreeLot, LotKey, MovementKind, Need, Portion, Shelf, pools_for, resettle
+from waiting_room.domain.stock import (
+    Counted,
+    FreeLot,
+    Holder,
+    LotKey,
+    MovementKind,
+    Need,
+    Portion,
+    Shelf,
+    pools_for,
+    resettle,
+)
 from waiting_room.domain.stocktake import MOST, CountedLot, Lot, NotInStock, Stocktake, TooMany
 
 TODAY = date(2026, 11, 27)
@@ -50,6 +61,33 @@ def test_to_look_whether_it_is_there_takes_nothing() -> None:
         assert not stock.has([FLU], day(31))
     assert stock.take(twice, day(5)) is not None
     assert not stock.has([FLU], day(5))
+
+
+def test_a_dose_that_expires_too_soon_is_exchanged_for_that_of_who_can_do_with_it() -> None:
+    def portion(pool: str, lot: str, doses: int = 1, asked: str = GENERAL_POOL) -> Portion:
+        return Portion("flu", pool, lot, doses, asked)
+
+    def shelves() -> Shelf:
+        return shelf((GENERAL_POOL, "soon", 5, 0), (GENERAL_POOL, "late", 30, 0), ("second", "later", 60, 0))
+
+    had = portion(GENERAL_POOL, "soon")
+    late, later = portion(GENERAL_POOL, "late"), portion("second", "later", asked="second")
+    assert shelves().exchange(had, day(31), [Holder("b", day(2), late)]) is None, "it expires, too"
+    assert shelves().exchange(had, day(9), [Holder("b", day(6), late)]) is None, "they come when ours has expired"
+    assert shelves().exchange(had, day(9), [Holder("b", day(2), later)]) is None, "that pool is not for us"
+    assert shelves().exchange(had, day(9), [Holder("b", day(2), portion(GENERAL_POOL, "late", 2))]) is None, (
+        "they need two"
+    )
+    for_second = portion(GENERAL_POOL, "soon", asked="second")
+    holders = [Holder("c", day(2), later), Holder("b", day(2), late)]
+    assert shelves().exchange(had, day(9), holders) == (late, Holder("b", day(2), late), had)
+    assert shelves().exchange(for_second, day(9), holders) == (
+        portion("second", "later", asked="second"),
+        holders[0],
+        portion(GENERAL_POOL, "soon", asked="second"),
+    ), "its own pool goes first"
+    assert shelves().expire_before([had, late], day(6)) == {"flu"}
+    assert shelves().expire_before([had, late], day(5)) == set()
 
 
 def test_a_pool_is_for_those_who_name_it_and_then_they_take_from_the_general_one() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from waiting_room.domain.stock import FreeLot, Portion, Shelf
+from waiting_room.domain.stock import FreeLot, Holder, Portion, Shelf
 from waiting_room.store import sql
 from waiting_room.store.pool import Connection
 
@@ -46,6 +46,12 @@ async def claims_of(conn: Connection, keys: Collection[tuple[str, str]]) -> dict
         key = clinic_id, booking_ref
         found[key] = (*found.get(key, ()), Portion(*portion))
     return found
+
+
+async def holders(conn: Connection, clinic_id: str, products: Collection[str]) -> list[Holder]:
+    """Who has doses of these products for an appointment to come, the last to have booked first."""
+    rows = await conn.fetch(_SQL["holders"], clinic_id, list(products))
+    return [Holder(booking_ref, day, Portion(*portion)) for booking_ref, *portion, day in rows]
 
 
 async def claim(conn: Connection, claims: Sequence[DoseClaim]) -> None:

@@ -4,8 +4,8 @@ By the time this is worked off the time is blocked, so nobody is booked there an
 which they were made. Each keeps its ref: it is a move that the clinic asks for, and if the clinic then does not accept
 the new time, or there is none, the booking is cancelled. It keeps the days that must lie between it and what else its
 patient has, on an earlier day if need be; where no slot does, it goes to the next one all the same. Its doses go along,
-of other lots where theirs expire before; where none are left that will do, that is told as the reason. Who was offered
-a seat then goes on waiting.
+of other lots where theirs expire before, if need be of those of somebody who can do with theirs; where there are none,
+that is told as the reason. Who was offered a seat then goes on waiting.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ async def close(conn: Connection, moves: Rescheduling, closure: Closure) -> Move
     await moves.recall(conn, bookings)
     await moves.patients.read_apart(affected, moves.rules[closure.clinic_id])
     await moves.doses.read((), affected, for_the_short=True)  # who has a dose comes before who has none
+    await moves.doses.read_holders(closure.clinic_id, bookings, (max(span[1], moves.journal.now) + LOOK_AHEAD).date())
     earlier = {each.key: _earlier(each, moves, closure) for each in affected if moves.patients.has_more(each)}
     taken = await taken_around(conn, closure.clinic_id, (*plans.values(), *earlier.values()))
     mark = sha256(f"closure {closure.closure_id}".encode()).digest()
