@@ -14,7 +14,7 @@ from devstack.kafka_java import kafka_command
 from devstack.ports import free_port
 from devstack.processes import Process
 
-_FORMAT_TIMEOUT_SECONDS = 60.0
+_FORMAT_TIMEOUT_SECONDS = 200.0
 _METADATA_TIMEOUT_MS = 2_000
 
 
