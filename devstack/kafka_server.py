@@ -35,7 +35,7 @@ class KafkaServer:
         controller_port: int | None = None,
         log_file: Path | None = None,
         java_options: Sequence[str] = (),
-        ready_timeout_seconds: float = 60.0,
+        ready_timeout_seconds: float = 200.0,
     ) -> None:
         self.folder = folder.absolute()
         self._port = port or free_port()

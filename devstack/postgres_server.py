@@ -44,7 +44,7 @@ class PostgresServer:
         port: int | None = None,
         log_file: Path | None = None,
         nice: int = 0,
-        ready_timeout_seconds: float = 60.0,
+        ready_timeout_seconds: float = 200.0,
     ) -> None:
         self.folder = folder.absolute()
         self.port = port or free_port()
