@@ -65,8 +65,8 @@ async def test_what_is_archived_is_read_as_it_was_and_changed_by_nobody(
         """All that is told of these three, to either."""
         day = {"clinic": "0001", "day": long_ago().date().isoformat()}
         asked = [
-            await app.get(LIST, params={"patient": "anna"}),
-            await app.get(LIST, params={"patient": "anna", "limit": "2"}),
+            await app.search("anna"),
+            await app.search("anna", params={"limit": "2"}),
             await clinic.get(LIST, params=day),
         ]
         for booking in (seen, off, live):
@@ -95,6 +95,10 @@ async def test_what_is_archived_is_read_as_it_was_and_changed_by_nobody(
     assert len(await everything_in(stage.kafka, BOOKING_REQUESTS)) == records
     again = await clinic.call("POST", f"{LIST}/{seen.booking_ref}/completion")  # as it was said before
     assert (again.status, again.body["status"]) == (200, "completed")
+    given = {"administered": [{"product": "flu", "lot": "a"}]}
+    late = await clinic.call("POST", f"{LIST}/{seen.booking_ref}/completion", json=given)
+    assert (late.status, late.problem) == (409, "wrong-status")
+    assert "archived" in late.body["detail"]
     assert (await app.cancel(off.booking_ref, "once-more")).status == 202
     never = "0001-0000-0000-0000-0000"
     assert (await clinic.call("POST", f"{LIST}/{never}/arrival")).status == 404
