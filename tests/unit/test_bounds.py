@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
@@ -14,12 +15,17 @@ INTEGER_MAX = 2**31 - 1
 """Of PostgreSQL's smallest column that a caller's number is stored in."""
 
 
+def bound(schema: dict[str, Any], *names: str, otherwise: int) -> float:
+    """The first of these that there is."""
+    return float(next((schema[name] for name in names if name in schema), otherwise))
+
+
 def unbounded(schema: object, path: str = "") -> Iterator[str]:
     """Where a JSON schema takes a number that such a column may not."""
     match schema:
         case dict() if schema.get("type") in ("integer", "number"):
-            most = min(schema.get("maximum", INTEGER_MAX + 1), schema.get("exclusiveMaximum", INTEGER_MAX + 1))
-            least = schema.get("minimum", schema.get("exclusiveMinimum", -1))
+            most = bound(schema, "maximum", "exclusiveMaximum", otherwise=INTEGER_MAX + 1)
+            least = bound(schema, "minimum", "exclusiveMinimum", otherwise=-1)
             if most > INTEGER_MAX or least < 0:
                 yield path
         case dict():
