@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import msgspec
 
@@ -15,17 +14,13 @@ INTEGER_MAX = 2**31 - 1
 """Of PostgreSQL's smallest column that a caller's number is stored in."""
 
 
-def bound(schema: dict[str, Any], *names: str, otherwise: int) -> float:
-    """The first of these that there is."""
-    return float(next((schema[name] for name in names if name in schema), otherwise))
-
-
 def unbounded(schema: object, path: str = "") -> Iterator[str]:
     """Where a JSON schema takes a number that such a column may not."""
     match schema:
         case dict() if schema.get("type") in ("integer", "number"):
-            most = bound(schema, "maximum", "exclusiveMaximum", otherwise=INTEGER_MAX + 1)
-            least = bound(schema, "minimum", "exclusiveMinimum", otherwise=-1)
+            bounds: dict[str, float] = schema
+            most = min(bounds.get("maximum", INTEGER_MAX + 1), bounds.get("exclusiveMaximum", INTEGER_MAX + 1))
+            least = bounds.get("minimum", bounds.get("exclusiveMinimum", -1))
             if most > INTEGER_MAX or least < 0:
                 yield path
         case dict():
