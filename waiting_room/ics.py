@@ -87,6 +87,8 @@ def read_busy(job: Job) -> tuple[Span, ...]:
         found = [*_spans(events, zone), *_periods(calendar, job, zone)]
     except Unreadable:
         raise
+    except MemoryError as error:
+        raise Unreadable("it takes too much memory to expand") from error
     except Exception as error:  # whatever two libraries raise on bytes from outside
         kind = type(error).__name__
         raise Unreadable(f"{kind}: {error}".splitlines()[0][:300], kind) from error

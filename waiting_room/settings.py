@@ -13,6 +13,7 @@ from typing import Literal, NoReturn, Self
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from waiting_room.busy_feed_settings import BusyFeedSettings
 from waiting_room.domain.limits import PENDING_MAX
 from waiting_room.eligibility_settings import EligibilitySettings
 from waiting_room.hot_tier_settings import HotTierSettings
@@ -270,7 +271,14 @@ class _Core(BaseSettings):
 
 
 class Settings(
-    StorageSettings, HotTierSettings, PrivacySettings, NotifySettings, WebhookSettings, EligibilitySettings, _Core
+    StorageSettings,
+    HotTierSettings,
+    PrivacySettings,
+    NotifySettings,
+    BusyFeedSettings,
+    WebhookSettings,
+    EligibilitySettings,
+    _Core,
 ):
     """All of them."""
 
