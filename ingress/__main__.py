@@ -58,7 +58,7 @@ def main() -> None:
         lifespan="on",
         log_config=None,
         proxy_headers=False,  # nothing asks who called, but /ops, which believes no proxy
-        access_log=False,  # an address may hold an app's id of a patient
+        access_log=False,  # an address may hold a secret: a calendar's feed, a link to end messages
         server_header=False,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=round(settings.shutdown_seconds),

@@ -41,6 +41,7 @@ from ingress.passes.page import PASS_PAGE
 from ingress.process import HEALTHZ, METRICS, PROBLEM, READYZ
 from ingress.reschedule import RESCHEDULE
 from ingress.resource import Resource, not_found
+from ingress.search import SEARCH
 from ingress.slots import BUSINESS_SLOTS, CLINIC_SLOTS, PROVIDER_SLOTS
 from ingress.stock import COUNT_STOCK, GET_STOCK, MOVE_STOCK, STOCK_REPORT
 from ingress.unsubscribe import ASK_UNSUBSCRIBE, UNSUBSCRIBE
@@ -59,6 +60,7 @@ log = structlog.get_logger(__name__)
 OPERATIONS: Final = (
     BOOK,
     LIST,
+    SEARCH,
     GET,
     CANCEL,
     RESCHEDULE,

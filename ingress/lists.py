@@ -1,4 +1,7 @@
-"""GET /v1/appointments: a patient's bookings for the app that made them, or a clinic's of one day for the clinic."""
+"""GET /v1/appointments: a patient's bookings for the app that made them, or a clinic's of one day for the clinic.
+
+A patient's are found by ``search`` too, which keeps the app's id of them out of addresses.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,8 @@ from waiting_room.store.bookings import BookingRow, Position
 from waiting_room.store.pool import Connection
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-_Page = Callable[[Connection, Position | None, int], Awaitable[list[Position]]]
+Page = Callable[[Connection, Position | None, int], Awaitable[list[Position]]]
+"""At most so many bookings after a position, in their order."""
 
 
 async def list_bookings(parts: Parts, request: Request) -> Response:
@@ -36,21 +40,22 @@ async def list_bookings(parts: Parts, request: Request) -> Response:
     query = request.query_params
     patient, clinic, day = (one(query, name) for name in ("patient", "clinic", "day"))
     if patient is not None and clinic is None and day is None:
-        return await _answer(parts, query, {"patient": patient}, _of_patient(parts, key, patient))
+        return await page_of(parts, query, APPOINTMENTS, {"patient": patient}, of_patient(parts, key, patient))
     if patient is None and clinic is not None and day is not None:
         page = _of_day(parts, key, clinic, day)
-        return await _answer(parts, query, {"clinic": clinic, "day": day}, page)
+        return await page_of(parts, query, APPOINTMENTS, {"clinic": clinic, "day": day}, page)
     raise Refused(problems.WHOSE_BOOKINGS, "The query has neither `patient` alone nor `clinic` and `day`.")
 
 
-def _of_patient(parts: Parts, key: AccessKey, patient: str) -> _Page:
+def of_patient(parts: Parts, key: AccessKey, patient_id: str) -> Page:
+    """This app's bookings for them, newest first. Raises Refused: 403."""
     require_app(key)
     require_scope(key, Scope.APPOINTMENTS_READ)
-    tag = parts.tags.of(key.owner_id, patient)
+    tag = parts.tags.of(key.owner_id, patient_id)
     return lambda connection, after, limit: bookings.of_patient(connection, key.owner_id, tag, after, limit)
 
 
-def _of_day(parts: Parts, key: AccessKey, clinic_id: str, text: str) -> _Page:
+def _of_day(parts: Parts, key: AccessKey, clinic_id: str, text: str) -> Page:
     require_scope(key, Scope.CLINIC_READ)
     site = parts.directory.clinic(clinic_id)
     if site is None or (key.owner_kind == OwnerKind.CLINIC and key.owner_id != clinic_id):
@@ -73,7 +78,8 @@ def _bounds(text: str, zone: ZoneInfo) -> tuple[datetime, datetime]:
     return from_at, to_at
 
 
-async def _answer(parts: Parts, query: QueryParams, asked: dict[str, str], page: _Page) -> Response:
+async def page_of(parts: Parts, query: QueryParams, path: str, asked: dict[str, str], page: Page) -> Response:
+    """One page, whose `next` is at ``path`` with ``asked`` in its query. Raises Refused: 400, 422, 503."""
     limit, after = limit_of(query), cursor_of(query, Position)
 
     async def run(connection: Connection) -> tuple[list[Position], list[BookingRow]]:
@@ -81,7 +87,7 @@ async def _answer(parts: Parts, query: QueryParams, asked: dict[str, str], page:
         return found, await bookings.bookings(connection, [position.booking_ref for position in found[:limit]])
 
     found, rows = await parts.reads.run(run)
-    more = next_page(APPOINTMENTS, asked, limit, found[limit - 1]) if len(found) > limit else None
+    more = next_page(path, asked, limit, found[limit - 1]) if len(found) > limit else None
     told = [row_answer(row, eta(parts, row)) for row in rows]
     return json_answer(BookingList(appointments=told, next=more))
 
@@ -97,7 +103,8 @@ LIST: Final = Operation(
             name="patient",
             where="query",
             schema=STRING,
-            description="The app's id of the patient: this app's bookings for them, newest first. Not with `clinic`.",
+            description="The app's id of the patient: this app's bookings for them, newest first. Not with `clinic`. "
+            "Whose addresses are logged on their way sends it in a body: POST /v1/appointments/search.",
         ),
         Parameter(
             name="clinic",

@@ -204,6 +204,12 @@ UNKNOWN_ENDPOINT: Final = ProblemType(
 UNKNOWN_DELIVERY: Final = ProblemType(
     "unknown-delivery", 404, "There is no such delivery", "Choose one of the endpoint's `links.deliveries`."
 )
+DELIVERY_ARCHIVED: Final = ProblemType(
+    "delivery-archived",
+    410,
+    "That event's booking is archived",
+    "It cannot be sent again. Read the booking and its history instead: both are answered as before.",
+)
 TOO_MANY_ENDPOINTS: Final = ProblemType(
     "too-many-endpoints", 409, "There are as many webhook endpoints as one owner may have", "Use one that is there."
 )

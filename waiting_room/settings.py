@@ -19,6 +19,7 @@ from waiting_room.eligibility_settings import EligibilitySettings
 from waiting_room.hot_tier_settings import HotTierSettings
 from waiting_room.notify_settings import NotifySettings
 from waiting_room.privacy_settings import PrivacySettings
+from waiting_room.setting_kinds import Brokers, HttpUrl, HttpUrls, PostgresDsn
 from waiting_room.storage_settings import StorageSettings
 from waiting_room.webhook_settings import WebhookSettings
 
@@ -29,7 +30,7 @@ class _Core(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     # Kafka
-    kafka_bootstrap: str = Field("127.0.0.1:9092", description="Kafka brokers, host:port, comma separated.")
+    kafka_bootstrap: Brokers = Field("127.0.0.1:9092", description="Kafka brokers, host:port, comma separated.")
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="How to talk to the brokers."
     )
@@ -53,7 +54,7 @@ class _Core(BaseSettings):
     )
 
     # PostgreSQL
-    postgres_dsn: SecretStr = Field(
+    postgres_dsn: PostgresDsn = Field(
         SecretStr("postgresql://127.0.0.1:5432/waiting_room"),
         description="PostgreSQL address with the process's own role; TLS by sslmode= and sslrootcert= in it.",
     )
@@ -174,7 +175,7 @@ class _Core(BaseSettings):
         le=86_400,
         description="A confirm worker goes when it was not needed for so long; the next a quarter of that later.",
     )
-    confirm_workers_prometheus_url: str = Field(
+    confirm_workers_prometheus_url: HttpUrl = Field(
         "",
         description="Prometheus that scrapes these workers (`supervise` lists them at /targets) and records how many "
         "are desired. Unset, or while it has no number, the workers themselves are asked.",
@@ -219,14 +220,14 @@ class _Core(BaseSettings):
         description="Its port; 0 turns it off. Ingress serves /metrics on its own port too, and here if set.",
     )
 
-    otlp_endpoint: str = Field(
+    otlp_endpoint: HttpUrl = Field(
         "",
         description="Where traces go: an OTLP/HTTP address, .../v1/traces. Unset, nothing is traced.",
     )
     trace_share: float = Field(
         0.01, ge=0, le=1, description="Of all bookings, how many are traced: the same ones in every process."
     )
-    ops_metrics_urls: str = Field(
+    ops_metrics_urls: HttpUrls = Field(
         "",
         description="Where /ops reads what the other processes say: addresses of /metrics, or a supervisor's of "
         "/targets, comma separated.",

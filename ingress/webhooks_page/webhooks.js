@@ -159,7 +159,8 @@ on("create", async () => {
 on("filter", () => deliveries());
 on("replay", async () => {
   const since = new Date($("since").value).toISOString();
-  const {replayed, next_since: rest} = await call("POST", `${PATH}/${shown.endpoint_id}/replay`, {since, only_failed: $("failed").checked});
+  const {replayed, next_since: rest, archived} = await call("POST", `${PATH}/${shown.endpoint_id}/replay`, {since, only_failed: $("failed").checked});
   await deliveries();
-  return `${replayed} are due again${rest ? `; there are more since ${at(rest)}` : ""}.`;
+  const more = rest ? `; there are more since ${at(rest)}` : "";
+  return `${replayed} are due again${more}.${archived ? " Events of archived bookings are not sent again." : ""}`;
 });

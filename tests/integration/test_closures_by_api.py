@@ -72,11 +72,11 @@ async def test_who_was_moved_declines_inside_the_notice_over_the_api(stage: Stag
             await owner.execute("UPDATE appointments SET accepted_at = now() - interval '9 days'")
         body = {"from": tomorrow(3).isoformat(), "to": tomorrow(4).isoformat()}
         await desk.call("POST", "/v1/clinics/0001/closures", json=body, headers={"Idempotency-Key": str(uuid4())})
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (await app.get(f"/v1/appointments/{ref}")).body.get("reschedule") is None:
                 await asyncio.sleep(0.05)
         assert (await app.cancel(ref, str(uuid4()))).status == 202
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (await app.get(f"/v1/appointments/{ref}")).body["status"] != "cancelled":
                 await asyncio.sleep(0.05)
 

@@ -80,7 +80,7 @@ async def test_migrate_makes_the_database_and_does_it_again(postgres_server: Pos
         said = await waiting_room("migrate", "--wait", "5", database=database)
         assert (said.status, said.out.splitlines()[-1]) == (0, "the database is up to date"), said
     async with Database(postgres_server, "postgres").owner() as admin:
-        await admin.execute(f"DROP DATABASE {database.name}")
+        await admin.execute(f"DROP DATABASE {database.name} WITH (FORCE)")
 
 
 async def test_migrate_waits_for_a_server_that_starts(database: Database) -> None:

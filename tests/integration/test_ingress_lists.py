@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from base64 import urlsafe_b64encode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -60,27 +62,45 @@ def refs(answer: Answer) -> list[str]:
 
 
 async def test_a_patients_bookings_newest_first_page_by_page(app: Caller) -> None:
-    everything = refs(await app.get(LIST, params={"patient": "anna"}))
+    everything = refs(await app.search("anna"))
     assert len(everything) == 7
-    page = await app.get(LIST, params={"patient": "anna", "limit": "3"})
+    page = await app.search("anna", params={"limit": "3"})
     pages = [refs(page)]
     while page.body["next"]:
-        page = await app.get(page.body["next"])
+        assert says_of("anna", page.body["next"]) == []
+        page = await app.search("anna", page.body["next"])
         pages.append(refs(page))
     assert [len(each) for each in pages] == [3, 3, 1]
     assert [ref for each in pages for ref in each] == everything
-    assert refs(await app.get(LIST, params={"patient": "nobody"})) == []
+    assert refs(await app.search("nobody")) == []
+
+
+def says_of(patient_id: str, address: str) -> list[str]:
+    """What in this address names the patient, its cursor opened."""
+    read = address + "".join(
+        urlsafe_b64decode(each + "==").decode("latin-1") for each in parse_qs(urlsplit(address).query)["cursor"]
+    )
+    return [form for form in (patient_id, patient_id.encode().hex()) if form in read]
+
+
+async def test_an_address_may_name_the_patient_too(app: Caller, clinic: Caller) -> None:
+    pages = [await app.get(LIST, params={"patient": "anna", "limit": "4"})]
+    pages.append(await app.get(pages[0].body["next"]))
+    assert [ref for page in pages for ref in refs(page)] == refs(await app.search("anna"))
+    assert (await clinic.get(LIST, params={"patient": "anna"})).status == 403
+    assert (await app.call("POST", f"{LIST}/search", params={"patient_id": "anna"}, json={})).status == 422
+    assert (await app.get(f"{LIST}/search")).status == 405
 
 
 async def test_a_list_says_where_each_booking_stands(app: Caller) -> None:
-    told = (await app.get(LIST, params={"patient": "ben"})).body["appointments"][0]
+    told = (await app.search("ben")).body["appointments"][0]
     assert (told["place"], told["clinic_id"], told["status"]) == (3, "0002", "pending")
     assert "patient" not in told
 
 
 async def test_another_apps_patient_of_the_same_number_is_somebody_else(stage: Stage, base: str) -> None:
     async with Newcomer(stage.kafka, base, OwnerKind.APP, "other") as other:
-        assert refs(await other.get(LIST, params={"patient": "anna"})) == []
+        assert refs(await other.search("anna")) == []
 
 
 async def test_a_clinic_lists_its_own_day(clinic: Caller) -> None:
@@ -95,7 +115,7 @@ async def test_a_clinic_lists_its_own_day(clinic: Caller) -> None:
     other_day = (tomorrow() + timedelta(days=1)).date().isoformat()
     assert refs(await clinic.get(LIST, params={"clinic": "0001", "day": other_day})) == []
     assert (await clinic.get(LIST, params={"clinic": "0002", "day": day})).status == 403
-    assert (await clinic.get(LIST, params={"patient": "anna"})).status == 403
+    assert (await clinic.search("anna")).status == 403
     one = refs(listed)[0]
     assert (await clinic.get(f"{LIST}/{one}")).body["booking_ref"] == one
 
@@ -111,24 +131,46 @@ async def test_an_operator_sees_every_clinic_and_an_app_none(stage: Stage, base:
     ("query", "status", "name"),
     [
         ({}, 422, "whose-bookings"),
-        ({"patient": "anna", "clinic": "0001"}, 422, "whose-bookings"),
         ({"clinic": "0001"}, 422, "whose-bookings"),
-        ({"patient": "anna", "limit": "0"}, 400, "bad-parameter"),
-        ({"patient": "anna", "limit": "many"}, 400, "bad-parameter"),
-        ({"patient": "anna", "cursor": "x"}, 422, "bad-cursor"),
-        ({"patient": "anna", "cursor": cursor("2026-01-01T00:00:00", "x")}, 422, "bad-cursor"),
-        ({"patient": "anna", "cursor": cursor("2026-01-01T00:00:00Z", "\0")}, 422, "bad-cursor"),
-        ({"patient": "anna", "cursor": cursor("0001-01-01T00:00:00+14:00", "x")}, 422, "bad-cursor"),
+        ({"patient": "anna", "clinic": "0001"}, 422, "whose-bookings"),
+        ({"day": "2026-01-01"}, 422, "whose-bookings"),
         ({"clinic": "0001", "day": "tomorrow"}, 400, "bad-parameter"),
         ({"clinic": "0001", "day": "2026-02-30"}, 400, "bad-parameter"),
     ],
 )
-async def test_what_cannot_be_listed(
-    clinic: Caller, app: Caller, query: dict[str, str], status: int, name: str
-) -> None:
-    caller = clinic if "day" in query else app
-    answer = await caller.get(LIST, params=query)
-    assert (answer.status, answer.body["type"]) == (status, f"/problems/{name}")
+async def test_what_cannot_be_listed(clinic: Caller, query: dict[str, str], status: int, name: str) -> None:
+    answer = await clinic.get(LIST, params=query)
+    assert (answer.status, answer.problem) == (status, name)
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "name"),
+    [
+        ({"limit": "0"}, 400, "bad-parameter"),
+        ({"limit": "many"}, 400, "bad-parameter"),
+        ({"cursor": "x"}, 422, "bad-cursor"),
+        ({"cursor": cursor("2026-01-01T00:00:00", "x")}, 422, "bad-cursor"),
+        ({"cursor": cursor("2026-01-01T00:00:00Z", "\0")}, 422, "bad-cursor"),
+        ({"cursor": cursor("0001-01-01T00:00:00+14:00", "x")}, 422, "bad-cursor"),
+    ],
+)
+async def test_what_is_no_page(app: Caller, clinic: Caller, query: dict[str, str], status: int, name: str) -> None:
+    day = {"clinic": "0001", "day": "2026-01-01"}
+    for answer in (await app.search("anna", params=query), await clinic.get(LIST, params={**day, **query})):
+        assert (answer.status, answer.problem) == (status, name)
+
+
+@pytest.mark.parametrize(
+    ("body", "name", "pointer"),
+    [
+        ({}, "missing-field", "/patient_id"),
+        ({"patient_id": "anna b"}, "wrong-value", "/patient_id"),
+        ({"patient_id": "anna", "limit": 3}, "unknown-field", "/limit"),
+    ],
+)
+async def test_what_is_no_search(app: Caller, body: dict[str, Any], name: str, pointer: str) -> None:
+    answer = await app.call("POST", f"{LIST}/search", json=body)
+    assert (answer.status, answer.problem, answer.body["errors"][0]["pointer"]) == (422, name, pointer)
 
 
 async def test_the_directory(app: Caller) -> None:

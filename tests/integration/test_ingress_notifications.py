@@ -52,6 +52,8 @@ async def test_what_a_patient_was_told_stands_beside_the_booking(kafka: Kafka, t
             link = f"/v1/unsubscribe/{token_of(SECRET, ref, 'email')}"
             async with anybody.get(link) as page:  # as a scanner of mail does
                 assert (page.status, page.content_type) == (200, "text/html")
+                kept = page.headers["Cache-Control"], page.headers["Referrer-Policy"]
+                assert kept == ("no-store", "no-referrer"), "the link is a secret"
             assert await listed() == []
             async with anybody.post(link, data={"List-Unsubscribe": "One-Click"}) as done:
                 assert done.status == 200

@@ -113,6 +113,10 @@ class Caller:
     async def get(self, path: str, **more: Any) -> Answer:
         return await self.call("GET", path, **more)
 
+    async def search(self, patient_id: str, path: str = "/v1/appointments/search", **more: Any) -> Answer:
+        """The app's bookings for this patient; ``path``: or `next` of the page before."""
+        return await self.call("POST", path, json={"patient_id": patient_id}, **more)
+
     async def book(
         self, key: str, body: Mapping[str, Any] | None = None, *, headers: Mapping[str, str] | None = None
     ) -> Answer:

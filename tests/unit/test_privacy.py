@@ -8,6 +8,7 @@ from typing import get_type_hints
 import msgspec
 from prometheus_client import REGISTRY
 
+from ingress.app import OPERATIONS
 from tests.unit.test_layout import PROGRAMS, sources
 from waiting_room.messages import Book, BookingEvent, Patient
 from waiting_room.store.booking import Booking
@@ -38,6 +39,18 @@ def test_metrics_have_no_label_that_could_name_a_person() -> None:
         for label in collector._labelnames
     }
     assert labels <= LABELS
+
+
+def test_no_address_needs_to_name_a_patient() -> None:
+    named = {
+        (operation.name, each.name)
+        for operation in OPERATIONS
+        for each in operation.parameters
+        if each.where != "header" and each.name in {*PERSONAL, "patient"}
+    }
+    assert named == {("list", "patient"), ("problem", "name")}, (
+        "search takes the first in a body, the other is no person"
+    )
 
 
 def test_messages_to_patients_are_stored_without_address_or_text() -> None:
