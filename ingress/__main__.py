@@ -42,6 +42,9 @@ def require_keys(settings: Settings) -> None:
 
 
 def main() -> None:
+    if sys.argv[1:]:
+        sys.stderr.write("python -m ingress takes no arguments; `python -m waiting_room config` prints its settings\n")
+        raise SystemExit(2)
     settings = setting.load()
     refs = ref_secrets(settings)
     require_keys(settings)

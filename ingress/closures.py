@@ -22,6 +22,7 @@ from ingress.answers import json_answer
 from ingress.body import BODY_PROBLEMS, Id, Instant, read_as
 from ingress.calendar_of import require_own_clinic, span_of, wrong_value
 from ingress.command import fence, hand_over, require_producing
+from ingress.desk import unknown_site
 from ingress.directory import Site
 from ingress.operation import IDEMPOTENCY_KEY, RETRY_AFTER, Answer, Operation, Parameter, answering
 from ingress.overrides import LONGEST, OVERRIDES_MAX
@@ -75,7 +76,7 @@ async def close(parts: Parts, request: Request) -> Response:
     idempotency = idempotency_key(headers)
     site = parts.directory.clinic(request.path_params["id"])
     if site is None:
-        raise Refused(problems.NOT_FOUND, "There is no such clinic.")
+        raise unknown_site()
     require_own_clinic(key, site)
     wanted = read_as(await json_body(request, parts.settings.calendar_body_max_bytes), _decode)
     from_at, to_at = _span(site, wanted)

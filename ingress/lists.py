@@ -23,7 +23,7 @@ from ingress.links import APPOINTMENTS
 from ingress.operation import STRING, Answer, Operation, Parameter, answering
 from ingress.pages import PAGE_PARAMETERS, cursor_of, limit_of, next_page, one
 from ingress.parts import Parts
-from ingress.refusal import Refused, wrong_parameter
+from ingress.refusal import Refused, wrong_parameter, wrong_query
 from waiting_room.access import OwnerKind, Scope
 from waiting_room.messages import AccessKey
 from waiting_room.store import bookings
@@ -44,7 +44,8 @@ async def list_bookings(parts: Parts, request: Request) -> Response:
     if patient is None and clinic is not None and day is not None:
         page = _of_day(parts, key, clinic, day)
         return await page_of(parts, query, APPOINTMENTS, {"clinic": clinic, "day": day}, page)
-    raise Refused(problems.WHOSE_BOOKINGS, "The query has neither `patient` alone nor `clinic` and `day`.")
+    lacks = "day" if clinic is not None and patient is None else "clinic" if day is not None else "patient"
+    raise wrong_query(problems.WHOSE_BOOKINGS, lacks, "The query has neither `patient` alone nor `clinic` and `day`.")
 
 
 def of_patient(parts: Parts, key: AccessKey, patient_id: str) -> Page:
@@ -57,9 +58,11 @@ def of_patient(parts: Parts, key: AccessKey, patient_id: str) -> Page:
 
 def _of_day(parts: Parts, key: AccessKey, clinic_id: str, text: str) -> Page:
     require_scope(key, Scope.CLINIC_READ)
-    site = parts.directory.clinic(clinic_id)
-    if site is None or (key.owner_kind == OwnerKind.CLINIC and key.owner_id != clinic_id):
+    if key.owner_kind == OwnerKind.CLINIC and key.owner_id != clinic_id:
         raise Refused(problems.FORBIDDEN, "A clinic's key lists its own clinic only.")
+    site = parts.directory.clinic(clinic_id)
+    if site is None:
+        raise wrong_query(problems.UNKNOWN_CLINIC, "clinic", f"There is no clinic {clinic_id}.")
     from_at, to_at = _bounds(text, ZoneInfo(site.clinic.timezone))
     return lambda connection, after, limit: bookings.of_day(connection, clinic_id, from_at, to_at, after, limit)
 
@@ -121,5 +124,11 @@ LIST: Final = Operation(
         *PAGE_PARAMETERS,
     ),
     answers=(Answer(status=200, description="One page.", body=BookingList),),
-    problems=(problems.BAD_PARAMETER, problems.BAD_CURSOR, problems.WHOSE_BOOKINGS, problems.READS_AWAY),
+    problems=(
+        problems.BAD_PARAMETER,
+        problems.BAD_CURSOR,
+        problems.WHOSE_BOOKINGS,
+        problems.UNKNOWN_CLINIC,
+        problems.READS_AWAY,
+    ),
 )

@@ -76,7 +76,7 @@ UNKNOWN_CLINIC: Final = ProblemType(
     "unknown-clinic", 422, "There is no such clinic", "Choose a clinic from /v1/clinics."
 )
 PROVIDER_ELSEWHERE: Final = ProblemType(
-    "provider-elsewhere", 422, "The provider is not at that clinic", "Leave `clinic_id` out, or correct it."
+    "provider-elsewhere", 422, "The provider is not at that clinic", "Correct the one or the other as `errors` says."
 )
 UNKNOWN_SERVICE: Final = ProblemType(
     "unknown-service", 422, "The clinic does not know that service", "Choose one of the clinic's service types."
@@ -118,6 +118,9 @@ CHANGED_MEANWHILE: Final = ProblemType(
 )
 TOO_MANY_ENTRIES: Final = ProblemType(
     "too-many-entries", 409, "The calendar holds no more of these", "Delete some first."
+)
+NOT_A_CALENDAR: Final = ProblemType(
+    "not-a-calendar", 415, "The body must be iCalendar", "Send iCalendar with `Content-Type: text/calendar`."
 )
 UNREADABLE_CALENDAR: Final = ProblemType(
     "unreadable-calendar", 422, "The body is no calendar we can read", "Send one iCalendar object (RFC 5545)."

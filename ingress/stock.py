@@ -151,6 +151,7 @@ _ETAG: Final = {
     "ETag": {**STRING, "description": "The version of what was counted and entered; bookings are no part of it."}
 }
 _CHANGE_PROBLEMS: Final = (
+    problems.NOT_FOUND,
     problems.MALFORMED_JSON,
     problems.BAD_HEADER,
     problems.UNKNOWN_PRODUCT,
@@ -172,7 +173,7 @@ STOCK_REPORT: Final = Operation(
     endpoint=answering(report),
     parameters=(CLINIC_ID,),
     answers=(Answer(status=200, description="Every product of its business.", body=StockReport),),
-    problems=(problems.READS_AWAY,),
+    problems=(problems.NOT_FOUND, problems.READS_AWAY),
 )
 GET_STOCK: Final = Operation(
     name="get_stock",
@@ -182,7 +183,7 @@ GET_STOCK: Final = Operation(
     endpoint=answering(get),
     parameters=(CLINIC_ID, _PRODUCT),
     answers=(Answer(status=200, description="Its lots.", body=StockAnswer, headers=_ETAG, always=("ETag",)),),
-    problems=(problems.UNKNOWN_PRODUCT, problems.READS_AWAY),
+    problems=(problems.NOT_FOUND, problems.UNKNOWN_PRODUCT, problems.READS_AWAY),
 )
 COUNT_STOCK: Final = Operation(
     name="count_stock",

@@ -26,7 +26,7 @@ from waiting_room.domain.booking_ref import clinic_of
 from waiting_room.domain.directory import GENERAL_POOL
 from waiting_room.domain.stock import LotKey
 from waiting_room.domain.stocktake import NotInStock, TooMany
-from waiting_room.domain.visits import too_early
+from waiting_room.domain.visits import earliest, too_early
 from waiting_room.messages import AccessKey
 from waiting_room.store import bookings, stock
 from waiting_room.store.bookings import BookingRow
@@ -166,8 +166,12 @@ def _require_lawful(journal: Journal, booking: Booking, event: EventType) -> Non
     A wish for another time ends with it, unless its clinic is just being asked for that.
     """
     state = booking.known_state
-    if booking.start_at is not None and too_early(event, booking.start_at, journal.now):
-        raise Refused(problems.WRONG_STATUS, f"The appointment starts at {booking.start_at.isoformat()}.")
+    comes = state.status in (Status.CONFIRMED, Status.ARRIVED)
+    if comes and booking.start_at is not None and too_early(event, booking.start_at, journal.now):
+        from_at = earliest(event, booking.start_at)
+        more = {"next_step": f"Say it from {from_at.isoformat()} on. Who is not to come at all is cancelled."}
+        detail = f"The appointment starts at {booking.start_at.isoformat()}."
+        raise Refused(problems.WRONG_STATUS, detail, more=more)
     if state.moving_to is not None and state.clinic_state is ClinicState.BOOKED:
         journal.record(booking, EventType.RESCHEDULE_FAILED, reason=Reason.NOT_ACTIVE)
     try:

@@ -1,6 +1,6 @@
-"""Addresses in the settings: a mistake in one is told when a process starts, not when it first goes there.
+"""Addresses, files and secrets in the settings: a mistake in one is told when a process starts, not when it is used.
 
-Nothing of the value is repeated: an address may hold a password, and one that is not escaped may stand anywhere in it.
+Nothing of an address is repeated: it may hold a password, and one that is not escaped may stand anywhere in it.
 """
 
 from __future__ import annotations
@@ -8,12 +8,29 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from typing import Annotated, Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import AfterValidator, SecretStr
 
 _PORT = re.compile(r"[0-9]{1,5}")
 _PORT_MAX: Final = 65_535
+_LEAST, _MOST = 32, 64
+"""Bytes of a secret that booking_refs are derived with: blake2b's key has no more."""
+
+
+def unreadable(path: str) -> str | None:
+    """Why a file cannot be read by this process, if it cannot."""
+    try:
+        with open(path, "rb"):
+            return None
+    except OSError as error:
+        return f"{path}: {error.strerror}"
+
+
+def files_of(dsn: SecretStr) -> list[str]:
+    """Of certificates and keys, as PostgreSQL's addresses name them."""
+    asked = parse_qs(urlsplit(dsn.get_secret_value()).query)
+    return [asked[name][-1] for name in ("sslrootcert", "sslcert", "sslkey", "sslcrl") if name in asked]
 
 
 def _postgres(dsn: SecretStr) -> SecretStr:
@@ -53,6 +70,19 @@ def _smtp(url: SecretStr | None) -> SecretStr | None:
     return url
 
 
+def _ref_secret(secret: SecretStr | None) -> SecretStr | None:
+    if secret is not None and not _LEAST <= len(secret.get_secret_value().encode()) <= _MOST:
+        raise ValueError(f"must have {_LEAST} to {_MOST} characters")
+    return secret
+
+
+def _ref_secrets(secrets: SecretStr) -> SecretStr:
+    each = filter(None, secrets.get_secret_value().split(","))
+    if not all(_LEAST <= len(secret.encode()) <= _MOST for secret in each):
+        raise ValueError(f"each must have {_LEAST} to {_MOST} characters")
+    return secrets
+
+
 def _hosts_of(url: str, *schemes: str) -> str:
     """What stands in a URL for host and port. Raises ValueError."""
     try:
@@ -78,3 +108,5 @@ HttpUrl = Annotated[str, AfterValidator(_http)]
 HttpUrls = Annotated[str, AfterValidator(_each_http)]
 SecretHttpUrl = Annotated[SecretStr | None, AfterValidator(_secret_http)]
 SmtpUrl = Annotated[SecretStr | None, AfterValidator(_smtp)]
+RefSecret = Annotated[SecretStr | None, AfterValidator(_ref_secret)]
+RefSecrets = Annotated[SecretStr, AfterValidator(_ref_secrets)]

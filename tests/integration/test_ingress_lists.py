@@ -124,6 +124,8 @@ async def test_an_operator_sees_every_clinic_and_an_app_none(stage: Stage, base:
     query = {"clinic": "0002", "day": tomorrow().date().isoformat()}
     async with Newcomer(stage.kafka, base, OwnerKind.OPERATOR, "olga") as operator:
         assert len(refs(await operator.get(LIST, params=query))) == 3
+        unknown = await operator.get(LIST, params={**query, "clinic": "ZZZZ"})
+        assert (unknown.status, unknown.body["errors"][0]["parameter"]) == (422, "clinic")
     assert (await app.get(LIST, params=query)).status == 403
 
 
@@ -141,6 +143,8 @@ async def test_an_operator_sees_every_clinic_and_an_app_none(stage: Stage, base:
 async def test_what_cannot_be_listed(clinic: Caller, query: dict[str, str], status: int, name: str) -> None:
     answer = await clinic.get(LIST, params=query)
     assert (answer.status, answer.problem) == (status, name)
+    [fault] = answer.body["errors"]
+    assert fault["parameter"] in ("patient", "clinic", "day")
 
 
 @pytest.mark.parametrize(

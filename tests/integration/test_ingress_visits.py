@@ -17,6 +17,8 @@ from tests.support.patients import WHOM
 from tests.support.stocked import consuming, counted, lot, lots_of
 from tests.support.world import ClinicSpec, clinics, settings_for, tomorrow
 from waiting_room.access import OwnerKind
+from waiting_room.domain.appointment import By, EventType, Reason
+from waiting_room.store.journal import Journal
 from waiting_room.store.pool import create_pool
 from waiting_room.store.stock import LotReport
 from workers.hold.batch import Batch
@@ -226,6 +228,13 @@ async def test_what_cannot_have_happened_is_refused(stage: Stage, desk: Caller) 
     for what in ("arrival", "completion", "no-show"):
         early = await say(desk, ahead, what)
         assert (early.status, early.problem) == (409, "wrong-status")
+        assert early.body["next_step"].startswith("Say it from ")
+    async with stage.database.owner() as owner, owner.transaction():
+        journal = await Journal.open(owner, [SPECS[3].clinic_id])
+        found = await journal.load([(SPECS[3].clinic_id, ahead)])
+        journal.record(found[SPECS[3].clinic_id, ahead], EventType.CANCELLED, by=By.CLINIC, reason=Reason.PROVIDER)
+        await journal.write()
+    assert (await say(desk, ahead, "arrival")).body["detail"] == "The booking is cancelled."
     ref = await confirmed(stage, SPECS[3])
     stale = await say(desk, ref, "arrival", **{"If-Match": '"1"'})
     assert (stale.status, stale.problem) == (412, "changed-meanwhile")

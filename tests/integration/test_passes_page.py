@@ -14,12 +14,47 @@ from tests.support.passes import pass_of
 from tests.support.running import running
 from tests.support.world import clinics, settings_for
 from tests.support.written import HELD, plant
-from waiting_room.domain.appointment import EventType
+from waiting_room.domain.appointment import EventType, Reason
 from waiting_room.store.journal import Journal
 from workers.assemble import Role
 
 SECRET = "a secret for these tests only!!!"
 SPEC = clinics(1)[0]
+
+
+@needs_a_browser
+async def test_who_reads_german_is_told_nothing_in_english(kafka: Kafka, template: Database) -> None:
+    refusal = {"type": "/problems/notice-passed", "detail": "It can be cancelled.", "next_step": "Call the clinic."}
+
+    async def refused(route: Route) -> None:
+        if route.request.method == "DELETE":
+            await route.fulfill(status=409, json=refusal)
+        else:
+            await route.continue_()
+
+    async with (
+        staged(kafka, template, [SPEC]) as stage,
+        ingress(kafka, stage.database, notify_link_secret=SECRET) as base,
+        Caller(base, stage.token) as app,
+        stage.database.owner() as owner,
+        browsing(PHONE, locale="de-AT") as (page, _),
+    ):
+        booked = await plant(owner, SPEC, 1, (*HELD, EventType.CONFIRMED))
+        lost = await plant(owner, SPEC, 2, (*HELD, EventType.REJECTED), reason=Reason.SLOT_TAKEN)
+        await page.route("**/v1/appointments/**", refused)
+        await page.goto(f"{base}/pass#{await pass_of(app, booked.booking_ref)}")
+        await expect(page.locator("html")).to_have_attribute("lang", "de")
+        await expect(page.locator("#status")).to_have_text("Bestätigt")
+        await page.click("#cancel")
+        await expect(page.locator("#no")).to_be_focused()
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#cancel")).to_be_focused()
+        await page.click("#cancel")
+        await page.click("#yes")
+        await expect(page.locator("#state")).to_have_text("Zum Absagen ist es hier zu spät. Rufen Sie die Praxis an.")
+        await page.goto(f"{base}/pass#{await pass_of(app, lost.booking_ref)}")
+        await expect(page.locator("#status")).to_have_text("Nicht gebucht")
+        await expect(page.locator("#note")).to_contain_text("Diese Zeit war schon vergeben. Wenn Sie doch kommen")
 
 
 @needs_a_browser

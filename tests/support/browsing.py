@@ -20,11 +20,13 @@ needs_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="no chromium: .ci/
 
 
 @asynccontextmanager
-async def browsing(size: Any, headers: Mapping[str, str] | None = None) -> AsyncIterator[tuple[Page, list[str]]]:
+async def browsing(
+    size: Any, headers: Mapping[str, str] | None = None, locale: str = "en-GB"
+) -> AsyncIterator[tuple[Page, list[str]]]:
     """A browser's page, and what it complains of."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"], timeout=PATIENCE_MS)
-        page = await browser.new_page(viewport=size, extra_http_headers=dict(headers or {}))
+        page = await browser.new_page(viewport=size, extra_http_headers=dict(headers or {}), locale=locale)
         page.set_default_timeout(PATIENCE_MS)
         complaints: list[str] = []
         page.on("pageerror", lambda error: complaints.append(str(error)))

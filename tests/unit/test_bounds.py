@@ -18,8 +18,9 @@ def unbounded(schema: object, path: str = "") -> Iterator[str]:
     """Where a JSON schema takes a number that such a column may not."""
     match schema:
         case dict() if schema.get("type") in ("integer", "number"):
-            most = min(schema.get("maximum", INTEGER_MAX + 1), schema.get("exclusiveMaximum", INTEGER_MAX + 1))
-            least = schema.get("minimum", schema.get("exclusiveMinimum", -1))
+            bounds: dict[str, float] = schema
+            most = min(bounds.get("maximum", INTEGER_MAX + 1), bounds.get("exclusiveMaximum", INTEGER_MAX + 1))
+            least = bounds.get("minimum", bounds.get("exclusiveMinimum", -1))
             if most > INTEGER_MAX or least < 0:
                 yield path
         case dict():

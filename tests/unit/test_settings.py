@@ -82,6 +82,21 @@ def test_a_mistake_is_one_readable_line(
     assert "hunter2" not in said
 
 
+def test_a_file_that_is_not_there_is_told_by_who_is_to_read_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dsn = "postgresql://hold:hunter2@db/x?sslmode=verify-full&sslrootcert=/nowhere/db.crt"
+    monkeypatch.setenv("WAITING_ROOM_KAFKA_SSL_CAFILE", "/nowhere/kafka.crt")
+    monkeypatch.setenv("WAITING_ROOM_POSTGRES_DSN", dsn)
+    assert Settings().kafka_ssl_cafile
+    with pytest.raises(BadSettings):
+        settings.load()
+    assert capsys.readouterr().err.splitlines() == [
+        "bad setting: WAITING_ROOM_KAFKA_SSL_CAFILE: /nowhere/kafka.crt: No such file or directory",
+        "bad setting: WAITING_ROOM_POSTGRES_DSN: /nowhere/db.crt: No such file or directory",
+    ]
+
+
 def test_addresses_are_taken_in_every_form_that_clients_take() -> None:
     for brokers in ("kafka", "kafka-0:9092, kafka-1:9092", "[::1]:9092", "::1"):
         assert Settings(kafka_bootstrap=brokers).kafka_bootstrap == brokers

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from waiting_room.cli import table
+from waiting_room.cli.moment import EXAMPLE, moment
 from waiting_room.cli.run import No, connect, run
 from waiting_room.domain.delivery import DeliveryState, DisabledReason
 from waiting_room.envelope import CannotOpen, NoMasterKey, envelope_of
@@ -17,19 +18,12 @@ from waiting_room.store.pool import Connection
 from waiting_room.store.webhook_endpoints import DeliveryRow, Overview
 from waiting_room.webhook_events import parse_webhook_id, webhook_id
 
-app = typer.Typer(help="Webhook endpoints and their deliveries.", no_args_is_help=True)
+app = typer.Typer(help="Webhook endpoints and their deliveries. Connect as the schema's owner.", no_args_is_help=True)
 
 EndpointId = Annotated[str, typer.Argument(metavar="ENDPOINT", help="As `webhooks list` shows it.")]
 
 
-def _moment(text: str) -> datetime:
-    at = datetime.fromisoformat(text)
-    if at.tzinfo is None:
-        raise ValueError("no offset")
-    return at.astimezone(UTC)
-
-
-Moment = Annotated[datetime | None, typer.Option(parser=_moment, metavar="TIME", help="RFC 3339, with an offset.")]
+Moment = Annotated[datetime | None, typer.Option(parser=moment, metavar="TIME", help=f"RFC 3339, such as {EXAMPLE}.")]
 
 
 @app.command("list")

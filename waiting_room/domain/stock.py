@@ -123,9 +123,11 @@ class Shelf:
         what they get. None where there is nobody.
         """
         own = self._lot(had)
+        if own is None:
+            return None
         pools = pools_for(had.asked_pool)
         found: tuple[tuple[int, date, str], Holder, FreeLot] | None = None
-        for holder in holders if own is not None else ():
+        for holder in holders:
             has, lot = holder.portion, self._lot(holder.portion)
             if lot is None or has.product != had.product or has.pool not in pools or lot.expires_on < day:
                 continue
@@ -136,7 +138,7 @@ class Shelf:
             rank = pools.index(has.pool), lot.expires_on, lot.lot
             if found is None or rank < found[0]:
                 found = rank, holder, lot
-        if found is None or own is None:
+        if found is None:
             return None
         _, holder, lot = found
         has = holder.portion

@@ -15,8 +15,7 @@ from waiting_room.messages import Shortage, TimeRange
 from waiting_room.store import holds, offering, stock
 from waiting_room.store.journal import Booking
 from waiting_room.store.pool import Connection
-from workers.hold.closing import LOOK_AHEAD, MovedAway, taken_around
-from workers.hold.closing import NOTICE as NOTICE
+from workers.hold.closing import LOOK_AHEAD, NOTICE, MovedAway, taken_around
 from workers.hold.rescheduling import Rescheduling, Wanted
 from workers.hold.wishes import Bookable, bookable
 
