@@ -27,7 +27,7 @@ from ingress.directory import Site
 from ingress.operation import IDEMPOTENCY_KEY, RETRY_AFTER, Answer, Operation, Parameter, answering
 from ingress.overrides import LONGEST, OVERRIDES_MAX
 from ingress.parts import Parts
-from ingress.refusal import Refused
+from ingress.refusal import Refused, wrong_field
 from ingress.remembered import key_reused
 from ingress.requests import idempotency_key, json_body
 from waiting_room.access import Scope
@@ -96,6 +96,9 @@ async def close(parts: Parts, request: Request) -> Response:
         before = await closures.recorded(connection, clinic_id, closure_id)
         if before is not None and before._replace(reason=closed.reason) != closed:
             raise key_reused()
+        if before is None and to_at <= now:
+            where = "/to" if wanted.day is UNSET else "/day"
+            raise wrong_field(where, "That time has passed.", problems.START_IN_PAST.next_step, problems.START_IN_PAST)
         affected = []
         for provider_id in provider_ids:
             there = [each.override_id for each in await calendars.overrides(connection, provider_id, now)]
@@ -174,6 +177,7 @@ CLOSE: Final = Operation(
         *BODY_PROBLEMS,
         problems.BAD_HEADER,
         problems.NOT_FOUND,
+        problems.START_IN_PAST,
         problems.KEY_REUSED,
         problems.TOO_MANY_ENTRIES,
         problems.NOT_CHANGED,

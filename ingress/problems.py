@@ -25,7 +25,7 @@ class ProblemType:
 
 
 _CORRECT: Final = "Correct the request as `errors` says and send it again."
-_AGAIN: Final = "Nothing was booked. Send the same request with the same key again after `Retry-After`."
+_AGAIN: Final = "Nothing has come of this request. Send the same request with the same key again after `Retry-After`."
 
 # The request as HTTP
 NOT_FOUND: Final = ProblemType(

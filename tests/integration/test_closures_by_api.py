@@ -53,6 +53,9 @@ async def test_a_clinic_closes_and_its_patients_read_their_new_times(stage: Stag
             assert (changed.status, changed.problem) == (422, "key-reused")
         [block] = (await desk.get("/v1/providers/0001-1/overrides")).body["overrides"]
         assert [block[name][:19] for name in ("from", "to")] == [body[name][:19] for name in ("from", "to")]
+        past, another = {"day": "2020-01-01"}, {"Idempotency-Key": str(uuid4())}
+        over = await desk.call("POST", "/v1/clinics/0001/closures", json=past, headers=another)
+        assert (over.status, over.problem, over.body["errors"][0]["pointer"]) == (422, "start-in-past", "/day")
         elsewhere = await desk.call("POST", "/v1/clinics/0002/closures", json=body, headers=headers)
         assert elsewhere.status == 403
         unknown = {**body, "provider_ids": ["0002-1"]}

@@ -47,6 +47,11 @@ async def test_who_reads_german_is_told_nothing_in_english(kafka: Kafka, templat
         await expect(page.locator("#status")).to_have_text("Bestätigt")
         await page.click("#cancel")
         await expect(page.locator("#no")).to_be_focused()
+        await page.set_viewport_size({"width": 320, "height": 700})
+        yes, no = [await page.locator(each).bounding_box() for each in ("#yes", "#no")]
+        assert yes is not None
+        assert no is not None
+        assert no["y"] >= yes["y"] + yes["height"] + 8, "a thumb that slips gives nothing up"
         await page.keyboard.press("Enter")
         await expect(page.locator("#cancel")).to_be_focused()
         await page.click("#cancel")

@@ -20,7 +20,7 @@ from workers.assemble import Role
 
 @pytest.mark.parametrize("role", [Role.HOLD, Role.CONFIRM, Role.WEBHOOKS, Role.NOTIFY])
 @pytest.mark.parametrize(
-    ("stop_seconds", "shutdown_seconds"), [(0.05, 20.0), (20.0, 1.0)], ids=["given up", "cancelled for being late"]
+    ("stop_seconds", "shutdown_seconds"), [(0.05, 20.0), (5.0, 1.0)], ids=["given up", "cancelled for being late"]
 )
 async def test_a_role_ends_although_its_consumer_does_not(
     role: Role,

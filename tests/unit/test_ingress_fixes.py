@@ -39,6 +39,11 @@ def test_every_pattern_of_a_body_has_its_words() -> None:
     assert {pattern for name in seen for pattern in patterns(schemas[name])} == set(OF_PATTERN)
 
 
+def test_who_did_not_book_is_not_told_that_nothing_was_booked() -> None:
+    told = {kind for each in OPERATIONS if each.name not in ("book", "join_waitlist") for kind in each.problems}
+    assert [kind.name for kind in told if "Nothing was booked" in kind.next_step] == []
+
+
 def refs(schema: Any) -> Iterator[str]:
     if isinstance(schema, dict):
         if "$ref" in schema:
