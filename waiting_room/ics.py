@@ -82,7 +82,7 @@ def read_busy(job: Job) -> tuple[Span, ...]:
         for event in calendar.walk("VEVENT"):
             for rule in _several(event.get("RRULE")):
                 _refuse_endless(rule)
-                _end_in_the_evening(rule, event.start)
+                _end_in_the_evening(rule, event)
         events = recurring_ical_events.of(calendar).between(job.from_at, job.to_at)
         found = [*_spans(events, zone), *_periods(calendar, job, zone)]
     except Unreadable:
@@ -110,10 +110,11 @@ def _refuse_endless(rule: Any) -> None:
         raise Unreadable(f"it repeats an event {', '.join(sorted(often)).lower()}")
 
 
-def _end_in_the_evening(rule: Any, start: date) -> None:
+def _end_in_the_evening(rule: Any, event: Any) -> None:
     """What has a time of day may not be repeated until a day (RFC 5545, 3.3.10). Who writes that means all of it."""
-    if isinstance(start, datetime) and "UNTIL" in rule:
-        rule["UNTIL"] = [each if isinstance(each, datetime) else _evening(each, start.tzinfo) for each in rule["UNTIL"]]
+    if "UNTIL" in rule and isinstance(event.start, datetime):
+        zone = event.start.tzinfo
+        rule["UNTIL"] = [each if isinstance(each, datetime) else _evening(each, zone) for each in rule["UNTIL"]]
 
 
 def _evening(day: date, zone: tzinfo | None) -> datetime:

@@ -22,8 +22,8 @@ from workers.assemble import Role
 
 SPECS = clinics(6)
 PROVIDERS = [spec.provider_id for spec in SPECS]
-HERE = {"webhook_allow_networks": "127.0.0.0/8"}
-OFTEN = {**HERE, "busy_feed_seconds": 0.1, "sweep_every_seconds": 60.0}
+HERE: dict[str, Any] = {"webhook_allow_networks": "127.0.0.0/8"}
+OFTEN: dict[str, Any] = {**HERE, "busy_feed_seconds": 0.1, "sweep_every_seconds": 60.0}
 
 
 @pytest.fixture(scope="module")
