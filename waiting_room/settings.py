@@ -19,6 +19,7 @@ from waiting_room.hot_tier_settings import HotTierSettings
 from waiting_room.notify_settings import NotifySettings
 from waiting_room.privacy_settings import PrivacySettings
 from waiting_room.storage_settings import StorageSettings
+from waiting_room.stream_settings import StreamSettings
 from waiting_room.webhook_settings import WebhookSettings
 
 PREFIX = "WAITING_ROOM_"
@@ -270,7 +271,14 @@ class _Core(BaseSettings):
 
 
 class Settings(
-    StorageSettings, HotTierSettings, PrivacySettings, NotifySettings, WebhookSettings, EligibilitySettings, _Core
+    StorageSettings,
+    HotTierSettings,
+    PrivacySettings,
+    NotifySettings,
+    WebhookSettings,
+    EligibilitySettings,
+    StreamSettings,
+    _Core,
 ):
     """All of them."""
 
