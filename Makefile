@@ -6,7 +6,7 @@ RUN := .venv/bin/python
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down secrets test check bench kill-loop clean
+.PHONY: help demo up env down secrets test check bench kill-loop clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,6 +19,9 @@ demo: $(READY) ## start everything, book, watch the line move
 
 up: $(READY) ## start everything and leave it running
 	@$(RUN) -m devstack up $(ARGS)
+
+env: $(READY) ## what commands need to look after that: eval "$(make -s env)"
+	@$(RUN) -m devstack env
 
 down: $(READY) ## stop what `up` started
 	@$(RUN) -m devstack down $(ARGS)

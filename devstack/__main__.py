@@ -1,10 +1,11 @@
-"""``python -m devstack demo | up | down``: the whole product on one machine, from packages."""
+"""``python -m devstack demo | up | env | down``: the whole product on one machine, from packages."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -81,6 +82,16 @@ def up(
     )
     with uvloop_runner() as runner:
         raise typer.Exit(runner.run(_up(shape, keep)))
+
+
+@app.command()
+def env() -> None:
+    """Print what `python -m waiting_room` needs to look after the running stack: eval "$(make -s env)"."""
+    if _running_stack() is None:
+        sys.exit("no stack is running; start one: make up")
+    told: dict[str, str] = msgspec.json.decode(STACK_FILE.read_bytes())["env"]
+    for name, value in told.items():
+        print(f"export {name}={shlex.quote(value)}")
 
 
 @app.command()

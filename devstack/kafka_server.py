@@ -14,7 +14,7 @@ from devstack.kafka_java import kafka_command
 from devstack.ports import free_port
 from devstack.processes import Process
 
-_FORMAT_TIMEOUT_SECONDS = 60.0
+_FORMAT_TIMEOUT_SECONDS = 200.0
 _METADATA_TIMEOUT_MS = 2_000
 
 
@@ -35,7 +35,7 @@ class KafkaServer:
         controller_port: int | None = None,
         log_file: Path | None = None,
         java_options: Sequence[str] = (),
-        ready_timeout_seconds: float = 60.0,
+        ready_timeout_seconds: float = 200.0,
     ) -> None:
         self.folder = folder.absolute()
         self._port = port or free_port()

@@ -24,9 +24,9 @@ INITDB_OPTIONS = ("--auth=scram-sha-256", "--encoding=UTF8", "--locale-provider=
 
 # PostgreSQL refuses to run as root; this account is on every system and owns nothing else of ours.
 _ACCOUNT_FOR_ROOT = "nobody"
-_INITDB_TIMEOUT_SECONDS = 60.0
+_INITDB_TIMEOUT_SECONDS = 200.0
 _CONNECT_TIMEOUT_SECONDS = 2.0
-_LAST_OWNER_SECONDS = 2.0
+_LAST_OWNER_SECONDS = 5.0
 _POLL_SECONDS = 0.02
 
 
@@ -44,7 +44,7 @@ class PostgresServer:
         port: int | None = None,
         log_file: Path | None = None,
         nice: int = 0,
-        ready_timeout_seconds: float = 60.0,
+        ready_timeout_seconds: float = 200.0,
     ) -> None:
         self.folder = folder.absolute()
         self.port = port or free_port()

@@ -46,7 +46,7 @@ class Process:
         user: str | None = None,
         ready_url: str | None = None,
         ready: Ready | None = None,
-        ready_timeout_seconds: float = 30.0,
+        ready_timeout_seconds: float = 120.0,
         stop_signal: signal.Signals = signal.SIGTERM,
     ) -> None:
         self.name = name
@@ -206,7 +206,7 @@ class Process:
 
 def _http_ready(url: str) -> Ready:
     async def ready() -> bool:
-        limit = aiohttp.ClientTimeout(total=1.0)
+        limit = aiohttp.ClientTimeout(total=5.0)
         try:
             async with aiohttp.ClientSession(timeout=limit) as session, session.get(url) as response:
                 return response.status == 200

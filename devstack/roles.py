@@ -180,5 +180,5 @@ def _program(
         cwd=ROOT,
         nice=nice,
         ready_url=ready_url,
-        ready_timeout_seconds=60,
+        ready_timeout_seconds=200,
     )

@@ -86,6 +86,7 @@ class Stack:
             "gateways_url": self.gateways_url,
             "eligibility_url": self.eligibility_url,
             "pid": os.getpid(),
+            "env": self.owner_env(),
         }
 
     async def start_servers(self) -> dict[tuple[OwnerKind, str], str]:
@@ -132,6 +133,16 @@ class Stack:
         if self.eligibility_url is not None:
             others |= roles.eligibility_env(self._eligibility_port)
         return roles.common_env(self.kafka_address, self.shape.partitions, {**others, **self.extra_env})
+
+    def owner_env(self) -> dict[str, str]:
+        """What ``python -m waiting_room`` needs to look after this stack, as the schema's owner."""
+        return {
+            "WAITING_ROOM_KAFKA_BOOTSTRAP": self.kafka_address,
+            "WAITING_ROOM_KAFKA_CLINIC_PARTITIONS": str(self.shape.partitions),
+            "WAITING_ROOM_POSTGRES_DSN": self.owner_dsn,
+            "WAITING_ROOM_MASTER_KEY": self.secrets.master_key,
+            "WAITING_ROOM_PATIENT_SECRET": self.secrets.patient_secret,
+        }
 
     async def audit(self, ledger: Path) -> tuple[bool, str]:
         """Whether the independent audit of this stack, come to rest, found nothing; and what it printed."""

@@ -42,6 +42,9 @@ def require_keys(settings: Settings) -> None:
 
 
 def main() -> None:
+    if sys.argv[1:]:
+        sys.stderr.write("python -m ingress takes no arguments; `python -m waiting_room config` prints its settings\n")
+        raise SystemExit(2)
     settings = setting.load()
     refs = ref_secrets(settings)
     require_keys(settings)
@@ -58,7 +61,7 @@ def main() -> None:
         lifespan="on",
         log_config=None,
         proxy_headers=False,  # nothing asks who called, but /ops, which believes no proxy
-        access_log=False,  # an address may hold a secret: a calendar's feed, a link to end messages
+        access_log=False,  # an address may hold an app's id of a patient, or a secret: a feed's, a link's
         server_header=False,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=round(settings.shutdown_seconds),

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from ingress import problems
+from ingress.fixes import fix_of
 from ingress.refusal import FieldError, Refused
 
 T = TypeVar("T")
@@ -42,11 +43,17 @@ Locale = Annotated[str, Meta(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}$(?
 Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339, with a zone offset.")]
 
 
+_CONTACT: Final = (
+    "How they are told what becomes of it: addresses by channel (`email`, `sms` or `phone`, `push`) and, if they have "
+    "chosen, `channels` (`push,sms`: the preferred first; `none`) and `quiet_hours` (`21:00-08:00` at the clinic)."
+)
+
+
 class PatientDetails(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Who the appointment is for."""
 
     id: PatientId
-    contact: Annotated[dict[Channel, Address], Meta(max_length=8)] | None = None
+    contact: Annotated[dict[Channel, Address], Meta(max_length=8, description=_CONTACT)] | None = None
     locale: Locale | None = None
 
 
@@ -114,7 +121,7 @@ def _refused(message: str) -> Refused:
         return _at(f"{pointer}/{field}", f"{told}.", "Leave it out.", problems.UNKNOWN_FIELD)
     if missing := _MISSING.search(told):
         return _at(f"{pointer}/{missing['field']}", f"{told}.", "Add it.", problems.MISSING_FIELD)
-    return _at(pointer, f"{told}.", "Send a value as /openapi.json describes it.", problems.WRONG_VALUE)
+    return _at(pointer, f"{told}.", fix_of(told), problems.WRONG_VALUE)
 
 
 def _at(pointer: str, detail: str, fix: str, kind: problems.ProblemType) -> Refused:

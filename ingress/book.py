@@ -28,6 +28,7 @@ from ingress.answers import (
 )
 from ingress.body import BODY_PROBLEMS, BookingRequest, read
 from ingress.command import fence, hand_over, overloaded, refused, require_producing, require_sealing
+from ingress.contact import require_readable
 from ingress.contested import Wish
 from ingress.directory import Site
 from ingress.follow import decided_within
@@ -98,6 +99,8 @@ async def _accept(parts: Parts, headers: Headers, receive: Receive, or_wait: boo
     idempotency = idempotency_key(headers)
     require_json(headers)
     request = read(await body(headers, receive, parts.settings.ingress_body_max_bytes))
+    if request.patient.contact:
+        require_readable(request.patient.contact)
     rate = require_rate(parts, key.owner_id, request.patient.id)
     site = where(request, parts.directory)
     hashed = key_hash(key.owner_id, idempotency)

@@ -113,7 +113,7 @@ async def put_ics(parts: Parts, request: Request) -> Response:
     headers = dict(request.scope["headers"])
     if headers.get(b"content-type", b"").split(b";", 1)[0].strip().lower() != b"text/calendar":
         fix = "Send iCalendar and say so: text/calendar."
-        raise wrong_header("Content-Type", "It does not say text/calendar.", fix, problems.WRONG_CONTENT_TYPE)
+        raise wrong_header("Content-Type", "It does not say text/calendar.", fix, problems.NOT_A_CALENDAR)
     calendar = await body(headers, request.receive, parts.settings.calendar_body_max_bytes)
     now = datetime.now(UTC)
     until = now + timedelta(days=parts.settings.book_ahead_max_days + 1)
@@ -239,7 +239,7 @@ PUT_ICS: Final = Operation(
     answers=(_REPLACED,),
     problems=(
         problems.BODY_TOO_LARGE,
-        problems.WRONG_CONTENT_TYPE,
+        problems.NOT_A_CALENDAR,
         problems.UNREADABLE_CALENDAR,
         problems.BAD_PARAMETER,
         problems.NOT_FOUND,

@@ -12,11 +12,11 @@ from starlette.responses import Response
 
 from ingress import problems
 from ingress.answers import json_answer
+from ingress.desk import unknown_site
 from ingress.directory import Site
 from ingress.operation import STRING, Answer, Operation, Parameter, answering
 from ingress.pages import PAGE_PARAMETERS, cursor_of, limit_of, next_page
 from ingress.parts import Parts
-from ingress.refusal import Refused
 from waiting_room.domain.availability.rules import Weekly
 from waiting_room.domain.directory import ClinicStatus, Provider, ServiceType
 from waiting_room.domain.eta import Eta
@@ -104,7 +104,7 @@ def _site(parts: Parts, request: Request) -> Site:
     parts.authenticate(dict(request.scope["headers"]))
     site = parts.directory.clinic(request.path_params["id"])
     if site is None:
-        raise Refused(problems.NOT_FOUND, "There is no such clinic.", more={"next_step": "Choose one of /v1/clinics."})
+        raise unknown_site()
     return site
 
 

@@ -22,11 +22,12 @@ from ingress.answers import json_answer
 from ingress.body import BODY_PROBLEMS, Id, Instant, read_as
 from ingress.calendar_of import require_own_clinic, span_of, wrong_value
 from ingress.command import fence, hand_over, require_producing
+from ingress.desk import unknown_site
 from ingress.directory import Site
 from ingress.operation import IDEMPOTENCY_KEY, RETRY_AFTER, Answer, Operation, Parameter, answering
 from ingress.overrides import LONGEST, OVERRIDES_MAX
 from ingress.parts import Parts
-from ingress.refusal import Refused
+from ingress.refusal import Refused, wrong_field
 from ingress.remembered import key_reused
 from ingress.requests import idempotency_key, json_body
 from waiting_room.access import Scope
@@ -75,7 +76,7 @@ async def close(parts: Parts, request: Request) -> Response:
     idempotency = idempotency_key(headers)
     site = parts.directory.clinic(request.path_params["id"])
     if site is None:
-        raise Refused(problems.NOT_FOUND, "There is no such clinic.")
+        raise unknown_site()
     require_own_clinic(key, site)
     wanted = read_as(await json_body(request, parts.settings.calendar_body_max_bytes), _decode)
     from_at, to_at = _span(site, wanted)
@@ -95,6 +96,9 @@ async def close(parts: Parts, request: Request) -> Response:
         before = await closures.recorded(connection, clinic_id, closure_id)
         if before is not None and before._replace(reason=closed.reason) != closed:
             raise key_reused()
+        if before is None and to_at <= now:
+            where = "/to" if wanted.day is UNSET else "/day"
+            raise wrong_field(where, "That time has passed.", problems.START_IN_PAST.next_step, problems.START_IN_PAST)
         affected = []
         for provider_id in provider_ids:
             there = [each.override_id for each in await calendars.overrides(connection, provider_id, now)]
@@ -173,6 +177,7 @@ CLOSE: Final = Operation(
         *BODY_PROBLEMS,
         problems.BAD_HEADER,
         problems.NOT_FOUND,
+        problems.START_IN_PAST,
         problems.KEY_REUSED,
         problems.TOO_MANY_ENTRIES,
         problems.NOT_CHANGED,

@@ -25,8 +25,15 @@ def desk_key(parts: Parts, headers: Headers, scope: Scope = Scope.CLINIC_WRITE) 
 
 
 def own_clinic(parts: Parts, key: AccessKey, clinic_id: str) -> Site:
-    """Raises Refused (403), the same for another clinic and for none."""
-    site = parts.directory.clinic(clinic_id)
-    if site is None or (key.owner_kind == OwnerKind.CLINIC and key.owner_id != clinic_id):
+    """Raises Refused: 403 for another clinic's key, 404."""
+    if key.owner_kind == OwnerKind.CLINIC and key.owner_id != clinic_id:
         raise Refused(problems.FORBIDDEN, "A clinic's key is for its own clinic only.")
+    site = parts.directory.clinic(clinic_id)
+    if site is None:
+        raise unknown_site()
     return site
+
+
+def unknown_site(what: str = "clinic") -> Refused:
+    more = {"next_step": f"Choose a {what} that /v1/clinics names."}
+    return Refused(problems.NOT_FOUND, f"There is no such {what}.", more=more)

@@ -1,4 +1,7 @@
-"""GET /v1/appointments: a clinic's bookings of one day, for the clinic. An app finds a patient's by ``search``."""
+"""GET /v1/appointments: a patient's bookings for the app that made them, or a clinic's of one day for the clinic.
+
+A patient's are found by ``search`` too, which keeps the app's id of them out of addresses.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ingress import problems
-from ingress.access import require_scope
+from ingress.access import require_app, require_scope
 from ingress.answers import BookingList, json_answer, row_answer
 from ingress.get import eta
 from ingress.links import APPOINTMENTS
 from ingress.operation import STRING, Answer, Operation, Parameter, answering
 from ingress.pages import PAGE_PARAMETERS, cursor_of, limit_of, next_page, one
 from ingress.parts import Parts
-from ingress.refusal import Refused, wrong_parameter
+from ingress.refusal import Refused, wrong_parameter, wrong_query
 from waiting_room.access import OwnerKind, Scope
 from waiting_room.messages import AccessKey
 from waiting_room.store import bookings
@@ -28,7 +31,6 @@ from waiting_room.store.bookings import BookingRow, Position
 from waiting_room.store.pool import Connection
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-_PATIENTS = ("patient", "patient_id")
 Page = Callable[[Connection, Position | None, int], Awaitable[list[Position]]]
 """At most so many bookings after a position, in their order."""
 
@@ -36,22 +38,31 @@ Page = Callable[[Connection, Position | None, int], Awaitable[list[Position]]]
 async def list_bookings(parts: Parts, request: Request) -> Response:
     key = parts.authenticate(dict(request.scope["headers"]))
     query = request.query_params
-    for name in _PATIENTS:
-        if name in query:
-            fix = "Leave it out, and POST it to /v1/appointments/search as `patient_id`, in a body."
-            detail = "A patient's id was in the address, which proxies and histories keep."
-            raise wrong_parameter(name, detail, fix, problems.PATIENT_IN_ADDRESS)
-    clinic, day = one(query, "clinic"), one(query, "day")
-    if clinic is None or day is None:
-        raise Refused(problems.WHOSE_BOOKINGS, "The query does not have both `clinic` and `day`.")
-    return await page_of(parts, query, APPOINTMENTS, {"clinic": clinic, "day": day}, _of_day(parts, key, clinic, day))
+    patient, clinic, day = (one(query, name) for name in ("patient", "clinic", "day"))
+    if patient is not None and clinic is None and day is None:
+        return await page_of(parts, query, APPOINTMENTS, {"patient": patient}, of_patient(parts, key, patient))
+    if patient is None and clinic is not None and day is not None:
+        page = _of_day(parts, key, clinic, day)
+        return await page_of(parts, query, APPOINTMENTS, {"clinic": clinic, "day": day}, page)
+    lacks = "day" if clinic is not None and patient is None else "clinic" if day is not None else "patient"
+    raise wrong_query(problems.WHOSE_BOOKINGS, lacks, "The query has neither `patient` alone nor `clinic` and `day`.")
+
+
+def of_patient(parts: Parts, key: AccessKey, patient_id: str) -> Page:
+    """This app's bookings for them, newest first. Raises Refused: 403."""
+    require_app(key)
+    require_scope(key, Scope.APPOINTMENTS_READ)
+    tag = parts.tags.of(key.owner_id, patient_id)
+    return lambda connection, after, limit: bookings.of_patient(connection, key.owner_id, tag, after, limit)
 
 
 def _of_day(parts: Parts, key: AccessKey, clinic_id: str, text: str) -> Page:
     require_scope(key, Scope.CLINIC_READ)
-    site = parts.directory.clinic(clinic_id)
-    if site is None or (key.owner_kind == OwnerKind.CLINIC and key.owner_id != clinic_id):
+    if key.owner_kind == OwnerKind.CLINIC and key.owner_id != clinic_id:
         raise Refused(problems.FORBIDDEN, "A clinic's key lists its own clinic only.")
+    site = parts.directory.clinic(clinic_id)
+    if site is None:
+        raise wrong_query(problems.UNKNOWN_CLINIC, "clinic", f"There is no clinic {clinic_id}.")
     from_at, to_at = _bounds(text, ZoneInfo(site.clinic.timezone))
     return lambda connection, after, limit: bookings.of_day(connection, clinic_id, from_at, to_at, after, limit)
 
@@ -88,31 +99,36 @@ LIST: Final = Operation(
     name="list",
     method="GET",
     path=APPOINTMENTS,
-    summary="List a clinic's bookings of one day",
+    summary="List a patient's bookings, or a clinic's of one day",
     endpoint=answering(list_bookings),
     parameters=(
+        Parameter(
+            name="patient",
+            where="query",
+            schema=STRING,
+            description="The app's id of the patient: this app's bookings for them, newest first. Not with `clinic`. "
+            "Whose addresses are logged on their way sends it in a body: POST /v1/appointments/search.",
+        ),
         Parameter(
             name="clinic",
             where="query",
             schema=STRING,
-            description="Whose bookings that start on that day, earliest first.",
-            required=True,
+            description="With `day`: the clinic's bookings that start on that day, earliest first.",
         ),
         Parameter(
             name="day",
             where="query",
             schema={"type": "string", "format": "date"},
             description="A day in the clinic's time zone.",
-            required=True,
         ),
         *PAGE_PARAMETERS,
     ),
     answers=(Answer(status=200, description="One page.", body=BookingList),),
     problems=(
         problems.BAD_PARAMETER,
-        problems.PATIENT_IN_ADDRESS,
         problems.BAD_CURSOR,
         problems.WHOSE_BOOKINGS,
+        problems.UNKNOWN_CLINIC,
         problems.READS_AWAY,
     ),
 )

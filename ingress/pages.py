@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 from urllib.parse import urlencode
 
@@ -11,11 +11,13 @@ import msgspec
 from starlette.datastructures import QueryParams
 
 from ingress import problems
+from ingress.fixes import A_MOMENT
 from ingress.operation import STRING, Parameter
 from ingress.refusal import Refused, wrong_parameter
 
 T = TypeVar("T")
 LIMIT, LIMIT_MAX = 50, 200
+_FIRST_YEAR, _LAST_YEAR = 2000, 2200
 PAGE_PARAMETERS: Final = (
     Parameter(
         name="limit",
@@ -49,6 +51,20 @@ def number_of(query: QueryParams, name: str, most: int) -> int | None:
         return int(text)
     detail = f"{name} is not a number from 1 to {most}."
     raise wrong_parameter(name, detail, f"Send a number from 1 to {most}.", problems.BAD_PARAMETER)
+
+
+def moment_of(query: QueryParams, name: str) -> datetime | None:
+    """A time of ours, in UTC. Raises Refused (400)."""
+    text = one(query, name)
+    if text is None:
+        return None
+    try:
+        at: datetime = msgspec.convert(text.replace(" ", "+"), datetime)  # a plus that was not escaped
+        if at.tzinfo is not None and _FIRST_YEAR <= at.year <= _LAST_YEAR:
+            return at.astimezone(UTC)
+    except msgspec.ValidationError:
+        pass
+    raise wrong_parameter(name, "That is no time anybody books.", A_MOMENT, problems.BAD_PARAMETER)
 
 
 def cursor_of(query: QueryParams, kind: type[T]) -> T | None:

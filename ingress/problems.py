@@ -25,7 +25,7 @@ class ProblemType:
 
 
 _CORRECT: Final = "Correct the request as `errors` says and send it again."
-_AGAIN: Final = "Nothing was booked. Send the same request with the same key again after `Retry-After`."
+_AGAIN: Final = "Nothing has come of this request. Send the same request with the same key again after `Retry-After`."
 
 # The request as HTTP
 NOT_FOUND: Final = ProblemType(
@@ -44,13 +44,7 @@ MALFORMED_JSON: Final = ProblemType(
 BAD_HEADER: Final = ProblemType("bad-header", 400, "A header is missing or wrong", _CORRECT)
 BAD_PARAMETER: Final = ProblemType("bad-parameter", 400, "A parameter is missing or wrong", _CORRECT)
 WHOSE_BOOKINGS: Final = ProblemType(
-    "whose-bookings",
-    422,
-    "Say whose bookings",
-    "Send `clinic` and `day`. A patient's are found by POST /v1/appointments/search.",
-)
-PATIENT_IN_ADDRESS: Final = ProblemType(
-    "patient-in-address", 400, "No patient belongs in an address", "POST `patient_id` to /v1/appointments/search."
+    "whose-bookings", 422, "Say whose bookings", "Send `patient` alone, or `clinic` and `day`."
 )
 BAD_CURSOR: Final = ProblemType("bad-cursor", 422, "The cursor is none of ours", _CORRECT)
 ERROR: Final = ProblemType(
@@ -82,7 +76,7 @@ UNKNOWN_CLINIC: Final = ProblemType(
     "unknown-clinic", 422, "There is no such clinic", "Choose a clinic from /v1/clinics."
 )
 PROVIDER_ELSEWHERE: Final = ProblemType(
-    "provider-elsewhere", 422, "The provider is not at that clinic", "Leave `clinic_id` out, or correct it."
+    "provider-elsewhere", 422, "The provider is not at that clinic", "Correct the one or the other as `errors` says."
 )
 UNKNOWN_SERVICE: Final = ProblemType(
     "unknown-service", 422, "The clinic does not know that service", "Choose one of the clinic's service types."
@@ -124,6 +118,9 @@ CHANGED_MEANWHILE: Final = ProblemType(
 )
 TOO_MANY_ENTRIES: Final = ProblemType(
     "too-many-entries", 409, "The calendar holds no more of these", "Delete some first."
+)
+NOT_A_CALENDAR: Final = ProblemType(
+    "not-a-calendar", 415, "The body must be iCalendar", "Send iCalendar with `Content-Type: text/calendar`."
 )
 UNREADABLE_CALENDAR: Final = ProblemType(
     "unreadable-calendar", 422, "The body is no calendar we can read", "Send one iCalendar object (RFC 5545)."
@@ -209,6 +206,12 @@ UNKNOWN_ENDPOINT: Final = ProblemType(
 )
 UNKNOWN_DELIVERY: Final = ProblemType(
     "unknown-delivery", 404, "There is no such delivery", "Choose one of the endpoint's `links.deliveries`."
+)
+DELIVERY_ARCHIVED: Final = ProblemType(
+    "delivery-archived",
+    410,
+    "That event's booking is archived",
+    "It cannot be sent again. Read the booking and its history instead: both are answered as before.",
 )
 TOO_MANY_ENDPOINTS: Final = ProblemType(
     "too-many-endpoints", 409, "There are as many webhook endpoints as one owner may have", "Use one that is there."

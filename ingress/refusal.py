@@ -101,5 +101,10 @@ def wrong_parameter(name: str, detail: str, fix: str, kind: ProblemType) -> Refu
     return Refused(kind, detail, (FieldError(detail=detail, fix=fix, parameter=name),))
 
 
+def wrong_query(kind: ProblemType, name: str, detail: str) -> Refused:
+    """A parameter that the kind of problem says all about."""
+    return wrong_parameter(name, detail, kind.next_step, kind)
+
+
 def wrong_field(pointer: str, detail: str, fix: str, kind: ProblemType) -> Refused:
     return Refused(kind, detail, (FieldError(detail=detail, fix=fix, pointer=pointer),))

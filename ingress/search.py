@@ -13,19 +13,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ingress import problems
-from ingress.access import require_app, require_scope
 from ingress.answers import BookingList
 from ingress.body import BODY_PROBLEMS, PatientId, read_as
 from ingress.links import APPOINTMENTS
-from ingress.lists import page_of
+from ingress.lists import of_patient, page_of
 from ingress.operation import Answer, Operation, answering
 from ingress.pages import PAGE_PARAMETERS
 from ingress.parts import Parts
 from ingress.requests import json_body
-from waiting_room.access import Scope
-from waiting_room.store import bookings
-from waiting_room.store.bookings import Position
-from waiting_room.store.pool import Connection
 
 PATH: Final = f"{APPOINTMENTS}/search"
 
@@ -41,15 +36,8 @@ _decode: Final = msgspec.json.Decoder(SearchRequest).decode
 
 async def search(parts: Parts, request: Request) -> Response:
     key = parts.authenticate(dict(request.scope["headers"]))
-    require_app(key)
-    require_scope(key, Scope.APPOINTMENTS_READ)
     asked = read_as(await json_body(request, parts.settings.ingress_body_max_bytes), _decode)
-    app_id, tag = key.owner_id, parts.tags.of(key.owner_id, asked.patient_id)
-
-    async def page(connection: Connection, after: Position | None, limit: int) -> list[Position]:
-        return await bookings.of_patient(connection, app_id, tag, after, limit)
-
-    return await page_of(parts, request.query_params, PATH, {}, page)
+    return await page_of(parts, request.query_params, PATH, {}, of_patient(parts, key, asked.patient_id))
 
 
 SEARCH: Final = Operation(

@@ -19,11 +19,12 @@ from ingress.answers import encode, json_answer
 from ingress.body import Instant
 from ingress.calendar_of import ETAG, PROVIDER_ID, PROVIDERS, provider_site, unchanged
 from ingress.calendars import Ask, Told
+from ingress.desk import unknown_site
 from ingress.directory import Site
 from ingress.operation import STRING, Answer, Operation, Parameter, answering
-from ingress.pages import cursor_of, limit_of, next_page, number_of, one
+from ingress.pages import cursor_of, limit_of, moment_of, next_page, number_of, one
 from ingress.parts import Parts
-from ingress.refusal import Refused, wrong_parameter
+from ingress.refusal import wrong_parameter, wrong_query
 from ingress.wanted import RANGE_MAX_DAYS
 from waiting_room.domain.availability.wall import instant
 from waiting_room.domain.candidates import within
@@ -34,7 +35,6 @@ from waiting_room.domain.slots import Slot, SlotStatus
 LIMIT, LIMIT_MAX = 500, 1_000
 EARLIEST, EARLIEST_MAX = 1, 50
 USUAL_DAYS: Final = 14
-_FIRST_YEAR, _LAST_YEAR = 2000, 2200
 _MINUTES_MAX: Final = 1_440
 _POSITION: Final[Any] = Instant
 
@@ -103,7 +103,7 @@ async def clinic_earliest(parts: Parts, request: Request) -> Response:
     parts.authenticate(dict(request.scope["headers"]))
     site = parts.directory.clinic(request.path_params["id"])
     if site is None:
-        raise Refused(problems.NOT_FOUND, "There is no such clinic.", more={"next_step": "Choose one of /v1/clinics."})
+        raise unknown_site()
     return await _earliest(parts, request, [site])
 
 
@@ -111,7 +111,7 @@ async def business_earliest(parts: Parts, request: Request) -> Response:
     parts.authenticate(dict(request.scope["headers"]))
     sites = parts.directory.of_business(request.path_params["id"])
     if not sites:
-        raise Refused(problems.NOT_FOUND, "There is no such business.")
+        raise unknown_site("business")
     return await _earliest(parts, request, sites)
 
 
@@ -122,7 +122,7 @@ async def _earliest(parts: Parts, request: Request, sites: Sequence[Site]) -> Re
     if name is None:
         raise wrong_parameter("service", "It is missing.", "Say which service.", problems.BAD_PARAMETER)
     if not any(name in site.services for site in sites):
-        raise Refused(problems.UNKNOWN_SERVICE, f"There is no service {name} there.")
+        raise wrong_query(problems.UNKNOWN_SERVICE, "service", f"There is no service {name} there.")
     span = _span(query, parts.settings.book_ahead_max_days)
     limit = number_of(query, "limit", EARLIEST_MAX) or EARLIEST
     open_sites = [site for site in sites if site.open and name in site.offering and name in site.services]
@@ -190,43 +190,28 @@ def _service(query: QueryParams, site: Site, provider_id: str) -> ServiceType:
     """What the appointments are to be long. Raises Refused (400, 422)."""
     name, minutes = one(query, "service"), number_of(query, "duration", _MINUTES_MAX)
     if (name is None) == (minutes is None):
-        raise Refused(problems.SERVICE_OR_DURATION, "The query has neither or both of service and duration.")
+        raise wrong_query(problems.SERVICE_OR_DURATION, "service", "Neither or both of service and duration are there.")
     if minutes is not None:
         return ServiceType(service_type="", duration_minutes=minutes)
     service = site.services.get(name or "")
     if service is None:
-        raise Refused(problems.UNKNOWN_SERVICE, f"Clinic {site.clinic.clinic_id} has no service {name}.")
+        raise wrong_query(problems.UNKNOWN_SERVICE, "service", f"Clinic {site.clinic.clinic_id} has no {name}.")
     if name not in site.providers[provider_id].service_types:
-        raise Refused(problems.SERVICE_NOT_OFFERED, f"Provider {provider_id} does not offer {name}.")
+        raise wrong_query(problems.SERVICE_NOT_OFFERED, "service", f"{provider_id} does not offer {name}.")
     return service
 
 
 def _span(query: QueryParams, ahead_max_days: int) -> Span:
     """From now on, and for USUAL_DAYS, unless the query says otherwise. Raises Refused (400, 422)."""
     now = datetime.now(UTC)
-    from_at = max(_moment(query, "from") or now, now)
-    to_at = _moment(query, "to") or from_at + timedelta(days=USUAL_DAYS)
+    from_at = max(moment_of(query, "from") or now, now)
+    to_at = moment_of(query, "to") or from_at + timedelta(days=USUAL_DAYS)
     if to_at <= from_at:
         raise wrong_parameter("to", "Nothing lies before it.", "Send a later time.", problems.RANGE_EMPTY)
     if to_at - from_at > timedelta(days=RANGE_MAX_DAYS):
         detail = f"A range may be {RANGE_MAX_DAYS} days long."
         raise wrong_parameter("to", detail, "Send an earlier time.", problems.RANGE_TOO_LONG)
     return Span(from_at, max(from_at, min(to_at, now + timedelta(days=ahead_max_days))))
-
-
-def _moment(query: QueryParams, name: str) -> datetime | None:
-    """Raises Refused (400)."""
-    text = one(query, name)
-    if text is None:
-        return None
-    try:
-        at: datetime = msgspec.convert(text.replace(" ", "+"), datetime)
-        if at.tzinfo is not None and _FIRST_YEAR <= at.year <= _LAST_YEAR:
-            return at.astimezone(UTC)
-    except msgspec.ValidationError:
-        pass
-    detail = "That is no time anybody books."
-    raise wrong_parameter(name, detail, "Send RFC 3339 with a zone offset.", problems.BAD_PARAMETER)
 
 
 def _days(first: date, last: date) -> Iterator[date]:

@@ -33,10 +33,14 @@ def page_file(path: Path, media_type: str, *, after: Path | None = None) -> Hand
     return answer
 
 
-def page(path: str, folder: Path, name: str) -> dict[str, Handler]:
-    """A page at ``path``, with the script and the style that belong to it below; all pages have the same colours."""
+def page(path: str, folder: Path, name: str, *, words: str | None = None) -> dict[str, Handler]:
+    """A page at ``path``, with the script and the style that belong to it below; all pages have the same colours.
+
+    ``words``: a script that comes before the page's own.
+    """
+    before = None if words is None else folder / f"{words}.js"
     return {
         path: page_file(folder / f"{name}.html", "text/html"),
         f"{path}/{name}.css": page_file(folder / f"{name}.css", "text/css", after=_COLOURS),
-        f"{path}/{name}.js": page_file(folder / f"{name}.js", "text/javascript"),
+        f"{path}/{name}.js": page_file(folder / f"{name}.js", "text/javascript", after=before),
     }

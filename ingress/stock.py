@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
@@ -20,7 +20,8 @@ from ingress.refusal import Refused, wrong_field
 from ingress.requests import json_body
 from ingress.stock_types import StockAnswer, StockCount, StockMovement, StockReport, stock_answer
 from waiting_room.access import Scope
-from waiting_room.domain.stocktake import CountedLot, NotInStock, Stocktake
+from waiting_room.domain.stock import LotKey
+from waiting_room.domain.stocktake import CountedLot, NotInStock, Stocktake, TooMany
 from waiting_room.messages import AccessKey
 from waiting_room.store import stock
 from waiting_room.store.journal import Journal
@@ -56,14 +57,14 @@ async def get(parts: Parts, request: Request) -> Response:
 async def count(parts: Parts, request: Request) -> Response:
     key, raw = await _entered(parts, request)
     found = read_as(raw, _decode_count).lots
-    seen: set[tuple[str, str]] = set()
+    pointers: dict[LotKey, str] = {}
     for at, each in enumerate(found):
-        if (each.pool, each.lot) in seen:
+        if (each.pool, each.lot) in pointers:
             detail = f"Lot {each.lot} is there twice in the pool {each.pool}."
             raise wrong_field(f"/lots/{at}", detail, "Add the two up.", problems.WRONG_VALUE)
-        seen.add((each.pool, each.lot))
+        pointers[each.pool, each.lot] = f"/lots/{at}/on_hand"
     counted = [CountedLot(each.pool, each.lot, each.expires_on, each.on_hand) for each in found]
-    return await _change(parts, request, key, lambda take: take.count(counted))
+    return await _change(parts, request, key, lambda take: take.count(counted), pointers)
 
 
 async def move(parts: Parts, request: Request) -> Response:
@@ -84,7 +85,7 @@ async def move(parts: Parts, request: Request) -> Response:
         case "wasted":
             return await _change(parts, request, key, lambda take: take.waste(lot, doses))
         case "administered":  # to somebody without a booking
-            return await _change(parts, request, key, lambda take: take.administer(lot, doses, None))
+            return await _change(parts, request, key, lambda take: take.administer(lot, doses))
 
 
 async def _entered(parts: Parts, request: Request) -> tuple[AccessKey, bytes]:
@@ -95,7 +96,10 @@ async def _entered(parts: Parts, request: Request) -> tuple[AccessKey, bytes]:
     return key, await json_body(request, parts.settings.ingress_body_max_bytes)
 
 
-async def _change(parts: Parts, request: Request, key: AccessKey, enter: _Enter) -> Response:
+async def _change(
+    parts: Parts, request: Request, key: AccessKey, enter: _Enter, pointers: Mapping[LotKey, str] | None = None
+) -> Response:
+    """``pointers``: where the body says how many of a lot there are, where it does so of several."""
     clinic_id, name = request.path_params["id"], request.path_params["product"]
     if "\0" in name:  # PostgreSQL has no zero in its texts
         raise _unknown(clinic_id, name)
@@ -110,6 +114,10 @@ async def _change(parts: Parts, request: Request, key: AccessKey, enter: _Enter)
             enter(opened.take)
         except NotInStock as error:
             raise Refused(problems.NOT_IN_STOCK, str(error)) from error
+        except TooMany as error:
+            pointer = "/doses" if pointers is None else pointers[error.key]
+            fix = f"Add {error.room} at the most, or enter the rest under another lot."
+            raise wrong_field(pointer, str(error), fix, problems.WRONG_VALUE) from error
         await opened.write(key.key_id)
         return await _read(connection, clinic_id, name)
 
@@ -143,6 +151,7 @@ _ETAG: Final = {
     "ETag": {**STRING, "description": "The version of what was counted and entered; bookings are no part of it."}
 }
 _CHANGE_PROBLEMS: Final = (
+    problems.NOT_FOUND,
     problems.MALFORMED_JSON,
     problems.BAD_HEADER,
     problems.UNKNOWN_PRODUCT,
@@ -164,7 +173,7 @@ STOCK_REPORT: Final = Operation(
     endpoint=answering(report),
     parameters=(CLINIC_ID,),
     answers=(Answer(status=200, description="Every product of its business.", body=StockReport),),
-    problems=(problems.READS_AWAY,),
+    problems=(problems.NOT_FOUND, problems.READS_AWAY),
 )
 GET_STOCK: Final = Operation(
     name="get_stock",
@@ -174,7 +183,7 @@ GET_STOCK: Final = Operation(
     endpoint=answering(get),
     parameters=(CLINIC_ID, _PRODUCT),
     answers=(Answer(status=200, description="Its lots.", body=StockAnswer, headers=_ETAG, always=("ETag",)),),
-    problems=(problems.UNKNOWN_PRODUCT, problems.READS_AWAY),
+    problems=(problems.NOT_FOUND, problems.UNKNOWN_PRODUCT, problems.READS_AWAY),
 )
 COUNT_STOCK: Final = Operation(
     name="count_stock",

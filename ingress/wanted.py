@@ -69,7 +69,7 @@ def where(request: BookingRequest, directory: Directory) -> Site:
         raise _wrong("/provider_id", f"There is no provider {request.provider_id}.", problems.UNKNOWN_PROVIDER)
     if request.clinic_id is not UNSET and request.clinic_id != site.clinic.clinic_id:
         detail = f"Provider {request.provider_id} is not at clinic {request.clinic_id}."
-        raise _wrong("/clinic_id", detail, problems.PROVIDER_ELSEWHERE)
+        raise wrong_field("/clinic_id", detail, "Leave `clinic_id` out, or correct it.", problems.PROVIDER_ELSEWHERE)
     return site
 
 
@@ -85,8 +85,9 @@ def moved_to(
 ) -> tuple[datetime | None, TimeRange | None]:
     """As ``when``, for a booking whose service is not known here. Raises Refused."""
     if request.provider_id is not UNSET and request.provider_id not in site.providers:
-        detail = f"Provider {request.provider_id} is not at clinic {site.clinic.clinic_id}."
-        raise _wrong("/provider_id", detail, problems.PROVIDER_ELSEWHERE)
+        detail = f"Provider {request.provider_id} is not at clinic {site.clinic.clinic_id}, which the booking is at."
+        fix = f"Choose one of /v1/clinics/{site.clinic.clinic_id}/providers, or leave `provider_id` out."
+        raise wrong_field("/provider_id", detail, fix, problems.PROVIDER_ELSEWHERE)
     if not site.open:
         raise Refused(problems.CLINIC_CLOSED, f"{site.clinic.name} is closed for bookings at present.")
     return _time(request, None, Window(now, now + timedelta(days=ahead_max_days)))

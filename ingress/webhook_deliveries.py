@@ -74,10 +74,13 @@ class ReplayRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class ReplayAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """``replayed``: deliveries now due. ``next_since``: there are more; ask again from there. Null: that was all."""
+    """``replayed``: deliveries now due. ``next_since``: there are more; ask again from there. Null: that was all.
+    ``archived``: bookings that had events then may be archived by now. Theirs are not sent again: read those bookings.
+    """
 
     replayed: int
     next_since: datetime | None
+    archived: bool
 
 
 _decode: Final = msgspec.json.Decoder(ReplayRequest).decode
@@ -151,7 +154,10 @@ async def replay_between(parts: Parts, request: Request) -> Response:
         replayed, next_since = await webhook_endpoints.replay_between(
             conn, endpoint_id, since, until, only_failed=wanted.only_failed
         )
-        return ReplayAnswer(replayed=replayed, next_since=next_since)
+        archived = await webhook_endpoints.archived_between(
+            conn, endpoint_id, since, until, parts.settings.archive_after_days
+        )
+        return ReplayAnswer(replayed=replayed, next_since=next_since, archived=archived)
 
     return json_answer(await parts.writes.run(work), 202)
 
@@ -181,9 +187,11 @@ def _which(endpoint_id: str, webhook_id: str) -> tuple[str, int]:
 
 async def _delivery(conn: Connection, endpoint_id: str, which: tuple[str, int]) -> DeliveryRow:
     row = await webhook_endpoints.delivery(conn, endpoint_id, *which)
-    if row is None:
-        raise _unknown()
-    return row
+    if row is not None:
+        return row
+    if await webhook_endpoints.is_archived(conn, endpoint_id, *which):
+        raise Refused(problems.DELIVERY_ARCHIVED, "Its deliveries are not kept: only what became of them is.")
+    raise _unknown()
 
 
 def _unknown() -> Refused:
@@ -226,7 +234,12 @@ DELIVERIES: Final = (
         endpoint=answering(read),
         parameters=(ENDPOINT_ID, _WEBHOOK_ID),
         answers=(Answer(status=200, description="All there is to know.", body=DeliveryDetail),),
-        problems=(problems.UNKNOWN_ENDPOINT, problems.UNKNOWN_DELIVERY, problems.READS_AWAY),
+        problems=(
+            problems.UNKNOWN_ENDPOINT,
+            problems.UNKNOWN_DELIVERY,
+            problems.DELIVERY_ARCHIVED,
+            problems.READS_AWAY,
+        ),
     ),
     Operation(
         name="replay_webhook_delivery",
@@ -239,6 +252,7 @@ DELIVERIES: Final = (
         problems=(
             problems.UNKNOWN_ENDPOINT,
             problems.UNKNOWN_DELIVERY,
+            problems.DELIVERY_ARCHIVED,
             problems.ENDPOINT_DISABLED,
             problems.NOT_CHANGED,
         ),

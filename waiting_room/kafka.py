@@ -122,6 +122,9 @@ async def stop_in_time(consumer: Consumer) -> None:
     except (TimeoutError, KafkaError) as error:
         log.warning("consumer_not_stopped", error=type(error).__name__)
         await _let_go(consumer)
+    except asyncio.CancelledError:
+        await _let_go(consumer)
+        raise
 
 
 async def _let_go(consumer: Consumer) -> None:

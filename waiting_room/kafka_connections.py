@@ -1,4 +1,4 @@
-"""Mends two things in aiokafka's connections (0.14).
+"""Mends three things in aiokafka's connections (0.14).
 
 Writing to one that ended a moment ago, on uvloop: uvloop refuses that with a RuntimeError, where asyncio's own loop
 takes the bytes and drops them. aiokafka (its issue 1038) is prepared for faults of the operating system only, so
@@ -6,8 +6,9 @@ whatever wrote between the end of a connection and its reader's hearing of it di
 and its consumer handed on nothing any more; or who keeps the metadata, and who waits for an offset waited in vain. A
 broker that is killed while a consumer begins to read meets that moment, for then one request follows another.
 
-And giving up while the cluster is asked for what it is made of, each client's first question: the connection it was
-asked over stayed open until the collector of garbage came by.
+Giving up while the cluster is asked for what it is made of, each client's first question: the connection it was asked
+over stayed open until the collector of garbage came by. And so did the one that somebody was still waiting for when
+the client was closed.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from aiokafka.errors import KafkaConnectionError
 _send: Final = AIOKafkaConnection.send
 _connect: Final = AIOKafkaConnection.connect
 _bootstrap: Final = AIOKafkaClient.bootstrap
+_close: Final = AIOKafkaClient.close
 _made: ContextVar[WeakSet[AIOKafkaConnection] | None] = ContextVar("_made", default=None)
 
 
@@ -57,8 +59,22 @@ async def _bootstrap_or_close(client: AIOKafkaClient) -> None:
         _made.reset(token)
 
 
+class _OfOneThatIsClosed(dict[Any, AIOKafkaConnection]):
+    """Its connections. Whatever is put to them is closed at once."""
+
+    def __setitem__(self, which: Any, connection: AIOKafkaConnection) -> None:
+        super().__setitem__(which, connection)
+        connection.close()
+
+
+async def _close_for_good(client: AIOKafkaClient) -> None:
+    client._conns = _OfOneThatIsClosed(client._conns)
+    await _close(client)
+
+
 def mend() -> None:
     """In this process, for every client of Kafka; once is enough."""
     AIOKafkaConnection.connect = _connect_and_remember
     AIOKafkaClient.bootstrap = _bootstrap_or_close
+    AIOKafkaClient.close = _close_for_good
     AIOKafkaConnection.send = _send_or_say_that_it_ended

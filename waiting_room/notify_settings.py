@@ -7,6 +7,7 @@ from pydantic_settings import BaseSettings
 
 from waiting_room.domain.quiet_hours import quiet_hours_of
 from waiting_room.domain.reminders import leads_of
+from waiting_room.setting_kinds import HttpUrl, SecretHttpUrl, SmtpUrl
 
 LANGUAGES = ("en", "de")
 
@@ -16,13 +17,13 @@ def _each(secrets: SecretStr) -> list[str]:
 
 
 class NotifySettings(BaseSettings):
-    notify_smtp_url: SecretStr | None = Field(
+    notify_smtp_url: SmtpUrl = Field(
         None,
         description="SMTP relay for emails: smtp://USER:PASSWORD@HOST:PORT, with TLS where it offers it, or smtps://.",
     )
     notify_email_from: str = Field("no-reply@localhost", description="Sender of emails: an address, or NAME <ADDRESS>.")
-    notify_sms_url: SecretStr | None = Field(None, description="HTTP gateway that SMS are posted to.")
-    notify_push_url: SecretStr | None = Field(None, description="HTTP gateway that push messages are posted to.")
+    notify_sms_url: SecretHttpUrl = Field(None, description="HTTP gateway that SMS are posted to.")
+    notify_push_url: SecretHttpUrl = Field(None, description="HTTP gateway that push messages are posted to.")
     notify_gateway_token: SecretStr | None = Field(None, description="Bearer token for both HTTP gateways.")
     notify_timeout_seconds: float = Field(10.0, gt=0, le=120, description="Deadline of one attempt at a gateway.")
     notify_retry_seconds: str = Field(
@@ -59,7 +60,7 @@ class NotifySettings(BaseSettings):
         description="Page where a patient answers the offer of a seat, with {offer_id} and {answer} (accept, decline) "
         "in it, and {booking_ref} if need be: linked in messages.",
     )
-    notify_public_url: str = Field(
+    notify_public_url: HttpUrl = Field(
         "", description="Where patients reach ingress, for the links in messages: https://HOST. Empty: no such links."
     )
     notify_link_secret: SecretStr | None = Field(

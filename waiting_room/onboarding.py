@@ -132,7 +132,7 @@ class ClinicEntry(_Entry, frozen=True, kw_only=True):
     wait_ceiling_seconds: Annotated[int, Meta(ge=1, le=604_800)] = 1_800
     no_show_after_minutes: Annotated[int, Meta(ge=0, le=1_440)] | None = None
     """How long a patient who has not arrived is waited for; None where the clinic does not say who arrives."""
-    partition: Annotated[int, Meta(ge=0)] | None = None
+    partition: Annotated[int, Meta(ge=0, lt=4_096)] | None = None
     providers: tuple[ProviderEntry, ...] = ()
     webhooks: tuple[WebhookEntry, ...] = ()
 

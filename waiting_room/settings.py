@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from functools import cache
 from typing import Literal, NoReturn, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from waiting_room import setting_kinds as kinds
 from waiting_room.domain.limits import PENDING_MAX
 from waiting_room.eligibility_settings import EligibilitySettings
 from waiting_room.hot_tier_settings import HotTierSettings
@@ -29,7 +31,7 @@ class _Core(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     # Kafka
-    kafka_bootstrap: str = Field("127.0.0.1:9092", description="Kafka brokers, host:port, comma separated.")
+    kafka_bootstrap: kinds.Brokers = Field("127.0.0.1:9092", description="Kafka brokers, host:port, comma separated.")
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="How to talk to the brokers."
     )
@@ -53,7 +55,7 @@ class _Core(BaseSettings):
     )
 
     # PostgreSQL
-    postgres_dsn: SecretStr = Field(
+    postgres_dsn: kinds.PostgresDsn = Field(
         SecretStr("postgresql://127.0.0.1:5432/waiting_room"),
         description="PostgreSQL address with the process's own role; TLS by sslmode= and sslrootcert= in it.",
     )
@@ -64,10 +66,10 @@ class _Core(BaseSettings):
     )
 
     # Identity
-    ref_secret: SecretStr | None = Field(
+    ref_secret: kinds.RefSecret = Field(
         None, description="Secret that booking_refs are derived with: 32 to 64 characters. Ingress needs it."
     )
-    ref_secrets_retired: SecretStr = Field(
+    ref_secrets_retired: kinds.RefSecrets = Field(
         SecretStr(""), description="Earlier ref secrets, comma separated: their refs stay valid."
     )
 
@@ -174,7 +176,7 @@ class _Core(BaseSettings):
         le=86_400,
         description="A confirm worker goes when it was not needed for so long; the next a quarter of that later.",
     )
-    confirm_workers_prometheus_url: str = Field(
+    confirm_workers_prometheus_url: kinds.HttpUrl = Field(
         "",
         description="Prometheus that scrapes these workers (`supervise` lists them at /targets) and records how many "
         "are desired. Unset, or while it has no number, the workers themselves are asked.",
@@ -219,14 +221,14 @@ class _Core(BaseSettings):
         description="Its port; 0 turns it off. Ingress serves /metrics on its own port too, and here if set.",
     )
 
-    otlp_endpoint: str = Field(
+    otlp_endpoint: kinds.HttpUrl = Field(
         "",
         description="Where traces go: an OTLP/HTTP address, .../v1/traces. Unset, nothing is traced.",
     )
     trace_share: float = Field(
         0.01, ge=0, le=1, description="Of all bookings, how many are traced: the same ones in every process."
     )
-    ops_metrics_urls: str = Field(
+    ops_metrics_urls: kinds.HttpUrls = Field(
         "",
         description="Where /ops reads what the other processes say: addresses of /metrics, or a supervisor's of "
         "/targets, comma separated.",
@@ -235,21 +237,6 @@ class _Core(BaseSettings):
         True,
         description="Show /ops without a key to callers on this machine. Off where a proxy runs beside ingress.",
     )
-
-    @field_validator("ref_secret")
-    @classmethod
-    def _long_enough(cls, secret: SecretStr | None) -> SecretStr | None:
-        if secret is not None and not 32 <= len(secret.get_secret_value().encode()) <= 64:
-            raise ValueError("must have 32 to 64 characters")
-        return secret
-
-    @field_validator("ref_secrets_retired")
-    @classmethod
-    def _each_long_enough(cls, secrets: SecretStr) -> SecretStr:
-        each = filter(None, secrets.get_secret_value().split(","))
-        if not all(32 <= len(secret.encode()) <= 64 for secret in each):
-            raise ValueError("each must have 32 to 64 characters")
-        return secrets
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -290,14 +277,23 @@ class BadSettings(SystemExit):
 def load() -> Settings:
     """The settings of this process. On a mistake: one line each on standard error, exit status 2."""
     try:
-        return Settings()
+        settings = Settings()
     except ValidationError as error:
         _refuse(error)
+    if wrong := [(name, why) for name, file in _files(settings) if (why := kinds.unreadable(file))]:
+        sys.stderr.write("".join(f"bad setting: {PREFIX}{name.upper()}: {why}\n" for name, why in wrong))
+        raise BadSettings(2)
+    return settings
+
+
+def _files(settings: Settings) -> list[tuple[str, str]]:
+    """Looked for by the process that reads them, and nowhere else: another machine's settings may be checked here."""
+    of_kafka = ("kafka_ssl_cafile", "kafka_ssl_certfile", "kafka_ssl_keyfile")
+    found = [(name, file) for name in of_kafka if (file := getattr(settings, name))]
+    return found + [("postgres_dsn", file) for file in kinds.files_of(settings.postgres_dsn)]
 
 
 def _refuse(error: ValidationError) -> NoReturn:
-    import sys
-
     for mistake in error.errors(include_url=False, include_input=False):
         names = [PREFIX + str(part).upper() for part in mistake["loc"]]
         sys.stderr.write(f"bad setting: {' '.join(names) or 'together'}: {mistake['msg']}\n")

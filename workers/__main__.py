@@ -7,6 +7,7 @@ Exit status: 0 after an orderly stop, 1 when a role died (one log line says whic
 
 from __future__ import annotations
 
+import socket
 import sys
 from typing import Annotated, Final
 
@@ -65,6 +66,7 @@ def main(
         ),
     ],
     parent: Annotated[int | None, typer.Option(hidden=True, help="End when this process, our parent, does.")] = None,
+    metrics_socket: Annotated[int | None, typer.Option(hidden=True, help="What our parent has bound for us.")] = None,
 ) -> None:
     """Run these roles in one process until told to stop."""
     if parent is not None:
@@ -82,11 +84,15 @@ def main(
     if parent is not None:
         structlog.contextvars.bind_contextvars(worker=settings.worker_id)  # its siblings write to the same log
     collector.calm(collector.FOR_BATCHES)
-    raise typer.Exit(uvloop.run(_supervise(settings) if supervises else _work(settings, chosen)))
+    bound = None if metrics_socket is None else socket.socket(fileno=metrics_socket)
+    raise typer.Exit(uvloop.run(_supervise(settings) if supervises else _work(settings, chosen, bound)))
 
 
-async def _work(settings: Settings, roles: list[Role]) -> int:
+async def _work(settings: Settings, roles: list[Role], bound: socket.socket | None) -> int:
+    """``bound``: to the port for metrics."""
     tasks: dict[str, Task] = {role.value: task_of(role, settings) for role in roles}
+    if settings.metrics_port:
+        tasks["health"] = HealthServer(settings.metrics_host, settings.metrics_port, tuple(tasks), bound).run
     return await _run(settings, tasks, shutdown_seconds=settings.shutdown_seconds)
 
 
@@ -104,8 +110,6 @@ async def _supervise(settings: Settings) -> int:
 
 async def _run(settings: Settings, tasks: dict[str, Task], *, shutdown_seconds: float) -> int:
     stop = stop_on_signals()
-    if settings.metrics_port and "health" not in tasks:
-        tasks["health"] = HealthServer(settings.metrics_host, settings.metrics_port, tuple(tasks)).run
     log.info("started", worker_id=settings.worker_id)
     try:
         await supervise(stop, tasks, shutdown_seconds=shutdown_seconds)

@@ -75,4 +75,5 @@ async def held_pass(parts: Parts, text: str) -> Pass:
 def require_same_site(headers: Headers) -> None:
     """Raises Refused (403)."""
     if headers.get(b"sec-fetch-site", b"same-origin") not in (b"same-origin", b"none"):
-        raise Refused(problems.FORBIDDEN, "A pass is not taken from another site's page.")
+        more = {"next_step": "Open the link of the message itself, or use the app you have booked with."}
+        raise Refused(problems.FORBIDDEN, "A pass is not taken from another site's page.", more=more)

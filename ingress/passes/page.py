@@ -12,4 +12,4 @@ from ingress.operation import Handler
 from ingress.static import page
 from waiting_room.passes import PAGE
 
-PASS_PAGE: Final[dict[str, Handler]] = page(PAGE, Path(__file__).parent, "pass")
+PASS_PAGE: Final[dict[str, Handler]] = page(PAGE, Path(__file__).parent, "pass", words="words")

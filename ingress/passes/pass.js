@@ -1,43 +1,6 @@
 // One booking, for whoever has its pass. The pass stands behind the # of the link: it is given in for a cookie and taken
-// out of the address at once. What is shown is what the API tells; text is set as text, never as markup.
-"use strict";
-
-const WORDS = {
-  en: {
-    title: "Your appointment", loading: "one moment", gone: "This link does not hold any more. Look in the app you booked with.",
-    away: "This cannot be reached right now. Try again in a moment.", lost: "connection lost, trying again",
-    pending: "Waiting for the clinic to confirm", confirmed: "Confirmed", rejected: "Not booked", cancelled: "Cancelled",
-    waitlisted: "On the waiting list", offered: "A place has come free for you",
-    held: (until) => `It is held for you until ${until}.`, first: (until) => `The first to accept has it, until ${until}.`,
-    accept: "Accept it", declineOffer: "Decline it and wait on", leave: "Leave the waiting list",
-    arrived: "You have arrived", completed: "It has taken place", no_show: "You did not come",
-    place: (place) => (place === 1 ? "You are next in line." : `You are number ${place} in line.`),
-    eta: (minutes) => `Usually decided within ${minutes} min.`,
-    moved: "The clinic has moved your appointment. If you cannot come then, decline it or choose another day.",
-    moving: "Your wish for another time is being looked at. Until then your appointment stays as it is.",
-    stays: "The other time was not to be had. Your appointment stays as it is.",
-    asked: "Your wish was sent.", cancelling: "It is being cancelled.",
-    day: "Another day:", find: "Ask for the first free time", cancel: "Cancel the appointment", decline: "Decline the new time",
-    sure: "Do you really want to give this appointment up?", yes: "Yes, give it up", no: "No, keep it", ref: "Reference",
-  },
-  de: {
-    title: "Ihr Termin", loading: "einen Moment", gone: "Dieser Link gilt nicht mehr. Sehen Sie in der App nach, in der Sie gebucht haben.",
-    away: "Das ist gerade nicht zu erreichen. Versuchen Sie es gleich noch einmal.", lost: "Verbindung verloren, neuer Versuch",
-    pending: "Die Praxis muss noch bestätigen", confirmed: "Bestätigt", rejected: "Nicht gebucht", cancelled: "Abgesagt",
-    waitlisted: "Auf der Warteliste", offered: "Ein Platz ist für Sie frei geworden",
-    held: (until) => `Er wird bis ${until} für Sie freigehalten.`, first: (until) => `Wer zuerst annimmt, bekommt ihn, bis ${until}.`,
-    accept: "Annehmen", declineOffer: "Ablehnen und weiter warten", leave: "Warteliste verlassen",
-    arrived: "Sie sind angekommen", completed: "Hat stattgefunden", no_show: "Sie sind nicht gekommen",
-    place: (place) => (place === 1 ? "Sie sind als Nächstes an der Reihe." : `Sie sind Nummer ${place} in der Reihe.`),
-    eta: (minutes) => `Meist entschieden in ${minutes} Min.`,
-    moved: "Die Praxis hat Ihren Termin verlegt. Wenn Sie dann nicht können, lehnen Sie ab oder wählen einen anderen Tag.",
-    moving: "Ihr Wunsch wird geprüft. Bis dahin bleibt Ihr Termin, wie er ist.",
-    stays: "Die andere Zeit war nicht zu haben. Ihr Termin bleibt, wie er ist.",
-    asked: "Ihr Wunsch ist unterwegs.", cancelling: "Er wird abgesagt.",
-    day: "Ein anderer Tag:", find: "Nach der ersten freien Zeit fragen", cancel: "Termin absagen", decline: "Neue Zeit ablehnen",
-    sure: "Möchten Sie diesen Termin wirklich aufgeben?", yes: "Ja, aufgeben", no: "Nein, behalten", ref: "Buchung",
-  },
-};
+// out of the address at once. What is shown is what the API tells, in the words of words.js, which stands before this; text
+// is set as text, never as markup.
 const LANGUAGE = (navigator.language || "en").startsWith("de") ? "de" : "en";
 const words = WORDS[LANGUAGE];
 const LOOK_EVERY_SECONDS = 30, LOOKS_FOR_A_WISH = 30;
@@ -60,18 +23,22 @@ function reached() {
 }
 
 function local(text) {
-  const form = {dateStyle: "full", timeStyle: "short", timeZone: booking.timezone ?? opened.timezone};
-  return new Intl.DateTimeFormat(navigator.language, form).format(new Date(text));
+  const timeZone = booking.timezone ?? opened.timezone;
+  const at = new Intl.DateTimeFormat(navigator.language, {dateStyle: "full", timeStyle: "short", timeZone}).format(new Date(text));
+  return timeZone === Intl.DateTimeFormat().resolvedOptions().timeZone ? at : `${at} (${timeZone})`;
 }
+
+// What kept it from coming to something; a reason that this page is older than is left out.
+const why = (told) => words.why[told.reason] ?? "";
 
 function note() {
   const wish = booking.reschedule;
-  if (booking.status === "rejected" || booking.status === "cancelled") return booking.next_step ?? "";
+  if (booking.status === "rejected" || booking.status === "cancelled") return `${why(booking)} ${words.elsewhere}`.trim();
   if (asked !== null) return asked.text;
   if (!wish) return "";
   if (wish.status === "pending") return words.moving;
   if (wish.status === "rescheduled") return wish.by === "clinic" ? words.moved : "";
-  return wish.by === "patient" ? `${words.stays} ${wish.next_step ?? ""}` : "";
+  return wish.by === "patient" ? `${words.stays} ${why(wish)}`.trim() : "";
 }
 
 function show(told) {
@@ -149,9 +116,10 @@ async function send(method, path, body, waiting) {
     asked = {...waiting, looks: LOOKS_FOR_A_WISH};
     return show(booking);
   }
-  if (answer.status >= 500 || answer.status === 429) return say(words.away, true);  // what it says is for programs
+  if (answer.status >= 500 || answer.status === 429) return say(words.away, true);
   const problem = await answer.json().catch(() => ({}));
-  say([problem.detail ?? words.away, problem.next_step].filter(Boolean).join(" "), true);
+  say(words.refused[problem.type?.split("/").pop()] ?? words.failed, true);
+  await look().catch(() => {});
 }
 
 // The instant at which this day begins on the clinic's clock. Looked for twice: between the first guess and it the clocks
@@ -197,8 +165,8 @@ async function open() {
 for (const how of ["accept", "decline"]) {
   $(how).addEventListener("click", () => send("POST", booking.waitlist.offer.links[how]));
 }
-$("cancel").addEventListener("click", () => { $("ask").hidden = false; $("yes").focus(); });
-$("no").addEventListener("click", () => { $("ask").hidden = true; });
+$("cancel").addEventListener("click", () => { $("ask").hidden = false; $("no").focus(); });
+$("no").addEventListener("click", () => { $("ask").hidden = true; $("cancel").focus(); });
 $("yes").addEventListener("click", () => {
   $("ask").hidden = true;
   send("DELETE", address(), null, {text: words.cancelling, done: (told) => told.status === "cancelled"});

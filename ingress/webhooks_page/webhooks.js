@@ -25,11 +25,23 @@ function row(...cells) {
   return made;
 }
 
-function button(text, act) {
+// ``about``: what it acts on, for whoever hears one button after the other and sees no rows.
+function button(text, about, act) {
   const made = document.createElement("button");
   made.type = "button";
   made.textContent = text;
+  made.setAttribute("aria-label", `${text}: ${about}`);
   made.addEventListener("click", () => doing(act));
+  return made;
+}
+
+// Of what cannot be taken back: the first click says what it does, the second does it.
+function buttonTwice(text, about, warning, act) {
+  const made = button(text, about, async () => {
+    if (made.textContent === warning) return act();
+    made.textContent = warning;
+    made.setAttribute("aria-label", `${warning}: ${about}`);
+  });
   return made;
 }
 
@@ -43,8 +55,9 @@ async function call(method, path, body) {
   const answer = await fetch(path, {method, headers, body: body && JSON.stringify(body)});
   const told = await answer.json();
   if (answer.ok) return told;
-  const where = (told.errors ?? []).map((error) => `${error.pointer ?? ""} ${error.detail}`);
-  throw new Error([told.detail, ...where, told.next_step].join(" "));
+  if (answer.status === 401) throw new Error("That key is not valid, or not any more. Ask whoever gave it to you for another.");
+  const faults = (told.errors ?? []).map((error) => `${error.detail} ${error.fix}`);
+  throw new Error(faults.length ? faults.join(" ") : `${told.detail} ${told.next_step}`);
 }
 
 async function doing(act) {
@@ -68,13 +81,15 @@ function endpoint(each) {
     await list();
   };
   const buttons = [
-    button("Deliveries", () => { shown = each; return deliveries(); }),
-    button("Test", async () => { await call("POST", `${path}/test`); return "A test event is on its way."; }),
-    button("Rotate", async () => {
+    button("Deliveries", each.url, () => { shown = each; return deliveries(); }),
+    button("Test", each.url, async () => { await call("POST", `${path}/test`); return "A test event is on its way."; }),
+    button("Rotate", each.url, async () => {
       secret(await call("POST", `${path}/rotate`));
       return "The secret before it goes on signing for a while.";
     }),
-    each.state === "disabled" ? button("Enable", change("enable")) : button("Disable", change("disable")),
+    each.state === "disabled"
+      ? button("Enable", each.url, change("enable"))
+      : buttonTwice("Disable", each.url, "Disable: what waits for it fails", change("disable")),
   ];
   const since = each.failing_since ? `, failing since ${at(each.failing_since)}` : "";
   const state = `${each.state}${each.disabled_reason ? ` (${each.disabled_reason})` : ""}${since}`;
@@ -92,9 +107,14 @@ function delivery(each) {
   const path = each.links.self;
   const answer = each.last_error ?? each.last_status;
   const state = each.state === "due" ? `due, ${at(each.next_attempt_at)}` : each.failed_why ? `failed (${each.failed_why})` : each.state;
+  const about = `${each.type}, ${at(each.happened_at)}`;
   const buttons = [
-    button("Show", () => detail(path)),
-    button("Send again", async () => { await call("POST", `${path}/replay`); await deliveries(); return "It is due again."; }),
+    button("Show", about, () => detail(path)),
+    button("Send again", about, async () => {
+      await call("POST", `${path}/replay`);
+      await deliveries();
+      return "It is due again.";
+    }),
   ];
   const className = {delivered: "good", failed: "bad"}[each.state];
   return row(cell(at(each.happened_at)), cell(each.type), cell(state, className), cell(answer), cell(buttons));
@@ -159,7 +179,8 @@ on("create", async () => {
 on("filter", () => deliveries());
 on("replay", async () => {
   const since = new Date($("since").value).toISOString();
-  const {replayed, next_since: rest} = await call("POST", `${PATH}/${shown.endpoint_id}/replay`, {since, only_failed: $("failed").checked});
+  const {replayed, next_since: rest, archived} = await call("POST", `${PATH}/${shown.endpoint_id}/replay`, {since, only_failed: $("failed").checked});
   await deliveries();
-  return `${replayed} are due again${rest ? `; there are more since ${at(rest)}` : ""}.`;
+  const more = rest ? `; there are more since ${at(rest)}` : "";
+  return `${replayed} are due again${more}.${archived ? " Events of archived bookings are not sent again." : ""}`;
 });

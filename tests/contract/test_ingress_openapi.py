@@ -33,6 +33,7 @@ positive_data_acceptance.expected-statuses = ["2xx", "304", "401", "403", "404",
 "body.provider_id" = {{ dictionary = "providers", probability = 0.9 }}
 "body.clinic_id" = {{ dictionary = "clinics", probability = 0.9 }}
 "path.ref" = {{ dictionary = "refs", probability = 0.6 }}
+"query.patient" = {{ dictionary = "patients", probability = 0.6 }}
 "body.patient_id" = {{ dictionary = "patients", probability = 0.6 }}
 "body.service_type" = {{ dictionary = "services", probability = 0.8 }}
 "body.start_at" = {{ dictionary = "starts", probability = 0.6 }}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.archived import archive, over
+from tests.support.archived import CHILDREN, archive, over
 from tests.support.cli import waiting_room
 from tests.support.database import Database
 from tests.support.world import clinics, seed, settings_for
@@ -24,6 +24,7 @@ from waiting_room.store import archive_ranges, archiving, audit, bookings
 from waiting_room.store.archive_ranges import Month
 from waiting_room.store.journal import Booking
 from waiting_room.store.pool import Connection
+from waiting_room.webhook_events import webhook_id
 
 [SPEC] = clinics(1)
 OLD = datetime.now(UTC) - timedelta(days=200)
@@ -109,6 +110,24 @@ async def test_a_detach_that_was_interrupted_is_ended(database: Database, owner:
             await archive_ranges.detach(owner, NAME)
         await reader.execute("COMMIT")
     await put_old_away(owner)
+
+
+async def test_webhooks_of_archived_bookings_are_not_sent_again_and_it_says_so(
+    database: Database, owner: Connection
+) -> None:
+    booking = await over(owner, SPEC, 1)
+    await owner.execute(CHILDREN.replace("$ref", f"'{booking.booking_ref}'"))
+    [seq] = [row["seq"] for row in await owner.fetch("SELECT DISTINCT seq FROM webhook_deliveries")]
+    name = webhook_id("of-clinic", "0001", seq)
+    assert await archive(owner, "0001", [booking.booking_ref]) == {booking.booking_ref}
+    for asked in (("show", name), ("redrive", "of-clinic", name)):
+        said = await waiting_room("webhooks", *asked, database=database)
+        assert (said.status, said.out) == (1, "")
+        assert f"{name}: its booking is archived" in said.err
+    since = (datetime.now(UTC) - timedelta(days=90)).isoformat()
+    said = await waiting_room("webhooks", "redrive", "of-clinic", "--all", "--since", since, database=database)
+    assert (said.status, said.out) == (0, "redriven 0\n")
+    assert "archived" in said.err
 
 
 def test_a_month_ends_on_its_last_day() -> None:

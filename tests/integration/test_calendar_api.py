@@ -196,6 +196,8 @@ async def test_a_calendar_file_is_read_with_its_repetitions(app: Caller, operato
     for unreadable in (b"nothing", ics(f"DTSTART:{stamp}|RRULE:FREQ=SECONDLY")):
         answer = await send(unreadable)
         assert (answer.status, answer.body["type"]) == (422, "/problems/unreadable-calendar")
+    answer = await operator.call("PUT", f"/v1/providers/{provider}/busy.ics?source=file", json={})
+    assert (answer.status, answer.body["type"]) == (415, "/problems/not-a-calendar")
 
 
 async def test_a_feed_tells_what_is_booked_and_of_nobody(app: Caller, operator: Caller) -> None:

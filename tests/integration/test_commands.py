@@ -71,7 +71,16 @@ async def test_a_server_that_is_away_is_one_line(command: list[str], complaint: 
     said = await waiting_room(*command)
     assert (said.status, said.out) == (2, "")
     assert said.err.startswith(complaint)
+    setting = "POSTGRES_DSN" if complaint.startswith("PostgreSQL") else "KAFKA_BOOTSTRAP"
+    assert said.err.endswith(f"; WAITING_ROOM_{setting} says where it is\n")
     assert said.err.count("\n") == 1
+
+
+async def test_who_may_not_is_told_what_says_who_they_are(database: Database) -> None:
+    said = await waiting_room("keys", "list", database=database, postgres_dsn=database.dsn("relay"))
+    assert (said.status, said.out, said.err.count("\n")) == (2, "", 1)
+    assert said.err.startswith("PostgreSQL: permission denied")
+    assert "WAITING_ROOM_POSTGRES_DSN says as whom to connect" in said.err
 
 
 async def test_migrate_makes_the_database_and_does_it_again(postgres_server: Postgres) -> None:
@@ -80,7 +89,7 @@ async def test_migrate_makes_the_database_and_does_it_again(postgres_server: Pos
         said = await waiting_room("migrate", "--wait", "5", database=database)
         assert (said.status, said.out.splitlines()[-1]) == (0, "the database is up to date"), said
     async with Database(postgres_server, "postgres").owner() as admin:
-        await admin.execute(f"DROP DATABASE {database.name}")
+        await admin.execute(f"DROP DATABASE {database.name} WITH (FORCE)")
 
 
 async def test_migrate_waits_for_a_server_that_starts(database: Database) -> None:
@@ -142,6 +151,7 @@ async def test_a_refused_file_changes_nothing(database: Database, file: Path, tm
     file.write_text(file.read_text().replace("Europe/Berlin", "Europe/Nowhere"))
     said = await waiting_room("directory", "import", str(file), database=database)
     assert (said.status, said.out) == (1, "")
+    assert said.err.startswith(f"{file}: ")
     assert "$.businesses[0].clinics[0].timezone" in said.err
     missing = await waiting_room("directory", "import", str(tmp_path / "none.json"), database=database)
     assert missing.status == 2
@@ -182,6 +192,7 @@ async def test_a_key_is_made_while_kafka_is_away(database: Database, file: Path)
         (["--clinic", "0001", "--scope", "operator"], 2, "cannot have operator"),
         (["--app", "app", "--expires", "2020-01-01T00:00:00Z"], 2, "in the past"),
         (["--app", "app", "--expires", "2050-01-01"], 2, "--expires"),
+        (["--operator", " "], 2, "give the operator a name"),
         (["--app", "nobody"], 1, "unknown app 'nobody'"),
     ],
 )

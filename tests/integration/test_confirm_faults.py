@@ -246,7 +246,7 @@ async def test_a_clinic_whose_row_is_locked_holds_up_no_other(
             for site in others:
                 await site.ring(*held[site])
             for site in others:
-                await site.until_state("confirmed", "booked", *held[site], seconds=15)
+                await site.until_state("confirmed", "booked", *held[site])
             assert await locked.state(waiting) == ("pending", "none")
         await locked.until_state("confirmed", "booked", waiting)
 

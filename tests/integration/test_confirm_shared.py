@@ -59,7 +59,7 @@ async def test_a_line_longer_than_its_lane_is_worked_off_in_the_order_of_tickets
         await until(all_read)
         assert not crowded.records()
         crowded.change(down=None)
-        await crowded.until_state("confirmed", "booked", *bookings, seconds=40)
+        await crowded.until_state("confirmed", "booked", *bookings)
     records = crowded.records()
     assert {record.times_accepted for record in records.values()} == {1}
     tickets = {booking.booking_ref: booking.ticket or 0 for booking in bookings}
@@ -85,7 +85,7 @@ async def test_a_new_owner_finds_the_line_although_its_doorbells_are_committed(
     assert not crowded.records()
     crowded.change(down=None)
     async with confirming(quiet, worker_id="confirm-successor"):
-        await crowded.until_state("confirmed", "booked", *bookings, seconds=40)
+        await crowded.until_state("confirmed", "booked", *bookings)
     assert {record.times_accepted for record in crowded.records().values()} == {1}
 
 
@@ -108,6 +108,6 @@ async def test_cancelled_in_the_overflow_it_is_never_called(neighbours: list[Sit
         await quiet.until_state("confirmed", "booked", *await quiet.hold(2))
         await crowded.cancel(given_up)
         crowded.change(down=None)
-        await crowded.until_state("confirmed", "booked", *bookings[:-1], seconds=40)
+        await crowded.until_state("confirmed", "booked", *bookings[:-1])
     assert await crowded.attempts(given_up) == []
     assert await crowded.state(given_up) == ("cancelled", "none")

@@ -79,7 +79,10 @@ async def test_a_dropped_connection_after_booking_is_looked_up_not_repeated(make
 
 async def test_a_booking_made_after_the_caller_gave_up_is_found_and_is_the_only_one(make: Sites) -> None:
     site = await make.one(
-        behaviour={"late_rate": 1.0, "late_after": 2.5}, settle_seconds=3.0, honours_idempotency=False
+        behaviour={"late_rate": 1.0, "late_after": 2.5},
+        settings={"clinic_call_seconds": 1.0, "clinic_lease_seconds": 2.0},
+        settle_seconds=3.0,
+        honours_idempotency=False,
     )
     (booking,) = await site.hold()
     async with confirming(site):

@@ -15,7 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from devstack.kafka_server import KafkaServer
 from devstack.postgres_server import PostgresServer
 from devstack.processes import ProcessFailed
-from tests.stack import server_folder
+from tests.stack import READY_SECONDS, server_folder
 
 _ROOT = Path(__file__).parents[2]
 _TOPIC = "kept"
@@ -24,7 +24,7 @@ _RECORDS = 200
 
 @pytest.fixture(scope="module")
 async def broker(server_folders: None) -> AsyncIterator[KafkaServer]:
-    server = KafkaServer(server_folder("kafka-own"), heap="256m")
+    server = KafkaServer(server_folder("kafka-own"), heap="256m", ready_timeout_seconds=READY_SECONDS)
     await server.start()
     yield server
     await server.stop()
@@ -32,7 +32,7 @@ async def broker(server_folders: None) -> AsyncIterator[KafkaServer]:
 
 @pytest.fixture(scope="module")
 async def postgres(server_folders: None) -> AsyncIterator[PostgresServer]:
-    server = PostgresServer(server_folder("postgres-own"))
+    server = PostgresServer(server_folder("postgres-own"), ready_timeout_seconds=READY_SECONDS)
     await server.start()
     yield server
     await server.stop()
@@ -130,7 +130,7 @@ async def test_postgres_recovers_from_a_parent_killed_while_it_was_frozen(server
         parent.kill()
     assert backends, "the test is about processes that a frozen postmaster leaves behind"
 
-    server = PostgresServer(folder)
+    server = PostgresServer(folder, ready_timeout_seconds=READY_SECONDS)
     await server.start()
     connection = await asyncpg.connect(server.dsn())
     assert await connection.fetchval("SELECT 1") == 1

@@ -14,6 +14,7 @@ import pytest
 from tests.support.database import Database
 from tests.support.endpoint import ENVELOPE
 from tests.support.onboarding import SERVICE, clinic, file_of, provider
+from tests.support.world import tomorrow
 from waiting_room.domain.directory import Eligibility
 from waiting_room.messages import DirectoryEntry, Reader
 from waiting_room.onboarding import Onboarding
@@ -158,10 +159,17 @@ async def test_capacity_does_not_fall_below_what_is_booked(owner: Connection) ->
         INSERT INTO appointments (
             clinic_id, booking_ref, app_id, status, stage, ticket, provider_id, start_at, accepted_at
         )
-        VALUES ('0001', '0001-A', 'app', 'pending', 'held', 1, '0001-1', now(), now());
-        INSERT INTO seat_claims (clinic_id, provider_id, seat, during, day, booking_ref, revision)
-        VALUES ('0001', '0001-1', 2, tstzrange(now(), now() + interval '1 hour'), current_date, '0001-A', 1)
+        VALUES ('0001', '0001-A', 'app', 'pending', 'held', 1, '0001-1', $1, now())
+        """,
+        tomorrow(),
+    )
+    await owner.execute(
         """
+        INSERT INTO seat_claims (clinic_id, provider_id, seat, during, day, booking_ref, revision)
+        VALUES ('0001', '0001-1', 2, tstzrange($1, $1::timestamptz + interval '1 hour'), $2, '0001-A', 1)
+        """,
+        tomorrow(),
+        tomorrow().date(),
     )
     with pytest.raises(Refused, match="capacity 2 is too little for what is booked, which needs 3"):
         await import_(owner, file_of([clinic(1, providers=[provider("0001-1", capacity=2)])]))

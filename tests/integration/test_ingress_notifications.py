@@ -52,6 +52,7 @@ async def test_what_a_patient_was_told_stands_beside_the_booking(kafka: Kafka, t
             link = f"/v1/unsubscribe/{token_of(SECRET, ref, 'email')}"
             async with anybody.get(link) as page:  # as a scanner of mail does
                 assert (page.status, page.content_type) == (200, "text/html")
+                assert "Möchten Sie keine Nachrichten per E-Mail mehr?" in await page.text()
                 kept = page.headers["Cache-Control"], page.headers["Referrer-Policy"]
                 assert kept == ("no-store", "no-referrer"), "the link is a secret"
             assert await listed() == []
@@ -67,3 +68,6 @@ async def test_what_a_patient_was_told_stands_beside_the_booking(kafka: Kafka, t
                 async with anybody.post(wrong) as refused:
                     assert (refused.status, await listed()) == (404, [])
                     assert "newer message" in (await refused.json(content_type=None))["next_step"]
+                async with anybody.get(wrong, headers={"Accept": "text/html,*/*;q=0.8"}) as shown:
+                    assert (shown.status, shown.content_type) == (404, "text/html")
+                    assert "Link einer neueren Nachricht" in await shown.text()

@@ -13,7 +13,7 @@ import pytest
 from devstack.kafka_config import write_server_properties
 from devstack.kafka_server import KafkaServer
 from devstack.ports import free_port
-from tests.stack import Kafka, server_folder
+from tests.stack import READY_SECONDS, Kafka, server_folder
 from tests.support.database import Database
 from tests.support.ingress import Caller, Stage, ingress, staged, wish
 from tests.support.log import everything_in
@@ -40,7 +40,7 @@ async def slow(server_folders: None, template: Database) -> AsyncIterator[Slow]:
     """A broker that tells its clients to come through the proxy; hold is at work, through it too."""
     port, proxy_port = free_port(), free_port()
     proxy, kafka = SlowProxy(port), Kafka(f"127.0.0.1:{proxy_port}")
-    server = KafkaServer(server_folder("kafka"), heap="256m", port=port)
+    server = KafkaServer(server_folder("kafka"), heap="256m", port=port, ready_timeout_seconds=READY_SECONDS)
     try:
         async with proxy.listening(proxy_port):
             with pytest.MonkeyPatch.context() as patch:

@@ -18,9 +18,10 @@ from tests.support.patients import WHOM
 from tests.support.stocked import LATER, consuming
 from tests.support.world import SERVICE, ClinicSpec, clinics, tomorrow
 from waiting_room.access import OwnerKind, Scope
+from waiting_room.domain.stocktake import MOST
 from workers.hold.batch import Batch
 
-SPECS = clinics(5)
+SPECS = clinics(6)
 EXPIRES = LATER.isoformat()
 A_DAY = timedelta(days=1)
 
@@ -200,3 +201,37 @@ async def test_what_has_run_out_makes_no_slot_free(stage: Stage, base: str, oper
         await put(operator, spec, 1, lots(("a", 3)))
         assert (await statuses(app))[tomorrow(8)] == "free"
         assert len(await earliest(app)) == 1
+
+
+async def test_a_lot_that_would_be_more_than_can_be_stored_is_refused_where_it_is_entered(
+    stage: Stage, operator: Caller
+) -> None:
+    """Request by request it grew past its column, and from then on each was answered 500."""
+    spec = SPECS[5]
+    for version in range(2):
+        await enter(operator, spec, version, "received", f"{version}", 1_000_000, expires_on=EXPIRES)
+    async with stage.database.owner() as owner:
+        for table, kind in (("stock_lots", {"expires_on": LATER}), ("stock_movements", {"kind": "received"})):
+            [(name, value)] = kind.items()
+            await owner.execute(
+                f"INSERT INTO {table} (clinic_id, product, pool, lot, on_hand, {name}) "
+                "VALUES ($1, 'flu', 'general', 'full', $2, $3)",
+                spec.clinic_id,
+                MOST - 5,
+                value,
+            )
+    more = await enter(operator, spec, 2, "received", "full", 6, expires_on=EXPIRES)
+    assert (more.status, more.problem, more.body["errors"][0]["pointer"]) == (422, "wrong-value", "/doses")
+    assert str(MOST) in more.body["detail"]
+    assert "5 at the most" in more.body["errors"][0]["fix"]
+    used = await enter(operator, spec, 2, "administered", "full", 1_000_000)
+    assert (used.status, [each["balanced"] for each in used.body["lots"]]) == (200, [True] * 3)
+    async with stage.database.owner() as owner:
+        await owner.execute(
+            "UPDATE stock_lots SET administered = administered + on_hand, on_hand = 0 WHERE lot = 'full'"
+        )
+    counted = await put(operator, spec, 3, lots(("0", 1), ("full", 1_000_000)))
+    assert (counted.status, counted.body["errors"][0]["pointer"]) == (422, "/lots/1/on_hand")
+    for field, doses in (("on_hand", MOST + 1), ("on_hand", -1)):
+        wrong = await put(operator, spec, 3, {"lots": [{"lot": "0", "expires_on": EXPIRES, field: doses}]})
+        assert (wrong.status, wrong.body["errors"][0]["pointer"]) == (422, "/lots/0/on_hand")

@@ -15,12 +15,16 @@ from tests.support.holding import DEADLINES, rows_of
 from tests.support.ingress import Answer, Caller, Newcomer, Stage, ingress, staged
 from tests.support.patients import WHOM
 from tests.support.stocked import consuming, counted, lot, lots_of
-from tests.support.world import ClinicSpec, clinics, tomorrow
+from tests.support.world import ClinicSpec, clinics, settings_for, tomorrow
 from waiting_room.access import OwnerKind
+from waiting_room.domain.appointment import By, EventType, Reason
+from waiting_room.store.journal import Journal
+from waiting_room.store.pool import create_pool
 from waiting_room.store.stock import LotReport
 from workers.hold.batch import Batch
+from workers.sweep.seen import Seen
 
-SPECS = clinics(6, capacity=20)
+SPECS = clinics(8, capacity=20)
 _number = count()
 
 
@@ -119,6 +123,38 @@ async def _lots(stage: Stage, spec: ClinicSpec) -> list[LotReport]:
     return [each for each in await lots_of(stage.database) if each.clinic_id == spec.clinic_id]
 
 
+async def figures(stage: Stage, spec: ClinicSpec) -> dict[str, tuple[int, int, int]]:
+    """(on hand, reserved, administered) of each lot."""
+    return {each.lot: (each.on_hand, each.reserved, each.administered) for each in await _lots(stage, spec)}
+
+
+async def taken_for_seen(stage: Stage, spec: ClinicSpec) -> str:
+    """A booking that sweep has completed, since nobody had said what became of it; its ref."""
+    ref = await ended(stage, spec)
+    await swept(stage)
+    return ref
+
+
+async def ended(stage: Stage, spec: ClinicSpec) -> str:
+    """A confirmed booking that ended 13 hours ago."""
+    ref = await confirmed(stage, spec)
+    async with stage.database.owner() as owner:
+        await owner.execute(
+            "UPDATE appointments SET start_at = start_at - interval '13 hours', end_at = end_at - interval '13 hours' "
+            "WHERE booking_ref = $1",
+            ref,
+        )
+    return ref
+
+
+async def swept(stage: Stage) -> None:
+    pool = await create_pool(settings_for(stage.database, None, "sweep"), "sweep")
+    try:
+        await Seen(pool, 12).look()
+    finally:
+        await pool.close()
+
+
 async def test_another_lot_was_given(stage: Stage, desk: Caller) -> None:
     ref = await confirmed(stage, SPECS[1])
     none = await say(desk, ref, "completion", {"administered": [{"product": "flu", "lot": "x"}]})
@@ -128,8 +164,49 @@ async def test_another_lot_was_given(stage: Stage, desk: Caller) -> None:
     assert await claims(stage, ref) == (1, 1)
     told = await say(desk, ref, "completion", {"administered": [{"product": "flu", "lot": "b"}]})
     assert told.body["status"] == "completed"
-    figures = {each.lot: (each.on_hand, each.reserved, each.administered) for each in await _lots(stage, SPECS[1])}
-    assert figures == {"a": (5, 0, 0), "b": (4, 0, 1)}
+    assert await figures(stage, SPECS[1]) == {"a": (5, 0, 0), "b": (4, 0, 1)}
+
+
+def gave(lot: str) -> dict[str, Any]:
+    return {"administered": [{"product": "flu", "lot": lot}]}
+
+
+async def test_who_was_taken_for_seen_was_given_what_is_said_later(stage: Stage, desk: Caller) -> None:
+    """It was answered 200, and nothing of that lot was administered."""
+    ref = await taken_for_seen(stage, SPECS[6])
+    assert await figures(stage, SPECS[6]) == {"a": (4, 0, 1), "b": (5, 0, 0)}
+    stale = await say(desk, ref, "completion", gave("b"), **{"If-Match": '"3"'})
+    assert (stale.status, stale.problem) == (412, "changed-meanwhile")
+    for _ in range(2):  # told twice is told once
+        told = await say(desk, ref, "completion", gave("b"))
+        assert (told.status, told.body["status"], told.headers["ETag"]) == (200, "completed", '"4"')
+        assert await figures(stage, SPECS[6]) == {"a": (5, 0, 0), "b": (4, 0, 1)}
+    shelf = await desk.get(f"/v1/clinics/{SPECS[6].clinic_id}/stock/flu")
+    assert shelf.headers["ETag"] == '"2"'
+    none = await say(desk, ref, "completion", gave("x"))
+    assert (none.status, none.problem) == (409, "not-in-stock")
+    assert (await say(desk, ref, "completion")).status == 200
+    assert await figures(stage, SPECS[6]) == {"a": (5, 0, 0), "b": (4, 0, 1)}
+    assert await events(stage, ref) == ["completed"]
+
+
+async def test_what_was_counted_in_between_is_right_whatever_was_given(stage: Stage, desk: Caller) -> None:
+    spec = SPECS[7]
+    before, after = await ended(stage, spec), await ended(stage, spec)
+    async with stage.database.owner() as owner:
+        going_on = "UPDATE appointments SET end_at = now() + interval '1 hour' WHERE booking_ref = $1"
+        await owner.execute(going_on, after)  # what is kept for it is counted, too
+        await counted(owner, spec, lot("a", 5), lot("b", 4))
+        await owner.execute("UPDATE appointments SET end_at = start_at WHERE booking_ref = $1", after)
+    assert await figures(stage, spec) == {"a": (5, 1, 0), "b": (4, 0, 0)}
+    await swept(stage)
+    assert await figures(stage, spec) == {"a": (4, 0, 1), "b": (4, 0, 0)}
+    assert (await say(desk, before, "completion", gave("b"))).status == 200
+    assert await figures(stage, spec) == {"a": (4, 0, 1), "b": (4, 0, 1)}
+    async with stage.database.owner() as owner:
+        await counted(owner, spec, lot("a", 4), lot("b", 0))
+    assert (await say(desk, after, "completion", gave("b"))).status == 200
+    assert await figures(stage, spec) == {"a": (4, 0, 0), "b": (0, 0, 2)}
 
 
 async def test_who_does_not_come_frees_seat_and_dose(stage: Stage, desk: Caller) -> None:
@@ -151,6 +228,13 @@ async def test_what_cannot_have_happened_is_refused(stage: Stage, desk: Caller) 
     for what in ("arrival", "completion", "no-show"):
         early = await say(desk, ahead, what)
         assert (early.status, early.problem) == (409, "wrong-status")
+        assert early.body["next_step"].startswith("Say it from ")
+    async with stage.database.owner() as owner, owner.transaction():
+        journal = await Journal.open(owner, [SPECS[3].clinic_id])
+        found = await journal.load([(SPECS[3].clinic_id, ahead)])
+        journal.record(found[SPECS[3].clinic_id, ahead], EventType.CANCELLED, by=By.CLINIC, reason=Reason.PROVIDER)
+        await journal.write()
+    assert (await say(desk, ahead, "arrival")).body["detail"] == "The booking is cancelled."
     ref = await confirmed(stage, SPECS[3])
     stale = await say(desk, ref, "arrival", **{"If-Match": '"1"'})
     assert (stale.status, stale.problem) == (412, "changed-meanwhile")

@@ -132,7 +132,7 @@ async def test_the_life_of_an_endpoint(stage: Stage, base: str) -> None:
         assert (on.body["state"], on.body["disabled_reason"]) == ("active", None)
         assert on.body["told_from"] > told["told_from"]
         missed = await clinic.call("POST", f"{address}/replay", json={"since": began.isoformat()})
-        assert (missed.status, missed.body) == (202, {"replayed": 2, "next_since": None})
+        assert (missed.status, missed.body) == (202, {"replayed": 2, "next_since": None, "archived": False})
         await until_received(endpoint, "booking.cancelled")
         test = await clinic.call("POST", f"{address}/test")
         assert (test.status, test.body["type"]) == (202, "endpoint.test")

@@ -114,11 +114,11 @@ async def test_a_clinic_is_said_to_be_down_while_kafka_is_away(
         site.change(down="503", retry_after=0)
         async with confirming(site):
             await site.append(b"nothing that rings")
-            await asyncio.wait_for(asked.wait(), 30)
+            await asyncio.wait_for(asked.wait(), 60)
             await site.hold(8)
 
             async def said() -> bool:
                 return bool(await owner.fetchval("SELECT count(*) FROM clinic_outages"))
 
-            await until(said, 30)
+            await until(said)
             back.set()

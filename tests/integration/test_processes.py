@@ -27,7 +27,7 @@ async def _gone(pid: int) -> None:
         process = psutil.Process(pid)
     except psutil.NoSuchProcess:
         return
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while alive(process):
             await asyncio.sleep(0.02)
 

@@ -21,8 +21,8 @@ from waiting_room.store import stock
 from waiting_room.store.journal import Booking, Journal
 from waiting_room.store.pool import Pool, create_pool
 from waiting_room.topics import BOOKING_REQUESTS
+from workers.hold.closing import NOTICE
 from workers.hold.read import Item, item_of
-from workers.hold.shortage import NOTICE
 from workers.sweep.fill import fill
 from workers.sweep.rebook import rebook
 

@@ -225,7 +225,7 @@ async def test_holds_run_out_in_time_while_kafka_is_away(database: Database, mon
         async with database.owner() as owner:
             await seed(owner, [spec])
             await plant(owner, spec, 1, HELD, since=ago(60))
-            await asyncio.wait_for(away.asked.wait(), 30)
+            await asyncio.wait_for(away.asked.wait(), 60)
             over = await plant(owner, spec, 2, HELD, hold_until=ago(1))
 
             async def rejected() -> bool:

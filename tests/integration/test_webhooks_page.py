@@ -40,11 +40,19 @@ async def test_a_clinics_desk_looks_after_its_endpoint(kafka: Kafka, template: D
     ):
         await page.goto(f"{base}/desk/webhooks")
         await expect(page.locator("main")).to_be_hidden()
+        await page.fill("#key", "none")
+        await page.click("#ask button")
+        await expect(page.locator("#state")).to_contain_text("That key is not valid, or not any more.")
         await page.fill("#key", str(clinic.token))
         await page.click("#ask button")
         await expect(page.locator("#none")).to_be_visible()
 
         await page.click("#new summary")
+        await page.fill("#url", "https://10.0.0.1/hook")
+        await page.click("#create button")
+        await expect(page.locator("#state")).to_have_text(
+            "The address is not public. Send an https address that others can reach, without a login in it."
+        )
         await page.fill("#url", endpoint.url)
         await page.locator("#events input:not([name='booking.confirmed'])").evaluate_all(
             "boxes => boxes.forEach((box) => { box.checked = false; })"
@@ -82,8 +90,10 @@ async def test_a_clinics_desk_looks_after_its_endpoint(kafka: Kafka, template: D
         await row.get_by_text("Rotate").click()
         await expect(page.locator("#secret code")).not_to_have_text(before)
         await row.get_by_text("Disable").click()
+        await row.get_by_role("button", name=f"Disable: what waits for it fails: {endpoint.url}").click()
         await expect(row).to_contain_text("disabled (owner)")
-        assert complaints == []
+        refused = [each.partition("status of ")[2][:3] for each in complaints]
+        assert refused == ["401", "422"], "the key and the address that are none, and nothing else"
         assert str(clinic.token) not in await page.content()
         await page.reload()
         await expect(page.locator("#ask")).to_be_visible()

@@ -21,7 +21,7 @@ from tests.stack import Kafka, Postgres
 from tests.support.compose import ROOT, Compose
 from tests.support.database import ROLE_PASSWORD
 
-JOB_SECONDS = 60.0
+JOB_SECONDS = 200.0
 READY_SECONDS = 90.0
 _HEALTH = re.compile(r"http://127\.0\.0\.1:(\d+)(/\w+)")
 

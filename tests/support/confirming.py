@@ -226,7 +226,7 @@ async def sites(
     simulator = Simulator(Spec({spec.clinic_id: character for spec in specs}), 1, forget)
     door = Door(simulator)
     producer = AIOKafkaProducer(bootstrap_servers=kafka.bootstrap_servers, acks="all")
-    values = {"clinic_call_seconds": 1.0, "clinic_lease_seconds": 2.0, "shutdown_seconds": 5.0} | (settings or {})
+    values = {"clinic_call_seconds": 3.0, "clinic_lease_seconds": 4.5, "shutdown_seconds": 15.0} | (settings or {})
     async with listening(simulator.handle, 0) as port, database.owner() as owner:
         origin = f"http://127.0.0.1:{port}/clinics"
         specs = clinics(count, endpoint=origin, **({"settle_seconds": 0.5} | declared))

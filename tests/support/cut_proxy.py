@@ -32,8 +32,11 @@ class CutProxy:
         if self._cut:
             writer.transport.abort()
             return
+        self._open.add(writer)
         up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._upstream_port)
-        self._open |= {writer, up_writer}
+        if writer.transport.is_closing():  # it was cut meanwhile
+            up_writer.transport.abort()
+        self._open.add(up_writer)
         try:
             await asyncio.gather(_pump(reader, up_writer), _pump(up_reader, writer))
         finally:

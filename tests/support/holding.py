@@ -60,17 +60,21 @@ async def rows_of(database: Database, what: str) -> list[asyncpg.Record]:
 
 
 async def check_counters(database: Database) -> None:
-    """Sequence numbers without gaps, tickets without gaps, the line is what is pending."""
+    """Sequence numbers without gaps, tickets without gaps, the line is what is pending, and who waits is counted."""
     for row in await rows_of(
         database,
         """
         SELECT c.*, (SELECT count(*) FROM appointments a WHERE a.clinic_id = c.clinic_id AND status = 'pending') AS p,
             (SELECT count(*) FROM appointment_events e WHERE e.clinic_id = c.clinic_id) AS e,
             (SELECT max(seq) FROM appointment_events e WHERE e.clinic_id = c.clinic_id) AS s,
-            (SELECT count(ticket) FROM appointments a WHERE a.clinic_id = c.clinic_id) AS t
+            (SELECT count(ticket) FROM appointments a WHERE a.clinic_id = c.clinic_id) AS t,
+            (SELECT count(*) FROM waitlist w WHERE w.clinic_id = c.clinic_id AND w.waits) AS w,
+            (SELECT count(*) FROM waitlist w JOIN appointments a USING (clinic_id, booking_ref)
+                WHERE w.clinic_id = c.clinic_id AND w.waits AND a.status = 'waitlisted') AS both
         FROM clinic_counters c WHERE last_seq > 0
         """,
     ):
         assert row["line"] == row["p"]
         assert row["last_seq"] == row["e"] == row["s"]
         assert row["last_ticket"] == row["t"]
+        assert row["waiting"] == row["w"] == row["both"]

@@ -61,7 +61,7 @@ def test_every_exception_of_the_client_meets_the_boundary() -> None:
 
 
 @asynccontextmanager
-async def answering(raw: bytes, *, then: str = "close") -> AsyncIterator[Rest]:
+async def answering(raw: bytes, *, then: str = "close", call_seconds: float = 60.0) -> AsyncIterator[Rest]:
     """A clinic that reads a request and answers with these bytes, whatever it was asked."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -72,7 +72,7 @@ async def answering(raw: bytes, *, then: str = "close") -> AsyncIterator[Rest]:
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    async with server, open_transport(calls_max=5, call_seconds=0.5) as http:
+    async with server, open_transport(calls_max=5, call_seconds=call_seconds) as http:
         yield Rest(http, f"http://127.0.0.1:{port}/c/")
 
 
@@ -122,7 +122,7 @@ async def test_an_address_that_leads_nowhere_is_a_clinic_that_is_not_reached(add
 
 
 async def test_silence_leaves_the_outcome_open() -> None:
-    async with answering(b"", then="stay silent") as gateway:
+    async with answering(b"", then="stay silent", call_seconds=1.0) as gateway:
         with pytest.raises(ClinicOutcomeUnknown, match="Timeout"):
             await gateway.confirm(CALL, yes)
 

@@ -11,11 +11,15 @@ import pytest
 from clinic_adapter.errors import ClinicOutcomeUnknown
 from tests.support.patients import VAULT
 from tests.unit.test_confirm_standstill import Clock
+from waiting_room.commands import Patient
 from waiting_room.domain.appointment import EventType, apply
 from waiting_room.domain.clinic_call import Booked, CallKind, Failed
 from waiting_room.domain.failures import Failure
+from waiting_room.envelope import Envelope, master_key
+from waiting_room.patient_keys import Vault
 from waiting_room.store.calls import Claim, Outcome, Recorded
 from waiting_room.store.journal import Booking
+from workers.confirm.call import WITHOUT_MASTER_KEY_SECONDS
 from workers.confirm.course import Course
 from workers.confirm.report import Report
 from workers.confirm.standstill import STILL_SECONDS, Standstill
@@ -48,6 +52,8 @@ class Clinic:
         self._clock, self._still_seconds, self._answers = clock, still_seconds, answers
         self.outcomes: list[Outcome] = []
         self.claim_seconds = 0.0
+        self.patient_key: bytes | None = None
+        self.patient = b'{"id": "patient"}'
 
     def gateway(self, clinic_id: str) -> Any:
         return self
@@ -75,8 +81,9 @@ class Clinic:
             service_type="consultation",
             start_at=AT,
             end_at=AT + timedelta(minutes=30),
-            patient=b'{"id": "patient"}',
+            patient=self.patient,
         )
+        booking.patient_key = self.patient_key
         self._booking = booking
         return Claim(booking, 1, CallKind.CONFIRM, 1)
 
@@ -146,3 +153,14 @@ async def test_a_claim_that_came_after_we_stood_still_is_not_used() -> None:
     [outcome] = world.clinic.outcomes
     assert outcome.answer == Failed(Failure.NOT_SENT)
     assert world.limit.seconds == []
+
+
+async def test_without_the_master_key_no_clinic_is_asked_and_it_is_looked_again_in_a_while() -> None:
+    """A clinic's next booking was claimed and let go of up to four times a second, with a line in the log each."""
+    world = World(0.0, answers=True)
+    key, world.clinic.patient_key = Vault(Envelope(master_key("another" * 8))).new_key()
+    world.clinic.patient = key.seal(Patient(id="patient"))
+    await world.call(1)
+    [outcome] = world.clinic.outcomes
+    assert (outcome.answer, outcome.again_seconds) == (Failed(Failure.NOT_SENT), WITHOUT_MASTER_KEY_SECONDS)
+    assert not world.lanes.is_down("A")

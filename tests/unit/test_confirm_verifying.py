@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.support.patients import VAULT
 from tests.unit.test_confirm_standstill import Clock
@@ -20,6 +21,7 @@ from waiting_room.patient_keys import Vault
 from waiting_room.store.calls import ToVerify
 from waiting_room.store.journal import Booking
 from waiting_room.store.verifications import Found, Verified
+from waiting_room.telemetry.logs import Repeated
 from workers.confirm.course import Course
 from workers.confirm.report import Report
 from workers.confirm.standstill import Standstill
@@ -82,6 +84,7 @@ class Confirm:
             lease_seconds=15.0,
             call_seconds=10.0,
         )
+        self._course._not_opened = Repeated(Clock())
 
     async def rung_for(self, *, looks: int = 1) -> None:
         """Once; then looked at as often as it comes back."""
@@ -117,7 +120,9 @@ async def test_a_booking_waits_for_a_master_key_that_only_this_process_lacks() -
     """While master keys are changed others may have the new one already, and nothing may be decided without it."""
     key, wrapped = Vault(Envelope(master_key("another" * 8))).new_key()
     confirm = Confirm(Ledger(wrapped, key.seal(Patient(id="p-1"))))
-    await confirm.rung_for(looks=Budget().faults + 1)
+    with capture_logs() as said:
+        await confirm.rung_for(looks=Budget().faults + 1)
+    assert [line["event"] for line in said] == ["patient_not_opened"], "once, for all bookings that it keeps waiting"
     assert confirm.ledger.booking.known_state.status is Status.PENDING
     assert confirm.put_aside == []
     assert confirm.lanes.offsets.committable() == {}

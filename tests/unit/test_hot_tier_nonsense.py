@@ -44,7 +44,7 @@ async def answering(mget: bytes) -> AsyncIterator[HotTier]:
     finish = asyncio.Event()
     running = asyncio.create_task(tier.run(finish))
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while tier.away:
                 await asyncio.sleep(0)
         yield tier

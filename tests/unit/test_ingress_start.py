@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from ingress.__main__ import ref_secrets, require_keys
+from ingress.__main__ import main, ref_secrets, require_keys
 from ingress.app import running
 from ingress.parts import Parts
 from waiting_room.domain.booking_ref import RefSecrets
@@ -28,6 +28,15 @@ def test_refs_of_retired_secrets_stay_ours() -> None:
     assert secrets.current == CURRENT.encode()
     old = RefSecrets(RETIRED.encode()).derive("0001", "app", "key")
     assert secrets.belongs_to(old, "app")
+
+
+def test_who_asks_it_for_help_is_shown_where_settings_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["ingress", "--help"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "python -m waiting_room config" in capsys.readouterr().err
 
 
 def test_without_a_secret_it_does_not_start(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 import uvloop
+from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import AIOKafkaConnection, AIOKafkaProtocol
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.metadata import MetadataRequest
+from aiokafka.structs import BrokerMetadata
 
 from waiting_room.kafka import Consumer  # it mends them
 
@@ -57,28 +59,55 @@ async def _write_as_it_ends(monkeypatch: pytest.MonkeyPatch) -> tuple[BaseExcept
     peers[0].get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _END_AT_ONCE)
     peers[0].transport.abort()
     with suppress(Exception):
-        await asyncio.wait_for(asyncio.shield(written), 5)
+        await asyncio.wait_for(asyncio.shield(written), 60)
     server.close()
     return written.exception(), connection.connected()
 
 
 async def test_who_gives_up_before_the_cluster_has_answered_leaves_no_connection_open() -> None:
     peers: list[asyncio.StreamWriter] = []
-    ended = asyncio.Event()
+    asked, ended = asyncio.Event(), asyncio.Event()
 
     async def broker(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await _broker(peers, reader, writer)
+        await reader.readexactly(4)
+        asked.set()
         await reader.read()  # what the cluster is made of is not told
         ended.set()
         writer.close()
 
     server = await asyncio.start_server(broker, "127.0.0.1", 0)
     consumer = Consumer(bootstrap_servers=f"127.0.0.1:{server.sockets[0].getsockname()[1]}", request_timeout_ms=60_000)
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.5):
-            await consumer.start()
-    assert peers
-    async with asyncio.timeout(10):
+    starting = asyncio.create_task(consumer.start())
+    async with asyncio.timeout(60):
+        await asked.wait()
+        starting.cancel()
+        await asyncio.wait([starting])
+        assert starting.cancelled()
+        await ended.wait()
+    server.close()
+
+
+async def test_a_connection_that_comes_about_after_its_client_was_closed_is_closed_too() -> None:
+    asked, answer, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def broker(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await answer.wait()
+        await _broker([], reader, writer)
+        await reader.read()
+        ended.set()
+        writer.close()
+
+    server = await asyncio.start_server(broker, "127.0.0.1", 0)
+    client = AIOKafkaClient(request_timeout_ms=60_000)
+    client.cluster._brokers[1] = BrokerMetadata(1, "127.0.0.1", server.sockets[0].getsockname()[1], None)
+    connecting = asyncio.create_task(client.ready(1))
+    async with asyncio.timeout(60):
+        await asked.wait()
+        await client.close()
+        answer.set()
+        await connecting
         await ended.wait()
     server.close()
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 
 from waiting_room.domain.appointment import Reason
 from waiting_room.domain.directory import ServiceType
-from waiting_room.domain.limits import PatientClaim, earliest_day, free_place, lasts, latest_day, refusal
+from waiting_room.domain.limits import PatientClaim, days_apart, earliest_day, free_place, lasts, latest_day, refusal
 
 DAY = date(2026, 11, 27)
 PLAIN = ServiceType(service_type="plain", duration_minutes=15)
@@ -61,6 +61,29 @@ def test_what_follows_is_left_its_interval() -> None:
     assert latest(FIRST, second, day=date(2027, 1, 2)) is None, "it followed an earlier one"
     assert latest(FIRST, claim(SECOND, business_id="other")) is None
     assert latest(SECOND, claim(FIRST), claim(BOOSTER)) is None
+
+
+def test_who_is_moved_keeps_a_distance_to_what_came_before_and_what_comes_after() -> None:
+    services = [PLAIN, FIRST, SECOND, BOOSTER]
+
+    def on(number: int) -> date:
+        return DAY + timedelta(days=number)
+
+    def left(service: ServiceType, *claims: PatientClaim, was: int = 0) -> list[tuple[int, int]]:
+        """Of the sixty days from DAY on."""
+        spans = days_apart(service, services, "b", claims, on(was), (on(0), on(60)))
+        return [((begins - DAY).days, (ends - DAY).days) for begins, ends in spans]
+
+    assert left(PLAIN, claim(PLAIN), claim(FIRST)) == [(0, 60)]
+    assert left(FIRST, claim(SECOND, day=on(28))) == [(0, 7)]
+    assert left(FIRST, claim(SECOND, day=on(28), business_id="other")) == [(0, 60)]
+    assert left(FIRST, claim(SECOND, day=on(10))) == [], "it is too close already"
+    assert left(FIRST, claim(SECOND, day=on(10)), was=11) == [(0, 60)], "that one followed another"
+    assert left(SECOND, claim(FIRST, day=on(-14)), was=7) == [(7, 60)]
+    assert left(SECOND, claim(FIRST, day=on(8)), was=7) == [(29, 60)], "an interval counts from the last"
+    booster = ServiceType(service_type="booster", duration_minutes=15, interval_days=7)
+    assert left(booster, claim(booster, day=on(20)), claim(booster, day=on(50))) == [(0, 13), (27, 43), (57, 60)]
+    assert left(booster, claim(booster, day=on(-6)), claim(booster, day=on(66))) == [(1, 59)]
 
 
 def test_what_says_something_about_later_bookings_lasts() -> None:

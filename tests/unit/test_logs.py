@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from waiting_room.telemetry.logs import SELDOM_SECONDS, Seldom
+from waiting_room.telemetry.logs import REPEATED_SECONDS, SELDOM_SECONDS, Repeated, Seldom
 
 
 def record(logger: str, line: int, text: str, *args: object) -> logging.LogRecord:
@@ -26,3 +26,13 @@ def test_one_line_of_a_library_is_heard_seldom_and_how_often_it_was_said() -> No
     assert [said("aiokafka.client", 1, 9) for _ in range(2)] == ["no 9 (and 2 times before)", None]
     now += SELDOM_SECONDS
     assert said("aiokafka.consumer", 2, "%s") == "no %s"
+
+
+def test_what_happens_again_and_again_is_said_at_once_and_then_seldom_with_how_often_it_was() -> None:
+    now = 0.0
+    repeated = Repeated(lambda: now)
+    assert [repeated.due() for _ in range(4)] == [1, 0, 0, 0]
+    now += REPEATED_SECONDS
+    assert [repeated.due() for _ in range(2)] == [4, 0]
+    now += 10 * REPEATED_SECONDS
+    assert repeated.due() == 2

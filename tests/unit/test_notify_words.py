@@ -76,6 +76,13 @@ def test_who_was_cancelled_by_the_clinic_reads_why_and_what_to_do(language: str,
     assert step not in own.text + own.short
 
 
+@pytest.mark.parametrize(("language", "why"), [("en", "left in stock for a later day"), ("de", "nichts mehr vorrätig")])
+def test_who_could_not_be_moved_for_want_of_a_dose_reads_so(language: str, why: str) -> None:
+    said = words("cancelled", language, matter(reason=Reason.OUT_OF_STOCK))
+    assert why in said.text
+    assert why in said.short
+
+
 def test_names_are_data_and_no_template() -> None:
     said = words("confirmed", "en", matter(clinic="{{ 7 * 7 }}\nBcc: x@example.org"))
     assert said.subject.startswith("Confirmed: {{ 7 * 7 }} Bcc:")

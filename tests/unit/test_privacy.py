@@ -41,10 +41,16 @@ def test_metrics_have_no_label_that_could_name_a_person() -> None:
     assert labels <= LABELS
 
 
-def test_no_address_names_a_patient() -> None:
-    in_addresses = {each.name for operation in OPERATIONS for each in operation.parameters if each.where != "header"}
-    assert {"ref", "clinic", "cursor"} <= in_addresses
-    assert not in_addresses & (PERSONAL - {"name"})  # that of a problem type
+def test_no_address_needs_to_name_a_patient() -> None:
+    named = {
+        (operation.name, each.name)
+        for operation in OPERATIONS
+        for each in operation.parameters
+        if each.where != "header" and each.name in {*PERSONAL, "patient"}
+    }
+    assert named == {("list", "patient"), ("problem", "name")}, (
+        "search takes the first in a body, the other is no person"
+    )
 
 
 def test_messages_to_patients_are_stored_without_address_or_text() -> None:

@@ -47,6 +47,24 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}, "kafka_sasl_username and kafka_sasl_password go with a SASL"),
         ({"CONFIRM_WORKERS_MIN": "5"}, "confirm_workers_min must not be more than confirm_workers_max"),
         ({"KAFKA_MIN_INSYNC_REPLICAS": "2"}, "kafka_min_insync_replicas must not be more than"),
+        ({"KAFKA_BOOTSTRAP": "PLAINTEXT://kafka:9092"}, "WAITING_ROOM_KAFKA_BOOTSTRAP: Value error, must be host:port"),
+        ({"KAFKA_BOOTSTRAP": "kafka-0:9092,"}, "WAITING_ROOM_KAFKA_BOOTSTRAP: Value error, must be host:port"),
+        ({"KAFKA_BOOTSTRAP": "kafka:port"}, "WAITING_ROOM_KAFKA_BOOTSTRAP: Value error, has no port from 1 to 65535"),
+        ({"POSTGRES_DSN": "host=db password=hunter2"}, "WAITING_ROOM_POSTGRES_DSN: Value error, must begin with"),
+        (
+            {"POSTGRES_DSN": "postgresql://hold:hunter2@db:99999/x"},
+            "WAITING_ROOM_POSTGRES_DSN: Value error, has no port",
+        ),
+        ({"POSTGRES_DSN": "postgresql://hold:hunter2/1@db/x"}, "a password"),
+        ({"POSTGRES_DSN": "postgresql://[hunter2/x"}, "WAITING_ROOM_POSTGRES_DSN: Value error, is no address"),
+        ({"NOTIFY_SMTP_URL": "mail.example"}, "WAITING_ROOM_NOTIFY_SMTP_URL: Value error, must begin with smtp://"),
+        (
+            {"NOTIFY_SMS_URL": "sms.example/hunter2"},
+            "WAITING_ROOM_NOTIFY_SMS_URL: Value error, must begin with http://",
+        ),
+        ({"NOTIFY_PUBLIC_URL": "book.example"}, "WAITING_ROOM_NOTIFY_PUBLIC_URL: Value error, must begin with http://"),
+        ({"OTLP_ENDPOINT": "collector:4318"}, "WAITING_ROOM_OTLP_ENDPOINT: Value error, must begin with http://"),
+        ({"OPS_METRICS_URLS": "http://hold/metrics,confirm"}, "WAITING_ROOM_OPS_METRICS_URLS: Value error, must begin"),
     ],
 )
 def test_a_mistake_is_one_readable_line(
@@ -62,6 +80,32 @@ def test_a_mistake_is_one_readable_line(
     assert line in said
     assert said.count("\n") == 1
     assert "hunter2" not in said
+
+
+def test_a_file_that_is_not_there_is_told_by_who_is_to_read_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dsn = "postgresql://hold:hunter2@db/x?sslmode=verify-full&sslrootcert=/nowhere/db.crt"
+    monkeypatch.setenv("WAITING_ROOM_KAFKA_SSL_CAFILE", "/nowhere/kafka.crt")
+    monkeypatch.setenv("WAITING_ROOM_POSTGRES_DSN", dsn)
+    assert Settings().kafka_ssl_cafile
+    with pytest.raises(BadSettings):
+        settings.load()
+    assert capsys.readouterr().err.splitlines() == [
+        "bad setting: WAITING_ROOM_KAFKA_SSL_CAFILE: /nowhere/kafka.crt: No such file or directory",
+        "bad setting: WAITING_ROOM_POSTGRES_DSN: /nowhere/db.crt: No such file or directory",
+    ]
+
+
+def test_addresses_are_taken_in_every_form_that_clients_take() -> None:
+    for brokers in ("kafka", "kafka-0:9092, kafka-1:9092", "[::1]:9092", "::1"):
+        assert Settings(kafka_bootstrap=brokers).kafka_bootstrap == brokers
+    for dsn in (
+        "postgresql:///waiting_room?host=/run/postgresql",
+        "postgres://a:b%2Fc@[::1]:5432/x",
+        "postgresql://a@one:5432,two/x?sslmode=verify-full",
+    ):
+        assert Settings(postgres_dsn=SecretStr(dsn)).postgres_dsn.get_secret_value() == dsn
 
 
 def test_each_mistake_has_its_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

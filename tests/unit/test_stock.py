@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, timedelta
 
 import pytest
@@ -9,8 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from waiting_room.domain.directory import GENERAL_POOL, Consumes
-from waiting_room.domain.stock import Counted, FreeLot, LotKey, MovementKind, Need, Portion, Shelf, pools_for, resettle
-from waiting_room.domain.stocktake import CountedLot, Lot, NotInStock, Stocktake
+from waiting_room.domain.stock import (
+    Counted,
+    FreeLot,
+    Holder,
+    LotKey,
+    MovementKind,
+    Need,
+    Portion,
+    Shelf,
+    pools_for,
+    resettle,
+)
+from waiting_room.domain.stocktake import MOST, CountedLot, Lot, NotInStock, Stocktake, TooMany
 
 TODAY = date(2026, 11, 27)
 FLU = Consumes(product="flu")
@@ -49,6 +61,33 @@ def test_to_look_whether_it_is_there_takes_nothing() -> None:
         assert not stock.has([FLU], day(31))
     assert stock.take(twice, day(5)) is not None
     assert not stock.has([FLU], day(5))
+
+
+def test_a_dose_that_expires_too_soon_is_exchanged_for_that_of_who_can_do_with_it() -> None:
+    def portion(pool: str, lot: str, doses: int = 1, asked: str = GENERAL_POOL) -> Portion:
+        return Portion("flu", pool, lot, doses, asked)
+
+    def shelves() -> Shelf:
+        return shelf((GENERAL_POOL, "soon", 5, 0), (GENERAL_POOL, "late", 30, 0), ("second", "later", 60, 0))
+
+    had = portion(GENERAL_POOL, "soon")
+    late, later = portion(GENERAL_POOL, "late"), portion("second", "later", asked="second")
+    assert shelves().exchange(had, day(31), [Holder("b", day(2), late)]) is None, "it expires, too"
+    assert shelves().exchange(had, day(9), [Holder("b", day(6), late)]) is None, "they come when ours has expired"
+    assert shelves().exchange(had, day(9), [Holder("b", day(2), later)]) is None, "that pool is not for us"
+    assert shelves().exchange(had, day(9), [Holder("b", day(2), portion(GENERAL_POOL, "late", 2))]) is None, (
+        "they need two"
+    )
+    for_second = portion(GENERAL_POOL, "soon", asked="second")
+    holders = [Holder("c", day(2), later), Holder("b", day(2), late)]
+    assert shelves().exchange(had, day(9), holders) == (late, Holder("b", day(2), late), had)
+    assert shelves().exchange(for_second, day(9), holders) == (
+        portion("second", "later", asked="second"),
+        holders[0],
+        portion(GENERAL_POOL, "soon", asked="second"),
+    ), "its own pool goes first"
+    assert shelves().expire_before([had, late], day(6)) == {"flu"}
+    assert shelves().expire_before([had, late], day(5)) == set()
 
 
 def test_a_pool_is_for_those_who_name_it_and_then_they_take_from_the_general_one() -> None:
@@ -188,11 +227,29 @@ def test_what_is_counted_is_all_there_is() -> None:
 def test_another_lot_is_given_and_the_one_that_was_reserved_comes_free() -> None:
     take = Stocktake({A: Lot(day(9), 1, 1), B: Lot(day(9), 1, 1)}, [need(1, A), need(2, B)])
     take.release("booking 1")
-    take.administer(B, 1, "booking 1")
+    take.give(B, 1, "booking 1", {}, counted=False)
     [moved] = take.settle()
     assert (moved.booking_ref, moved.served_from) == ("booking 2", A)
     assert take.lots[B].administered == 1
     assert balanced(take, {A: Lot(day(9), 1, 1), B: Lot(day(9), 1, 1)})
+
+
+def test_what_was_given_is_corrected_and_what_somebody_counted_since_is_left_as_it_is() -> None:
+    def taken(on_hand: int) -> Stocktake:
+        return Stocktake({A: Lot(day(9), 4, administered=1), B: Lot(day(9), on_hand)}, [])
+
+    take = taken(3)
+    take.give(B, 1, "booking 1", {A: 1}, counted=False)
+    assert take.lots == {A: Lot(day(9), 5), B: Lot(day(9), 2, administered=1)}
+    assert balanced(take, taken(3).lots)
+    take = taken(0)  # its last one was used up, and that was counted
+    take.give(B, 1, "booking 1", {A: 1}, counted=True)
+    assert take.lots == {A: Lot(day(9), 4), B: Lot(day(9), 0, administered=1)}
+    assert balanced(take, taken(0).lots)
+    with pytest.raises(NotInStock, match="not 1"):
+        taken(0).give(B, 1, "booking 1", {A: 1}, counted=False)
+    with pytest.raises(NotInStock, match="no lot none"):
+        taken(0).give((GENERAL_POOL, "none"), 1, "booking 1", {A: 1}, counted=True)
 
 
 def test_a_broken_vial_and_a_transfer() -> None:
@@ -210,3 +267,30 @@ def test_a_broken_vial_and_a_transfer() -> None:
         take.waste((GENERAL_POOL, "none"), 1)
     with pytest.raises(NotInStock, match="expires"):
         take.receive(A, day(10), 1)
+
+
+def test_a_lot_has_no_more_than_its_figures_can_say_whatever_becomes_of_it() -> None:
+    """Nor could it be used up: what is gone is a figure, too."""
+    full, beside = (GENERAL_POOL, "full"), ("second", "full")
+    enters: tuple[Callable[[Stocktake], None], ...] = (
+        lambda take: take.receive(full, day(30), 1),
+        lambda take: take.count([CountedLot(*full, day(30), 101)]),
+        lambda take: take.transfer(full, beside[0], 6),
+    )
+    for enter in enters:
+        lots = {
+            full: Lot(day(30), on_hand=100, administered=MOST - 300, wasted=200),
+            beside: Lot(day(30), on_hand=10, administered=MOST - 15),
+        }
+        with pytest.raises(TooMany, match=str(MOST)):
+            enter(Stocktake(lots, []))
+    take = Stocktake({full: Lot(day(30), on_hand=100, administered=MOST - 300, wasted=200)}, [])
+    take.administer(full, 40)
+    take.waste(full, 40)
+    take.transfer(full, beside[0], 5)
+    take.receive(full, day(30), 5)
+    assert take.lots[full] == Lot(day(30), on_hand=20, administered=MOST - 260, wasted=240)
+    take = Stocktake({}, [])
+    with pytest.raises(TooMany) as told:
+        take.receive(full, day(30), MOST + 1)
+    assert (told.value.key, told.value.room) == (full, MOST)

@@ -102,7 +102,7 @@ def test_a_full_payload_names_the_patient_until_they_are_erased() -> None:
 def test_what_is_told_of_an_endpoint_is_sent_as_it_is_kept() -> None:
     payload = payload_of_test("ep_1", AT)
     assert body_of(delivery(booking_ref=None, record=None, payload=payload), VAULT) == payload
-    with pytest.raises(ValueError, match="not there"):
+    with pytest.raises(ValueError, match="archived"):
         body_of(delivery(record=None), VAULT)
 
 

@@ -95,6 +95,14 @@ def test_what_we_did_not_send_costs_no_attempt() -> None:
     assert settled.again_in_seconds
 
 
+def test_what_has_nothing_to_tell_any_more_is_not_tried_for_ever() -> None:
+    """Archived just when somebody had it sent again, it was looked at every minute from then on."""
+    answer = Answer(None, "its booking is archived", asked=False)
+    settled = settle(delivery(record=None), answer, PAUSES, chance=0.5, started_at=NOW, seconds=0.0, now=NOW)
+    assert (settled.state, settled.failed_why, settled.spent) == ("failed", "attempts", 0)
+    assert settled.again_in_seconds is None
+
+
 @pytest.mark.parametrize(
     ("answer", "verdict"),
     [

@@ -21,7 +21,7 @@ from waiting_room.settings import Settings
 from waiting_room.store import directory as store
 from waiting_room.topics_admin import TopicsWrong
 
-app = typer.Typer(help="Businesses, clinics, providers, apps.", no_args_is_help=True)
+app = typer.Typer(help="Businesses, clinics, providers, apps. Connect as the schema's owner.", no_args_is_help=True)
 
 
 @app.command("import")
@@ -82,7 +82,7 @@ def _read(path: Path) -> Onboarding:
     try:
         return onboarding.read(path.read_bytes())
     except onboarding.BadFile as error:
-        raise No(str(error)) from error
+        raise No("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from error
     except OSError as error:
         raise NotDone(f"{path}: {error.strerror}") from error
 

@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 from waiting_room import announcements
 from waiting_room.access import SCOPES_OF, OwnerKind, Scope
 from waiting_room.cli import table
+from waiting_room.cli.moment import EXAMPLE, moment
 from waiting_room.cli.run import No, connect, run
 from waiting_room.kafka import Producer
 from waiting_room.messages import AccessKey
@@ -19,14 +20,7 @@ from waiting_room.settings import Settings
 from waiting_room.store import access_keys
 from waiting_room.store.access_keys import NewKey, StoredKey, UnknownOwner
 
-app = typer.Typer(help="API keys.", no_args_is_help=True)
-
-
-def _moment(text: str) -> datetime:
-    at = datetime.fromisoformat(text)
-    if at.tzinfo is None:
-        raise ValueError("no offset")
-    return at.astimezone(UTC)
+app = typer.Typer(help="API keys. Connect as the schema's owner.", no_args_is_help=True)
 
 
 @app.command()
@@ -38,7 +32,7 @@ def create(
         list[Scope] | None, typer.Option(help="Repeat for several; without it, all that such a key may have.")
     ] = None,
     expires: Annotated[
-        datetime | None, typer.Option(parser=_moment, metavar="TIME", help="RFC 3339, such as 2027-01-31T00:00:00Z.")
+        datetime | None, typer.Option(parser=moment, metavar="TIME", help=f"RFC 3339, such as {EXAMPLE}.")
     ] = None,
 ) -> None:
     """Make a key and print its token, which is shown this once."""
@@ -47,6 +41,8 @@ def create(
     if len(given) != 1:
         raise typer.BadParameter("give one of --app, --clinic and --operator")
     [(kind, owner_id)] = given
+    if not owner_id.strip():
+        raise typer.BadParameter(f"give the {kind} a name", param_hint=f"--{kind}")
     scopes = tuple(scope or SCOPES_OF[kind])
     if unfit := set(scopes) - set(SCOPES_OF[kind]):
         raise typer.BadParameter(f"a key of kind {kind} cannot have {', '.join(sorted(unfit))}")

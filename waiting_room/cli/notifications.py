@@ -12,7 +12,7 @@ from waiting_room.cli.run import connect, run
 from waiting_room.settings import Settings
 from waiting_room.store import notifications
 
-app = typer.Typer(help="Messages to patients.", no_args_is_help=True)
+app = typer.Typer(help="Messages to patients. Connect as the schema's owner.", no_args_is_help=True)
 Hours = Annotated[int, typer.Option(min=1, max=24 * 365, help="Of those that have failed in the last so many hours.")]
 
 

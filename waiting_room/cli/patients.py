@@ -15,7 +15,9 @@ from waiting_room.settings import Settings
 from waiting_room.store import erasure, patient_keys
 from waiting_room.store.erasure import StillWanted
 
-app = typer.Typer(help="What is kept of patients, and under which keys.", no_args_is_help=True)
+app = typer.Typer(
+    help="What is kept of patients, and under which keys. Connect as the schema's owner.", no_args_is_help=True
+)
 
 
 @app.command()

@@ -48,9 +48,15 @@ def run(work: Callable[[Settings], Coroutine[Any, Any, None]]) -> None:
     except (NotDone, MigrationFailed) as error:
         exit_with(2, str(error))
     except KafkaError as error:
-        exit_with(2, f"Kafka at {settings.kafka_bootstrap}: {_line_of(error)}")
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        hint = "WAITING_ROOM_KAFKA_BOOTSTRAP says where it is"
+        exit_with(2, f"Kafka at {settings.kafka_bootstrap}: {_line_of(error)}; {hint}")
+    except asyncpg.InsufficientPrivilegeError as error:
+        hint = "WAITING_ROOM_POSTGRES_DSN says as whom to connect, and --help of the command whose rights it needs"
+        exit_with(2, f"PostgreSQL: {_line_of(error)}; {hint}")
+    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         exit_with(2, f"PostgreSQL: {_line_of(error)}")
+    except (OSError, TimeoutError) as error:
+        exit_with(2, f"PostgreSQL: {_line_of(error)}; WAITING_ROOM_POSTGRES_DSN says where it is")
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from waiting_room.cli import table
+from waiting_room.cli.moment import EXAMPLE, moment
 from waiting_room.cli.run import No, connect, run
 from waiting_room.domain.delivery import DeliveryState, DisabledReason
 from waiting_room.envelope import CannotOpen, NoMasterKey, envelope_of
@@ -17,19 +18,12 @@ from waiting_room.store.pool import Connection
 from waiting_room.store.webhook_endpoints import DeliveryRow, Overview
 from waiting_room.webhook_events import parse_webhook_id, webhook_id
 
-app = typer.Typer(help="Webhook endpoints and their deliveries.", no_args_is_help=True)
+app = typer.Typer(help="Webhook endpoints and their deliveries. Connect as the schema's owner.", no_args_is_help=True)
 
 EndpointId = Annotated[str, typer.Argument(metavar="ENDPOINT", help="As `webhooks list` shows it.")]
 
 
-def _moment(text: str) -> datetime:
-    at = datetime.fromisoformat(text)
-    if at.tzinfo is None:
-        raise ValueError("no offset")
-    return at.astimezone(UTC)
-
-
-Moment = Annotated[datetime | None, typer.Option(parser=_moment, metavar="TIME", help="RFC 3339, with an offset.")]
+Moment = Annotated[datetime | None, typer.Option(parser=moment, metavar="TIME", help=f"RFC 3339, such as {EXAMPLE}.")]
 
 
 @app.command("list")
@@ -142,8 +136,7 @@ def _answer(row: DeliveryRow) -> str:
 async def _show(settings: Settings, name: str) -> None:
     which = _parsed(name)
     async with connect(settings) as connection:
-        if await webhook_endpoints.delivery(connection, *which) is None:
-            raise No(f"there is no {name}")
+        await _require_delivery(connection, name, which)
         attempts = await webhook_endpoints.attempts(connection, *which)
     table.show(
         ("started", "seconds", "answer", "url", "response"),
@@ -173,16 +166,23 @@ async def _redrive(
         raise No("\n".join(f"{name} is another endpoint's" for name in others))
     async with connect(settings) as connection:
         await _require(connection, endpoint_id)
+        for name, each in zip(names, which, strict=True):
+            await _require_delivery(connection, name, each)
         done = await webhook_endpoints.replay(
             connection, endpoint_id, [(clinic_id, seq) for _, clinic_id, seq in which]
         )
         upto = until or datetime.now(UTC)
+        archived = since is not None and await webhook_endpoints.archived_between(
+            connection, endpoint_id, since, upto, settings.archive_after_days
+        )
         while since is not None:
             replayed, since = await webhook_endpoints.replay_between(
                 connection, endpoint_id, since, upto, only_failed=not everything
             )
             done += replayed
     typer.echo(f"redriven {done}")
+    if archived:
+        typer.echo("without events of bookings that are archived by now: those are not sent again", err=True)
 
 
 async def _switch(settings: Settings, endpoint_id: str, *, on: bool) -> None:
@@ -208,6 +208,14 @@ async def _reseal(settings: Settings) -> None:
 async def _require(connection: Connection, endpoint_id: str) -> None:
     if await webhook_endpoints.find(connection, endpoint_id) is None:
         raise No(f"there is no endpoint {endpoint_id}")
+
+
+async def _require_delivery(connection: Connection, name: str, which: tuple[str, str, int]) -> None:
+    if await webhook_endpoints.delivery(connection, *which) is not None:
+        return
+    if await webhook_endpoints.is_archived(connection, *which):
+        raise No(f"{name}: its booking is archived, its deliveries are gone and cannot be sent again (docs/archive.md)")
+    raise No(f"there is no {name}")
 
 
 def _parsed(name: str) -> tuple[str, str, int]:

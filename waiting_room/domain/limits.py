@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from datetime import date, timedelta
 from typing import Final
 
@@ -70,8 +70,56 @@ def latest_day(
     return min(last, default=None)
 
 
-def lasts(service: ServiceType, services: Iterable[ServiceType]) -> bool:
-    """Whether a booking of it says anything about others once it is decided."""
+Days = tuple[date, date]
+"""From the one to the other, both included."""
+
+
+def days_apart(
+    service: ServiceType,
+    services: Iterable[ServiceType],
+    business_id: str,
+    claims: Iterable[PatientClaim],
+    was: date,
+    days: Days,
+) -> list[Days]:
+    """Those of ``days`` on which an appointment for this service that was to be on ``was`` keeps every interval to what
+    else its patient has, as when it is booked. What follows it and lies before ``was`` follows another.
+    """
+    before = service.interval_after or service.service_type
+    follow = {
+        each.service_type: each.interval_days
+        for each in services
+        if each.interval_after == service.service_type != each.service_type
+    }
+    left = [days]
+    for each in claims:
+        if each.business_id != business_id:
+            continue
+        if service.interval_days is not None and each.service_type == before:
+            gap = timedelta(days=service.interval_days - 1)
+            since = each.day - gap if before == service.service_type else date.min
+            left = [part for span in left for part in _without(span, since, each.day + gap)]
+        if (interval_days := follow.get(each.service_type)) is not None and each.day >= was:
+            gap = timedelta(days=interval_days - 1)
+            left = [part for span in left for part in _without(span, each.day - gap, date.max)]
+    return left
+
+
+def _without(days: Days, first: date, last: date) -> Iterator[Days]:
+    """What is left of them before ``first`` and after ``last``."""
+    if days[0] < first:
+        yield days[0], min(days[1], first - timedelta(days=1))
+    if last < days[1]:
+        yield max(days[0], last + timedelta(days=1)), days[1]
+
+
+def is_spaced(service: ServiceType, services: Iterable[ServiceType]) -> bool:
+    """Whether days have to pass between an appointment for it and another, whichever comes first."""
     name = service.service_type
     followed = any(each.interval_days and (each.interval_after or each.service_type) == name for each in services)
-    return service.one_active or followed or service.interval_days is not None
+    return followed or service.interval_days is not None
+
+
+def lasts(service: ServiceType, services: Iterable[ServiceType]) -> bool:
+    """Whether a booking of it says anything about others once it is decided."""
+    return service.one_active or is_spaced(service, services)

@@ -7,6 +7,7 @@ at all) and ``quiet_hours`` (``21:00-08:00`` on the clinic's clock).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -22,6 +23,9 @@ class Channel(StrEnum):
     SMS = "sms"
     PUSH = "push"
 
+
+AN_EMAIL: Final = re.compile(r"[^\s@,;:<>()\"\\]+@[^\s@,;:<>()\"\\]+")
+"""One bare address: nothing that a relay would read as several, or as more than an address."""
 
 LOUD: Final = frozenset({Channel.SMS, Channel.PUSH})
 """What quiet hours hold back. An email makes no sound."""

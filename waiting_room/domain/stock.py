@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 from heapq import heappop, heappush
+from typing import NamedTuple
 
 import msgspec
 
@@ -47,6 +48,14 @@ class FreeLot(msgspec.Struct, gc=False):
     lot: str
     expires_on: date
     free: int
+
+
+class Holder(NamedTuple):
+    """Who has a portion, and when it is to be used."""
+
+    booking_ref: str
+    day: date
+    portion: Portion
 
 
 def pools_for(asked: str) -> tuple[str, ...]:
@@ -108,6 +117,44 @@ class Shelf:
             kept.append(portion)
         self.give_back(had for had in portions if had not in kept)
         return tuple(kept)
+
+    def exchange(self, had: Portion, day: date, holders: Iterable[Holder]) -> tuple[Portion, Holder, Portion] | None:
+        """Doses for ``day`` of who can do with ``had`` instead, of the first lot to expire of those; who that is, and
+        what they get. None where there is nobody.
+        """
+        own = self._lot(had)
+        if own is None:
+            return None
+        pools = pools_for(had.asked_pool)
+        found: tuple[tuple[int, date, str], Holder, FreeLot] | None = None
+        for holder in holders:
+            has, lot = holder.portion, self._lot(holder.portion)
+            if lot is None or has.product != had.product or has.pool not in pools or lot.expires_on < day:
+                continue
+            if own.expires_on < holder.day or had.pool not in pools_for(has.asked_pool):
+                continue
+            if lot.free + has.doses < had.doses or own.free + had.doses < has.doses:
+                continue
+            rank = pools.index(has.pool), lot.expires_on, lot.lot
+            if found is None or rank < found[0]:
+                found = rank, holder, lot
+        if found is None:
+            return None
+        _, holder, lot = found
+        has = holder.portion
+        lot.free += has.doses - had.doses
+        own.free += had.doses - has.doses
+        gets = Portion(had.product, had.pool, had.lot, has.doses, has.asked_pool)
+        return Portion(has.product, has.pool, has.lot, had.doses, had.asked_pool), holder, gets
+
+    def _lot(self, portion: Portion) -> FreeLot | None:
+        lots = self._lots.get((portion.product, portion.pool), ())
+        return next((each for each in lots if each.lot == portion.lot), None)
+
+    def expire_before(self, portions: Iterable[Portion], day: date) -> set[str]:
+        """The products of which these are of lots that do, or are not known."""
+        lots = ((each.product, self._lot(each)) for each in portions)
+        return {product for product, lot in lots if lot is None or lot.expires_on < day}
 
     def give_back(self, portions: Iterable[Portion]) -> None:
         """What is no longer claimed. Of a lot that was not read nothing comes back: it may have been kept from us."""

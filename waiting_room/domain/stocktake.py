@@ -6,18 +6,30 @@ Every change is a movement; a lot's figures are the sum of its movements. Where 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from waiting_room.domain.stock import Counted, LotKey, MovementKind, Need, resettle
 
+MOST: Final = 2**31 - 1
+"""Doses of a lot, used ones included: so each of its figures fits its column, whatever becomes of them."""
+
 
 class NotInStock(ValueError):
     """There is no such lot, or not so much in it; one sentence for whoever entered it."""
+
+
+class TooMany(ValueError):
+    """The lot would have had more than MOST; one sentence for whoever entered it, and how many more it takes."""
+
+    def __init__(self, key: LotKey, room: int) -> None:
+        super().__init__(f"Lot {key[1]} in the pool {key[0]} has {MOST} doses at the most, used ones included.")
+        self.key = key
+        self.room = room
 
 
 class CountedLot(msgspec.Struct, frozen=True):
@@ -62,11 +74,14 @@ class Stocktake:
     movements: list[Movement] = field(default_factory=list)
     released: list[Need] = field(default_factory=list)
     """Needs that there are no more."""
+    is_count: bool = False
+    """Whether it says all there is."""
 
     def count(self, found: Iterable[CountedLot]) -> None:
         """What was found is all there is: a lot that is not named has nothing left. It is without what those were given
-        whose appointments are over: they have had theirs, or never came.
+        whose appointments are over: they have had theirs, or never came. Raises TooMany.
         """
+        self.is_count = True
         for need in [each for each in self.needs if each.is_over]:
             self.release(need.booking_ref)
         there = {(each.pool, each.lot): each for each in found}
@@ -79,7 +94,7 @@ class Stocktake:
             self._move(kind, key, on_hand=each.on_hand - lot.on_hand)
 
     def receive(self, key: LotKey, expires_on: date, doses: int) -> None:
-        """Raises NotInStock where the lot is known with another expiry date."""
+        """Raises NotInStock where the lot is known with another expiry date, and TooMany."""
         lot = self.lots.setdefault(key, Lot(expires_on))
         if lot.expires_on != expires_on:
             raise NotInStock(f"Lot {key[1]} expires on {lot.expires_on}, not on {expires_on}.")
@@ -91,16 +106,34 @@ class Stocktake:
         self._move(MovementKind.WASTED, key, on_hand=-doses, wasted=doses)
 
     def transfer(self, key: LotKey, to_pool: str, doses: int) -> None:
-        """Keep them for others from now on. Raises NotInStock."""
+        """Keep them for others from now on. Raises NotInStock, and TooMany."""
         lot = self._require(key, doses)
         other = to_pool, key[1]
         self.lots.setdefault(other, Lot(lot.expires_on))
         self._move(MovementKind.TRANSFERRED, key, on_hand=-doses)
         self._move(MovementKind.TRANSFERRED, other, on_hand=doses)
 
-    def administer(self, key: LotKey, doses: int, booking_ref: str | None) -> None:
-        """Used, though not from where the booking had them reserved, if there is a booking. Raises NotInStock."""
+    def administer(self, key: LotKey, doses: int) -> None:
+        """Used for somebody without a booking. Raises NotInStock."""
         self._require(key, doses)
+        self._move(MovementKind.ADMINISTERED, key, on_hand=-doses, administered=doses)
+
+    def give(self, key: LotKey, doses: int, booking_ref: str, said: Mapping[LotKey, int], *, counted: bool) -> None:
+        """The booking was given these, and not what was ``said`` before, which goes back to where it came from.
+        ``counted``: all of it was counted since, so what is on hand is right whatever the booking was given. Raises
+        NotInStock, and TooMany.
+        """
+        if counted:
+            self._known(key)
+        for was, each in said.items():
+            self._corrected(was, -each, booking_ref, counted)
+        if not counted:
+            self._require(key, doses)
+        self._corrected(key, doses, booking_ref, counted)
+
+    def _corrected(self, key: LotKey, doses: int, booking_ref: str, counted: bool) -> None:
+        if counted:  # what was found to be missing then, or too much, is this
+            self._move(MovementKind.RECOUNTED, key, on_hand=doses)
         self._move(MovementKind.ADMINISTERED, key, on_hand=-doses, administered=doses, booking_ref=booking_ref)
 
     def release(self, booking_ref: str) -> None:
@@ -124,10 +157,14 @@ class Stocktake:
                 self._reserve(MovementKind.RESERVED, need.served_from, need.doses, need.booking_ref)
         return changed
 
-    def _require(self, key: LotKey, doses: int) -> Lot:
+    def _known(self, key: LotKey) -> Lot:
         lot = self.lots.get(key)
         if lot is None:
             raise NotInStock(f"There is no lot {key[1]} in the pool {key[0]}.")
+        return lot
+
+    def _require(self, key: LotKey, doses: int) -> Lot:
+        lot = self._known(key)
         if lot.on_hand < doses:
             raise NotInStock(f"Of lot {key[1]} {lot.on_hand} doses are in the pool {key[0]}, not {doses}.")
         return lot
@@ -149,6 +186,9 @@ class Stocktake:
         if on_hand == 0:
             return
         lot = self.lots[key]
+        room = max(MOST - (lot.on_hand + lot.administered + lot.wasted), 0)
+        if on_hand + administered + wasted > room:
+            raise TooMany(key, room)
         lot.on_hand += on_hand
         lot.administered += administered
         lot.wasted += wasted

@@ -13,9 +13,14 @@ CHANGE_OF_MIND: Final = timedelta(hours=1)
 """For so long a booking made, or an offer accepted, inside its notice window may be taken back."""
 
 
+def earliest(event: EventType, start_at: datetime) -> datetime:
+    """From when on it can have happened: nobody has failed to come before the start."""
+    return start_at if event is EventType.NO_SHOW else start_at - EARLIEST
+
+
 def too_early(event: EventType, start_at: datetime, now: datetime) -> bool:
-    """Whether it cannot have happened yet: nobody has failed to come before the start."""
-    return now < (start_at if event is EventType.NO_SHOW else start_at - EARLIEST)
+    """Whether it cannot have happened yet."""
+    return now < earliest(event, start_at)
 
 
 def too_late_to_cancel(

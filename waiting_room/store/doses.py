@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from waiting_room.domain.stock import FreeLot, Portion, Shelf
+from waiting_room.domain.stock import FreeLot, Holder, Portion, Shelf
 from waiting_room.store import sql
 from waiting_room.store.pool import Connection
 
@@ -48,9 +48,22 @@ async def claims_of(conn: Connection, keys: Collection[tuple[str, str]]) -> dict
     return found
 
 
+async def holders(conn: Connection, clinic_id: str, products: Collection[str]) -> list[Holder]:
+    """Who has doses of these products for an appointment to come, the last to have booked first."""
+    rows = await conn.fetch(_SQL["holders"], clinic_id, list(products))
+    return [Holder(booking_ref, day, Portion(*portion)) for booking_ref, *portion, day in rows]
+
+
 async def claim(conn: Connection, claims: Sequence[DoseClaim]) -> None:
     """Reserve them. Raises asyncpg.CheckViolationError where a lot has not that much."""
     await conn.execute(_SQL["claim"], *zip(*claims, strict=True))
+
+
+async def exchange(conn: Connection, products: Sequence[tuple[str, str, str]]) -> None:
+    """(clinic_id, booking_ref, product) of which these bookings are about to claim others, or some that they were short
+    of: what they have of it comes free. Of what else they take nothing changes.
+    """
+    await conn.execute(_SQL["exchange"], *zip(*products, strict=True))
 
 
 async def settle(conn: Connection, ended: Sequence[tuple[str, str, bool]]) -> None:

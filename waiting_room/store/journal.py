@@ -279,6 +279,9 @@ class Journal:
             again = [each.key for each in self._placed.values() if each.known_state.stage is Stage.WAITING]
             if again:
                 await patients.wait_again(self.conn, again)
+        left = [each.key for each in self._placed.values() if each.known_state.status is not Status.WAITLISTED]
+        if left:
+            await waitlist.leave(self.conn, left)
         self._placed, self._ended_offers = {}, []
 
     async def _write_ended(self) -> None:

@@ -180,6 +180,17 @@ async def end_waits(journal: Journal, keys: Sequence[Key]) -> list[Booking]:
     return bookings
 
 
+async def end_in_vain(journal: Journal, keys: Sequence[Key]) -> list[Booking]:
+    """Reject those of these bookings of one clinic that wait for what nobody offers there any more; which they were."""
+    refs = [booking_ref for _, booking_ref in keys]
+    still = await waitlist.unoffered(journal.conn, keys[0][0], len(refs), refs)
+    bookings = list((await journal.load(still)).values()) if still else []
+    for booking in bookings:
+        journal.record(booking, EventType.REJECTED, reason=Reason.NOT_BOOKABLE, by=By.SERVICE)
+    await journal.write()
+    return bookings
+
+
 async def _pass_on(journal: Journal, groups: Iterable[Group]) -> None:
     """Where the one who had the claim for all is out, the next of them has it."""
     rest = await waitlist.open_in_groups(journal.conn, sorted(groups))

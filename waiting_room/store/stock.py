@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from waiting_room.domain.appointment import WANTS_SEAT, Status
 from waiting_room.domain.directory import Consumes
-from waiting_room.domain.stock import Need
+from waiting_room.domain.stock import LotKey, Need
 from waiting_room.domain.stocktake import Lot, Stocktake
 from waiting_room.store import sql
 from waiting_room.store.pool import Connection
@@ -68,6 +68,13 @@ class LotReport(NamedTuple):
     balanced: bool
 
 
+class Given(NamedTuple):
+    """What a booking was given of a product, by lot, and when that was said first, be it of another lot."""
+
+    lots: dict[LotKey, int]
+    said_at: datetime | None
+
+
 class Product(NamedTuple):
     """``version``: 0 until something was entered at the clinic."""
 
@@ -84,6 +91,8 @@ class OpenStock:
     clinic_id: str
     product: str
     version: int
+    counted_at: datetime | None
+    """When people have last counted it."""
     take: Stocktake
     _wanting: frozenset[str]
 
@@ -120,7 +129,7 @@ class OpenStock:
             records=[(*whose, *movement, entered_by) for movement in self.take.movements],
         )
         if entered_by is not None:
-            await self.conn.execute(_SQL["save_version"], *whose)
+            await self.conn.execute(_SQL["save_version"], *whose, self.take.is_count)
             self.version += 1
         return [need.booking_ref for need in short]
 
@@ -161,6 +170,7 @@ async def open_stock(conn: Connection, clinic_id: str, product: str) -> OpenStoc
         clinic_id,
         product,
         head["version"],
+        head["counted_at"],
         Stocktake(
             lots,
             [need for need in needs if not _too_late(need)],
@@ -168,6 +178,13 @@ async def open_stock(conn: Connection, clinic_id: str, product: str) -> OpenStoc
         ),
         frozenset(row["booking_ref"] for row in rows if Status(row["status"]) in WANTS_SEAT and not row["is_over"]),
     )
+
+
+async def given(conn: Connection, clinic_id: str, product: str, booking_ref: str) -> Given:
+    """Also of a booking that is archived."""
+    rows = await conn.fetch(_SQL["given"], clinic_id, product, booking_ref)
+    lots = {(row["pool"], row["lot"]): row["doses"] for row in rows if row["doses"]}
+    return Given(lots, min((row["said_at"] for row in rows), default=None))
 
 
 async def fillable(conn: Connection) -> list[tuple[str, str]]:

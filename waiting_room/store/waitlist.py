@@ -26,6 +26,7 @@ class NewWaiter(NamedTuple):
     provider_id: str | None
     from_at: datetime
     to_at: datetime
+    waits: bool
 
 
 class NewOffer(NamedTuple):
@@ -87,6 +88,11 @@ async def add(conn: Connection, waiters: Sequence[NewWaiter]) -> None:
     await conn.copy_records_to_table("waitlist", columns=NewWaiter._fields, records=waiters)
 
 
+async def leave(conn: Connection, keys: Collection[Key]) -> None:
+    """Those who wait no more, whatever came of it."""
+    await conn.execute(_SQL["leave"], *zip(*keys, strict=True))
+
+
 async def waiting(
     conn: Connection,
     clinic_id: str,
@@ -143,6 +149,12 @@ async def still_expired(conn: Connection, keys: Collection[Key], now: datetime) 
 async def over(conn: Connection, limit: int) -> list[Key]:
     """Bookings that wait for a time that has passed."""
     return [(row["clinic_id"], row["booking_ref"]) for row in await conn.fetch(_SQL["over"], limit)]
+
+
+async def unoffered(conn: Connection, clinic_id: str, limit: int, only: Sequence[str] | None = None) -> list[Key]:
+    """Bookings (of ``only`` these) that wait there for what nobody offers whom they would go to, by ticket."""
+    rows = await conn.fetch(_SQL["unoffered"], clinic_id, limit, only)
+    return [(row["clinic_id"], row["booking_ref"]) for row in rows]
 
 
 async def clinics_waited_for(conn: Connection) -> list[WaitedFor]:

@@ -161,6 +161,22 @@ async def delivery(conn: Connection, endpoint_id: str, clinic_id: str, seq: int)
     return None if row is None else _delivery(row)
 
 
+async def is_archived(conn: Connection, endpoint_id: str, clinic_id: str, seq: int) -> bool:
+    """Whether a delivery that is not there may have been: the event's booking is archived, its deliveries are gone."""
+    archived: bool = await conn.fetchval(_SQL["is_archived"], endpoint_id, clinic_id, seq)
+    return archived
+
+
+async def archived_between(
+    conn: Connection, endpoint_id: str, since: datetime, until: datetime, after_days: int
+) -> bool:
+    """Whether events of [since, until) that it asked for may stand in the archive, from where nothing is replayed.
+    ``after_days``: how long a booking is over before it is archived.
+    """
+    archived: bool = await conn.fetchval(_SQL["archived_between"], endpoint_id, since, until, after_days)
+    return archived
+
+
 async def body(conn: Connection, endpoint_id: str, clinic_id: str, seq: int) -> str | None:
     """What it says, thin: whoever reads it here has no need for the patient. Raises Unreadable."""
     row = await conn.fetchrow(_SQL["content"], endpoint_id, clinic_id, seq, _PUBLIC)

@@ -53,6 +53,11 @@ class Delivery(NamedTuple):
     sequence: int
     sealed: tuple[bytes, ...]
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is left that it could tell: its booking was archived while somebody had it sent again."""
+        return self.record is None and self.payload is None
+
 
 class Settled(NamedTuple):
     """What became of a claimed delivery; ``again_in_seconds`` goes with ``due``, ``failed_why`` with ``failed``.

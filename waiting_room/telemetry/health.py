@@ -8,6 +8,7 @@ in the answer and in ``waiting_room_event_loop_lag_seconds``. A role is ready wh
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Collection
 
 import structlog
@@ -29,11 +30,12 @@ def say_ready(role: str, *, ready: bool = True) -> None:
 
 
 class MetricsServer:
-    """Serves this process's metrics on a port of its own."""
+    """Serves this process's metrics on a port of its own; ``bound``: to that very port already, by who started us."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, bound: socket.socket | None = None) -> None:
         self._host = host
         self._port = port
+        self._bound = bound
 
     async def run(self, finish: asyncio.Event) -> None:
         """Serve until told to finish. Raises OSError if the port cannot be had."""
@@ -42,7 +44,8 @@ class MetricsServer:
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await runner.setup()
         try:
-            await web.TCPSite(runner, self._host, self._port).start()
+            site = web.SockSite(runner, self._bound) if self._bound else web.TCPSite(runner, self._host, self._port)
+            await site.start()
             log.info("health_served", host=self._host, port=self._port)
             await self._meanwhile(finish)
         finally:
@@ -62,8 +65,8 @@ class MetricsServer:
 class HealthServer(MetricsServer):
     """Serves what this process says of itself; ``roles`` are those that /readyz waits for."""
 
-    def __init__(self, host: str, port: int, roles: Collection[str]) -> None:
-        super().__init__(host, port)
+    def __init__(self, host: str, port: int, roles: Collection[str], bound: socket.socket | None = None) -> None:
+        super().__init__(host, port, bound)
         self._roles = frozenset(roles)
         self._lag = LoopLag()
 

@@ -15,6 +15,7 @@ from waiting_room.telemetry import tracing
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 SELDOM_SECONDS: Final = 5.0
+REPEATED_SECONDS: Final = 60.0
 
 
 class Seldom(logging.Filter):
@@ -40,6 +41,24 @@ class Seldom(logging.Filter):
         if left_out:
             record.msg = f"{record.msg} (and {left_out} times before)"
         return True
+
+
+class Repeated:
+    """Counts what happens again and again for one reason, so that a line every REPEATED_SECONDS tells of all of it."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._said_at = float("-inf")
+        self._times = 0
+
+    def due(self) -> int:
+        """It has happened. How often since it was said last, if it is to be said now; else 0."""
+        self._times += 1
+        now = self._clock()
+        if now - self._said_at < REPEATED_SECONDS:
+            return 0
+        times, self._said_at, self._times = self._times, now, 0
+        return times
 
 
 def configure(role: str, level: str) -> None:

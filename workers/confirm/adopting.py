@@ -42,6 +42,7 @@ class Adopting:
         self._waiting: set[int] = set()
         self._assignments = 0
         self._task: asyncio.Task[None] | None = None
+        self._stopped = False
 
     @property
     def waiting(self) -> frozenset[int]:
@@ -52,7 +53,7 @@ class Adopting:
         """These are ours now."""
         self._waiting.update(partitions)
         self._assignments += 1
-        if self._waiting and (self._task is None or self._task.done()):
+        if self._waiting and not self._stopped and (self._task is None or self._task.done()):
             self._task = asyncio.create_task(self._adopt(), name="adopt partitions")
 
     def revoked(self, partitions: Iterable[int]) -> None:
@@ -86,7 +87,8 @@ class Adopting:
             self._task.result()
 
     async def stop(self) -> None:
-        """Give up what is being read."""
+        """Give up what is being read, and read nothing that is assigned from now on."""
+        self._stopped = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)

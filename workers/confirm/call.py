@@ -27,12 +27,16 @@ from waiting_room.store.calls import Claim
 from waiting_room.store.journal import Wish
 from workers.pacing.work import Verdict
 
+WITHOUT_MASTER_KEY_SECONDS = 5.0
+"""Until it is looked whether this process can open a patient's key after all: it may have been told what it lacks."""
 _REASONS = {"slot_taken": Reason.SLOT_TAKEN, "prov": Reason.PROVIDER}
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """``seconds`` is how long the clinic took; ``retry_after_seconds`` its own word on when to come back."""
+    """``seconds`` is how long the clinic took; ``retry_after_seconds`` its own word on when to come back, or ours where
+    it was not asked.
+    """
 
     answer: Answer
     verdict: Verdict
@@ -74,7 +78,7 @@ async def make(claim: Claim, gateway: Gateway, lease: Lease, vault: Vault) -> An
     except (ClinicError, LeaseLost) as error:
         return _failed(error, time.monotonic() - started)
     except UnknownMasterKey as error:  # our environment's fault: the booking waits until it is mended
-        return Answered(Failed(Failure.NOT_SENT), Verdict.NOT_ASKED, 0.0, detail=str(error))
+        return Answered(Failed(Failure.NOT_SENT), Verdict.NOT_ASKED, 0.0, WITHOUT_MASTER_KEY_SECONDS, detail=str(error))
     except (msgspec.MsgspecError, CannotOpen) as error:
         return Answered(Failed(Failure.UNPROCESSABLE), Verdict.NOT_ASKED, 0.0, detail=type(error).__name__)
     return Answered(answer, Verdict.ANSWERED, time.monotonic() - started)

@@ -21,9 +21,10 @@ from waiting_room.store.booking import Booking
 from waiting_room.store.calls import Claim, Finished, Later, Outcome, ToVerify
 from waiting_room.store.verifications import Found
 from waiting_room.telemetry import tracing
+from waiting_room.telemetry.logs import Repeated
 from workers.confirm.adopting import ELSEWHERE_SECONDS
 from workers.confirm.batcher import CannotBeStored
-from workers.confirm.call import Answered, Lease, make
+from workers.confirm.call import WITHOUT_MASTER_KEY_SECONDS, Answered, Lease, make
 from workers.confirm.clinics import Clinics
 from workers.confirm.eligibility import Eligibility
 from workers.confirm.ledger import Ledger
@@ -38,8 +39,6 @@ log = structlog.get_logger(__name__)
 PutAside = Callable[[Work, str], Awaitable[None]]
 WITHOUT_TOKENS_SECONDS = 60.0
 """Until what would be put aside is tried again, while there is reason to believe that the fault is not its own."""
-WITHOUT_MASTER_KEY_SECONDS = 5.0
-"""Until it is looked whether this process can open its patient's key after all: it may have been told what it lacks."""
 
 
 class Course:
@@ -78,6 +77,7 @@ class Course:
         self._slot_freed = slot_freed
         self._lease_seconds = lease_seconds
         self._call_seconds = call_seconds
+        self._not_opened = Repeated()
 
     async def run(self, work: Work) -> None:
         """Returns when the work is finished with for now."""
@@ -128,7 +128,8 @@ class Course:
         try:
             patient = self._vault.open(booking.patient_key, booking.patient)
         except UnknownMasterKey as error:  # our environment's fault: the booking waits until it is mended
-            log.error("patient_not_opened", booking_ref=work.booking_ref, detail=str(error))
+            if times := self._not_opened.due():
+                log.error("patient_not_opened", booking_ref=work.booking_ref, detail=str(error), times=times)
             return Disposition(Action.ASIDE, WITHOUT_MASTER_KEY_SECONDS)
         except CannotOpen:
             patient = None

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Collection, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from contextlib import suppress
+from functools import partial
 from typing import Any, cast
 
 import structlog
@@ -79,14 +80,13 @@ async def run(settings: Settings, finish: asyncio.Event) -> None:
             worker = ConfirmWorker(settings, pool, transport, eligibility, producer, pulse, memory)
             changes = ClinicChanges(pool, asking, settings.clinic_changes_seconds, settings.clinic_call_seconds)
 
-            async def loop(finish: asyncio.Event) -> None:
+            async def remembered() -> None:
                 await _within(REMEMBER_SECONDS, follower.caught_up.wait())
-                await worker.loop(finish)
 
             await supervise(
                 finish,
                 {
-                    "confirm loop": loop,
+                    "confirm loop": partial(worker.loop, remembered),
                     "confirm upkeep": worker.upkeep,
                     "confirm commits": worker.commits,
                     "pulse": pulse.run,
@@ -96,8 +96,10 @@ async def run(settings: Settings, finish: asyncio.Event) -> None:
                 shutdown_seconds=settings.shutdown_seconds,
             )
     finally:
-        await producer.stop()
-        pool.terminate()
+        try:
+            await producer.stop()
+        finally:
+            pool.terminate()
 
 
 class ConfirmWorker:
@@ -165,17 +167,20 @@ class ConfirmWorker:
         )
         self._runner = Runner(self.lanes, course.run, self._before_a_round, self._after_a_round)
 
-    async def loop(self, finish: asyncio.Event) -> None:
-        """Read and call until told to finish, then drain, commit and leave."""
-        await self._intake.start()
+    async def loop(self, begins: Callable[[], Awaitable[None]], finish: asyncio.Event) -> None:
+        """Once ``begins`` returns, read and call until told to finish, then drain, commit and leave."""
         try:
+            await begins()
+            await self._intake.start()
             await self._intake.read(self._runner, finish)
             await self._runner.drain(self._drain_seconds)
         finally:
-            await self._adopting.stop()
-            await self._filling.stop()
-            await self._runner.stop()
-            await self._intake.stop()
+            try:
+                await self._runner.stop()  # it has lanes filled
+                await self._filling.stop()
+                await self._adopting.stop()
+            finally:  # cancelled for being late, too
+                await self._intake.stop()
 
     async def commits(self, finish: asyncio.Event) -> None:
         """Commit behind what is finished. It waits for Kafka as long as that is away, and nobody waits for it."""

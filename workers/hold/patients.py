@@ -83,8 +83,48 @@ class Patients:
 
     def when_moved(self, booking: Booking, plan: Bookable, rules: Rules) -> Bookable | Reason:
         """The same for a booking that the patient has and wants at another time."""
+        return self._in_interval(plan, rules, self._others(booking))
+
+    async def read_apart(self, moving: Iterable[Booking], rules: Rules) -> None:
+        """As ``read``, of bookings at one clinic whose service asks for a distance to others."""
+        services = rules.service_types
+        spaced = {name for name, service in services.items() if limits.is_spaced(service, services.values())}
+        await self.read((), [each for each in moving if each.service_type in spaced])
+
+    def has_more(self, booking: Booking) -> bool:
+        """Whether its patient is known to have anything beside it."""
+        return bool(self._others(booking))
+
+    def _others(self, booking: Booking) -> list[PatientClaim]:
         has = self._has.get((booking.app_id, booking.patient_id or ""), {})
-        return self._in_interval(plan, rules, [claim for key, claim in has.items() if key != booking.key])
+        return [claim for key, claim in has.items() if key != booking.key]
+
+    def apart(self, booking: Booking, plan: Bookable, rules: Rules) -> list[Bookable]:
+        """The parts of the plan, earliest first, that keep the booking's distance to what else its patient has."""
+        others = self._others(booking)
+        if not others or booking.start_at is None:
+            return [plan]
+        zone = ZoneInfo(plan.timezone)
+        was, first, last = (at.astimezone(zone).date() for at in (booking.start_at, plan.from_at, plan.to_at))
+        days = limits.days_apart(
+            plan.service, rules.service_types.values(), rules.business_id, others, was, (first, last)
+        )
+        parts = (
+            msgspec.structs.replace(
+                plan,
+                from_at=max(plan.from_at, datetime.combine(begins, time.min, zone)),
+                to_at=min(plan.to_at, datetime.combine(ends + timedelta(days=1), time.min, zone)),
+            )
+            for begins, ends in sorted(days)
+        )
+        return [part for part in parts if part.from_at < part.to_at]
+
+    def goes_to(self, booking: Booking, start_at: datetime, rules: Rules) -> None:
+        """The booking is to be then: what else its patient has keeps its distance to that."""
+        has = self._has.get((booking.app_id, booking.patient_id or ""), {})
+        if (claim := has.get(booking.key)) is not None:
+            day = start_at.astimezone(ZoneInfo(rules.timezone)).date()
+            has[booking.key] = msgspec.structs.replace(claim, day=day)
 
     @staticmethod
     def _in_interval(plan: Bookable, rules: Rules, has: Collection[PatientClaim]) -> Bookable | Reason:

@@ -111,21 +111,53 @@ class Rescheduling:
         self._hold(booking, revision, command.key_hash, seat, by=command.by, must_move=False)
 
     def move_away(
-        self, booking: Booking, plan: Bookable | Reason, taken: Taken, mark: bytes, for_want_of: str | None = None
-    ) -> bool:
-        """Its clinic has closed, or wants a product for it: whether there is another time for it, which is held then.
-        It cannot stay.
+        self,
+        booking: Booking,
+        plan: Bookable | Reason,
+        taken: Taken,
+        mark: bytes,
+        *,
+        for_want_of: str | None = None,
+        or_earlier: Bookable | Reason | None = None,
+    ) -> Reason | None:
+        """Its clinic has closed, or wants a product for it: hold another time for it, or say why there is none.
+
+        One that is not too close to what else its patient has, ``or_earlier`` if need be; where it cannot stay, rather
+        one that is too close than none.
         """
-        seat = plan if isinstance(plan, Reason) else self._allot(booking, plan, taken)
+        seat = plan if isinstance(plan, Reason) else self._allot_apart(booking, plan, or_earlier, taken, for_want_of)
         if isinstance(seat, Reason):
-            return False
+            return seat
         asked = self.asked.setdefault(booking.key, Asked())
         asked.newest_revision = revision = max(asked.newest_revision, booking.known_state.newest_revision) + 1
         if mark in asked.key_hashes:  # it was moved for this before, and has come back when it could
             mark = sha256(mark + revision.to_bytes(4, "big")).digest()
         asked.key_hashes.add(mark)
         self._hold(booking, revision, mark, seat, by=By.CLINIC, must_move=True, for_want_of=for_want_of)
-        return True
+        self.patients.goes_to(booking, seat.candidate.start_at, self.rules[booking.clinic_id])
+        return None
+
+    def _allot_apart(
+        self,
+        booking: Booking,
+        plan: Bookable,
+        or_earlier: Bookable | Reason | None,
+        taken: Taken,
+        for_want_of: str | None,
+    ) -> Seat | Reason:
+        rules = self.rules[booking.clinic_id]
+        parts = self.patients.apart(booking, plan, rules)
+        whole = parts == [plan]
+        if isinstance(or_earlier, Bookable) and not whole:
+            parts += reversed([day for part in self.patients.apart(booking, or_earlier, rules) for day in part.days()])
+        if for_want_of is None and not whole:
+            parts.append(plan)
+        found: Seat | Reason = Reason.TOO_SOON
+        for part in parts:
+            found = self._allot(booking, part, taken)
+            if isinstance(found, Seat):
+                break
+        return found
 
     def _why_not(self, booking: Booking, command: Reschedule) -> Reason | None:
         state = booking.known_state

@@ -8,7 +8,6 @@ what comes in.
 
 from __future__ import annotations
 
-from datetime import timedelta
 from hashlib import sha256
 
 from waiting_room.domain.appointment import Reason
@@ -16,12 +15,10 @@ from waiting_room.messages import Shortage, TimeRange
 from waiting_room.store import holds, offering, stock
 from waiting_room.store.journal import Booking
 from waiting_room.store.pool import Connection
-from workers.hold.closing import LOOK_AHEAD, MovedAway, taken_around
+from workers.hold.closing import LOOK_AHEAD, NOTICE, MovedAway, taken_around
 from workers.hold.rescheduling import Rescheduling, Wanted
 from workers.hold.wishes import Bookable, bookable
 
-NOTICE = timedelta(days=2)
-"""A day more than the usual notice: one to hear of it and to decline."""
 ROUND_MAX = 100
 """Bookings looked at in one transaction."""
 
@@ -38,13 +35,14 @@ async def rebook(conn: Connection, moves: Rescheduling, shortage: Shortage) -> M
     bookings = await moves.journal.load(missing)
     plans = {key: _plan(booking, moves) for key, booking in bookings.items()}
     await moves.recall(conn, missing)
+    await moves.patients.read_apart(bookings.values(), moves.rules[shortage.clinic_id])
     await moves.doses.read_missing(missing)
     taken = await taken_around(conn, shortage.clinic_id, plans.values())
     mark = sha256(f"shortage {shortage.product} {shortage.requested_at.isoformat()}".encode()).digest()
     moved = [
         bookings[key]
         for key in missing
-        if moves.move_away(bookings[key], plans[key], taken, mark, for_want_of=shortage.product)
+        if moves.move_away(bookings[key], plans[key], taken, mark, for_want_of=shortage.product) is None
     ]
     await moves.write(conn)
     await moves.journal.write(give=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zoneinfo import ZoneInfo
 
-from waiting_room.domain.appointment import EventType
+from waiting_room.domain.appointment import EventType, Status
 from waiting_room.store import waitlist
 from waiting_room.store.holds import Rules
 from waiting_room.store.journal import Booking, Journal
@@ -18,7 +18,7 @@ class Waiters:
     """They have their tickets in the order in which they asked, as everybody has."""
 
     def __init__(self) -> None:
-        self._new: list[NewWaiter] = []
+        self._new: list[tuple[Booking, NewWaiter]] = []
 
     def add(self, booking: Booking, plan: Bookable, journal: Journal, patients: Patients, rules: Rules) -> None:
         """It waits for what it asked for, and takes up one of the bookings that its patient may have open."""
@@ -29,9 +29,11 @@ class Waiters:
         journal.record(booking, EventType.WAITLISTED)
         patients.take(booking, rules, decided=False, day=plan.from_at.astimezone(ZoneInfo(rules.timezone)).date())
         service_type = plan.service.service_type
-        self._new.append(NewWaiter(*booking.key, service_type, wanted_provider, plan.from_at, plan.to_at))
+        row = NewWaiter(*booking.key, service_type, wanted_provider, plan.from_at, plan.to_at, waits=True)
+        self._new.append((booking, row))
 
     async def write(self, conn: Connection) -> None:
-        """After their bookings."""
+        """After their bookings. Who was cancelled in the same batch waits no more."""
         if self._new:
-            await waitlist.add(conn, self._new)
+            rows = [row._replace(waits=each.known_state.status is Status.WAITLISTED) for each, row in self._new]
+            await waitlist.add(conn, rows)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Protocol
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -46,6 +47,15 @@ class Bookable(msgspec.Struct, frozen=True):
     def candidates(self) -> Iterator[Candidate]:
         """Earliest first."""
         return candidates(self.providers, self.service, self.timezone, self.from_at, self.to_at, self.spans)
+
+    def days(self) -> Iterator[Bookable]:
+        """The same, day by day."""
+        zone, from_at = ZoneInfo(self.timezone), self.from_at
+        while from_at < self.to_at:
+            midnight = datetime.combine(from_at.astimezone(zone).date() + timedelta(days=1), time.min, zone)
+            to_at = min(midnight.astimezone(UTC), self.to_at)
+            yield msgspec.structs.replace(self, from_at=from_at, to_at=to_at)
+            from_at = to_at
 
     def windows(self) -> Iterator[tuple[str, datetime, datetime]]:
         """(provider_id, from, to) of every claim that could be in the way."""

@@ -86,8 +86,10 @@ async def _resources(settings: Settings) -> AsyncIterator[tuple[Pool, Producer]]
     try:
         yield pool, producer
     finally:
-        await producer.stop()
-        await pool.close()
+        try:
+            await producer.stop()
+        finally:
+            await pool.close()
 
 
 class HoldWorker:

@@ -30,6 +30,7 @@ from waiting_room.store.pool import Pool
 from waiting_room.supervise import pause
 from waiting_room.telemetry import metrics, tracing
 from waiting_room.telemetry.health import say_ready
+from waiting_room.telemetry.logs import Repeated
 from workers.notify.compose import Composer
 from workers.notify.hand import DatabaseClock, Hand
 from workers.notify.letter import Gateway
@@ -80,6 +81,7 @@ class Sender:
         self._ended: list[Settled] = []
         self._broken: BaseException | None = None
         self._wake = asyncio.Event()
+        self._not_opened = Repeated()
 
     def look(self) -> None:
         """There may be something to send."""
@@ -189,7 +191,8 @@ class Sender:
         try:
             patient = self._vault.open(begun.patient_key, begun.patient)
         except UnknownMasterKey as error:  # our environment's fault: the message waits until it is mended
-            log.error("patient_not_opened", booking_ref=begun.key.booking_ref, detail=str(error))
+            if times := self._not_opened.due():
+                log.error("patient_not_opened", booking_ref=begun.key.booking_ref, detail=str(error), times=times)
             why = type(error).__name__
             again = WITHOUT_MASTER_KEY_SECONDS
             self._end(Settled(begun.key, begun.lease_until, "due", tried=False, again_in_seconds=again, error=why))

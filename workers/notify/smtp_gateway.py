@@ -7,7 +7,6 @@ may show it twice. The Message-ID is the same then, by which many mail programs 
 from __future__ import annotations
 
 import asyncio
-import re
 from contextlib import suppress
 from email.message import EmailMessage
 from email.utils import formatdate, parseaddr
@@ -18,13 +17,13 @@ from urllib.parse import unquote, urlsplit
 import aiosmtplib
 from aiosmtplib import SMTP, SMTPException, SMTPResponseException, SMTPTimeoutError
 
+from waiting_room.domain.notifications import AN_EMAIL
 from workers.notify.letter import Letter
 from workers.notify.verdict import SENT, Answer
 
 CONNECTIONS_MAX: Final = 32
 _PORTS: Final = {"smtp": 587, "smtps": 465}
 _NO_MORE: Final = {"en": "No more emails", "de": "Keine E-Mails mehr"}
-_ADDRESS = re.compile(r"[^\s@,;:<>()\"\\]+@[^\s@,;:<>()\"\\]+")
 
 
 class SmtpGateway:
@@ -44,7 +43,7 @@ class SmtpGateway:
         self._idle.clear()
 
     async def send(self, letter: Letter) -> Answer:
-        if not _ADDRESS.fullmatch(letter.to):
+        if not AN_EMAIL.fullmatch(letter.to):
             return Answer(False, "no email address", final=True)
         message = self._message(letter)
         try:

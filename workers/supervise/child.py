@@ -108,16 +108,19 @@ class Child:
 
     async def _start(self) -> asyncio.subprocess.Process:
         """Raises OSError."""
-        port = _free_port(self._host)
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        self._url, self._heard_at = f"http://{host}:{port}/metrics", time.monotonic()
-        own = {PREFIX + "WORKER_ID": self.worker_id, PREFIX + "METRICS_PORT": str(port)}
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "workers", "confirm", "--parent", str(os.getpid()),
-            stdin=asyncio.subprocess.DEVNULL,
-            env={**os.environ, **own},
-            start_new_session=True,  # Ctrl-C in a terminal is for the supervisor, which ends its workers in order
-        )  # fmt: skip
+        with _bound(self._host) as mine:
+            port: int = mine.getsockname()[1]
+            host = f"[{self._host}]" if ":" in self._host else self._host
+            self._url, self._heard_at = f"http://{host}:{port}/metrics", time.monotonic()
+            own = {PREFIX + "WORKER_ID": self.worker_id, PREFIX + "METRICS_PORT": str(port)}
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "workers", "confirm",
+                "--parent", str(os.getpid()), "--metrics-socket", str(mine.fileno()),
+                stdin=asyncio.subprocess.DEVNULL,
+                env={**os.environ, **own},
+                pass_fds=(mine.fileno(),),
+                start_new_session=True,  # Ctrl-C in a terminal is for the supervisor, which ends its workers in order
+            )  # fmt: skip
         self.port = port
         log.info("worker_started", worker=self.worker_id, pid=process.pid, metrics_port=port)
         return process
@@ -136,10 +139,13 @@ def _needed(text: str) -> float:
     raise ValueError(NEEDED)
 
 
-def _free_port(host: str) -> int:
-    """Should another take it first, the worker ends, and is started again on another one. Raises OSError."""
+def _bound(host: str) -> socket.socket:
+    """To a port that nobody else can take from now on. Its worker listens: until then it refuses. Raises OSError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    mine = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        mine.bind((host, 0))
+    except BaseException:
+        mine.close()
+        raise
+    return mine

@@ -2,7 +2,7 @@
 
 Each batch is one transaction, under its clinic's lock for as long as that takes; what was not done when a sweep is
 killed is found again. A booking that is over and still has something open is passed over, and met again in the next
-course.
+course; so is one that fails whatever is tried, by itself.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-import asyncpg
 import structlog
 
 from waiting_room.store import archiving
@@ -92,25 +91,27 @@ class Archiving:
         return done
 
     async def _archive(self, conn: Connection, clinic_id: str, found: Sequence[Candidate], before: datetime) -> int:
-        for month in {each.month for each in found} - self._ranges:
-            if await archiving.make_range(conn, month):
-                self._ranges.add(month)
-        keys = [(clinic_id, each.booking_ref) for each in found if each.month in self._ranges]
-
         async def move(some: Sequence[Key]) -> int:
             async with conn.transaction():
                 return len(await archiving.archive(conn, clinic_id, [ref for _, ref in some], before))
 
+        keys = await self._keys(conn, clinic_id, found)
         try:
             gone = await move(keys)
-        except (asyncpg.CheckViolationError, asyncpg.ForeignKeyViolationError) as error:
-            # A month is just being detached, of the archive or of the seats: they go another time.
-            log.warning("not_archived", clinic_id=clinic_id, error=type(error).__name__)
-            self._ranges.clear()
-            return 0
         except Exception as error:
             if passes(error):
                 raise
-            gone = await by_clinic(keys, move)
+            # A month may just have been detached: what goes there waits. Who fails all the same keeps nobody else.
+            self._ranges.clear()
+            gone = await by_clinic(await self._keys(conn, clinic_id, found), move)
         metrics.SWEPT.labels("archived").inc(gone)
         return gone
+
+    async def _keys(self, conn: Connection, clinic_id: str, found: Sequence[Candidate]) -> list[Key]:
+        """Of those whose months are there; others wait until somebody settles that by hand."""
+        for month in sorted({each.month for each in found} - self._ranges):
+            if await archiving.make_range(conn, month):
+                self._ranges.add(month)
+            else:
+                log.warning("not_archived", clinic_id=clinic_id, detached=f"{month:%Y-%m}")
+        return [(clinic_id, each.booking_ref) for each in found if each.month in self._ranges]

@@ -1,4 +1,5 @@
-"""What time does to those who wait for a seat: offers end, wishes pass, and seats come free that nobody gave up.
+"""What time does to those who wait for a seat: offers end, wishes pass or are in vain, and seats come free that nobody
+gave up.
 
 None of it is needed for an answer to be right: an offer that has run out is not accepted, whether it was ended or not.
 """
@@ -57,7 +58,9 @@ async def _end(
 
 
 class Looking:
-    """Looks every LOOK_EVERY_SECONDS at each clinic where anybody waits, more rarely where there are very many."""
+    """Looks every LOOK_EVERY_SECONDS at each clinic where anybody waits, more rarely where there are very many: for
+    what is free by now, and for who waits in vain.
+    """
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -95,6 +98,9 @@ class Looking:
         metrics.WAITLISTED.labels("waiting").set(sum(each.waiting for each in clinics) - asked)
 
     async def _look_at(self, clinic_id: str) -> None:
+        async with self._pool.acquire() as conn:
+            in_vain = await waitlist.unoffered(conn, clinic_id, BATCH_MAX)
+        await by_clinic(in_vain, partial(_end, self._pool, offering.end_in_vain, "wait_in_vain"))
         async with self._pool.acquire() as conn, conn.transaction():
             journal = await Journal.open(conn, [clinic_id])
             await offering.look(journal, clinic_id)

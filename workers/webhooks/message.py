@@ -27,7 +27,7 @@ def body_of(delivery: Delivery, vault: Vault) -> str:
     if delivery.payload is not None:
         return delivery.payload
     if delivery.record is None:
-        raise ValueError("the event is not there")
+        raise ValueError("its booking is archived")
     if not delivery.in_full:
         return render(delivery.record, delivery.sequence, PayloadKind.THIN)
     patient = vault.open(delivery.patient_key, delivery.patient)

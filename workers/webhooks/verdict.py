@@ -57,10 +57,12 @@ def settle(
 ) -> Settled:
     """Delivered, due again, or failed for good. ``chance`` in [0, 1) spreads the retries.
 
-    An attempt that was not made is not spent, and made up for a little later.
+    An attempt that was not made is not spent, and made up for a little later; not where nothing is left to tell.
     """
     move, again_in_seconds, why = Move.DELIVER, None, None
-    if not answer.asked:
+    if delivery.is_empty:
+        move = Move.GIVE_UP
+    elif not answer.asked:
         move, again_in_seconds = Move.RETRY, OUR_FAULT_AGAIN_SECONDS
     elif not answer.yes:
         if answer.status != GONE:

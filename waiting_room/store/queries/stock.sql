@@ -2,6 +2,7 @@
 SELECT
     c.timezone,
     p.name,
+    s.counted_at,
     coalesce(s.version, 0) AS version
 FROM clinics AS c
 INNER JOIN products AS p ON c.business_id = p.business_id
@@ -87,9 +88,21 @@ DELETE FROM dose_shortages AS s
 WHERE s.clinic_id = $1 AND s.product = $2 AND s.booking_ref = any($3::text[]);
 
 -- save_version --
-INSERT INTO clinic_stock AS s (clinic_id, product, version)
-VALUES ($1, $2, 1)
-ON CONFLICT (clinic_id, product) DO UPDATE SET version = s.version + 1;
+INSERT INTO clinic_stock AS s (clinic_id, product, version, counted_at)
+VALUES ($1, $2, 1, CASE WHEN $3::boolean THEN clock_timestamp() END)
+ON CONFLICT (clinic_id, product) DO UPDATE
+    SET version = s.version + 1, counted_at = coalesce(excluded.counted_at, s.counted_at);
+
+-- given --
+-- What a booking was given of a product, by lot, less what was corrected since; and when it was first said.
+SELECT
+    pool,
+    lot,
+    sum(administered)::integer AS doses,
+    min(at) AS said_at
+FROM stock_movements
+WHERE clinic_id = $1 AND product = $2 AND booking_ref = $3 AND kind = 'administered'
+GROUP BY pool, lot;
 
 -- fillable --
 -- Where bookings are short of something of which anything is free.

@@ -92,16 +92,54 @@ FROM unnest($1::text[], $2::text[]) AS n (clinic_id, booking_ref)
 INNER JOIN offers AS o ON n.clinic_id = o.clinic_id AND n.booking_ref = o.booking_ref
 WHERE o.ended_at IS NULL AND o.expires_at <= $3;
 
+-- leave --
+-- These wait no more.
+UPDATE waitlist AS w
+SET waits = FALSE
+FROM unnest($1::text[], $2::text[]) AS n (clinic_id, booking_ref)
+WHERE w.clinic_id = n.clinic_id AND w.booking_ref = n.booking_ref;
+
 -- over --
--- Who waits for a time that has passed.
+-- Who waits for a time that has passed. How many that are is not guessed: most times that have passed are nobody's wish any
+-- more.
+SELECT
+    a.clinic_id,
+    a.booking_ref
+FROM waitlist AS w
+CROSS JOIN
+    LATERAL ( -- noqa: ST05
+        SELECT
+            b.clinic_id,
+            b.booking_ref
+        FROM appointments AS b
+        WHERE
+            b.clinic_id = w.clinic_id AND b.booking_ref = w.booking_ref AND b.status = 'waitlisted' AND b.stage = 'waiting'
+        LIMIT 1 -- noqa: AM09
+    ) AS a
+WHERE w.waits AND w.to_at <= now()
+ORDER BY w.to_at
+LIMIT $1;
+
+-- unoffered --
+-- Of those who wait at a clinic (of $3, where it is given) the first $2 who do so in vain: nobody offers that service any
+-- more, or the provider whom they wait for does not.
 SELECT
     a.clinic_id,
     a.booking_ref
 FROM appointments AS a
 INNER JOIN waitlist AS w ON a.clinic_id = w.clinic_id AND a.booking_ref = w.booking_ref
-WHERE a.status = 'waitlisted' AND a.stage = 'waiting' AND w.to_at <= now()
-ORDER BY w.to_at
-LIMIT $1;
+WHERE
+    a.clinic_id = $1 AND a.status = 'waitlisted' AND a.stage = 'waiting'
+    AND ($3::text[] IS NULL OR a.booking_ref = any($3::text[]))
+    AND NOT EXISTS (
+        SELECT
+        FROM providers AS p
+        WHERE
+            p.clinic_id = a.clinic_id AND w.service_type = any(p.service_types)
+            AND (w.provider_id IS NULL OR w.provider_id = p.provider_id)
+    )
+ORDER BY a.ticket
+LIMIT $2;
 
 -- clinics_waited_for --
 -- With how many wait there, and how many of them are asked just now.

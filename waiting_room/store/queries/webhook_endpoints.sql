@@ -93,6 +93,36 @@ SELECT
 FROM webhook_deliveries AS d
 WHERE d.endpoint_id = $1 AND d.clinic_id = $2 AND d.seq = $3;
 
+-- is_archived --
+-- Whether this event of a clinic stands in the archive: events are numbered without gaps, and nowhere else do they go. One
+-- of a clinic that is not the endpoint's was never told there.
+SELECT count(*) > 0 AS archived
+FROM webhook_endpoints AS p
+INNER JOIN clinic_counters AS c ON c.clinic_id = $2
+WHERE
+    p.endpoint_id = $1 AND (p.owner_kind <> 'clinic' OR p.owner_id = c.clinic_id)
+    AND $3::bigint BETWEEN 1 AND c.last_seq
+    AND NOT EXISTS (
+        SELECT
+        FROM appointment_events AS e
+        WHERE e.clinic_id = c.clinic_id AND e.seq = $3
+    );
+
+-- archived_between --
+-- Whether the endpoint's owner has archived bookings, accepted before $3, that may have events since $2: what is archived
+-- was over, and nothing had happened to it, for $4 days.
+SELECT $2::timestamptz < now() - make_interval(days => $4) AND EXISTS (
+    SELECT 1 AS found
+    FROM webhook_endpoints AS p
+    INNER JOIN archived_bookings AS z ON p.owner_id = z.clinic_id
+    WHERE p.endpoint_id = $1 AND p.owner_kind = 'clinic' AND z.accepted_at < $3
+    UNION ALL
+    SELECT 1 AS found
+    FROM webhook_endpoints AS p
+    INNER JOIN archived_bookings AS z ON p.owner_id = z.app_id
+    WHERE p.endpoint_id = $1 AND p.owner_kind = 'app' AND z.accepted_at < $3
+);
+
 -- content --
 -- What its body is rendered from.
 SELECT
