@@ -106,6 +106,7 @@ def worker(
         "hold": {**sealed, "WAITING_ROOM_PATIENT_SECRET": keys.patient_secret},
         "confirm": sealed,
         "webhooks": sealed,
+        "sweep": sealed,
         "notify": {**sealed, "WAITING_ROOM_NOTIFY_LINK_SECRET": keys.link_secret},
     }.get(role, {})
     return _program(

@@ -19,6 +19,7 @@ from ingress.answers import json_answer
 from ingress.availability import GET_AVAILABILITY, PUT_AVAILABILITY
 from ingress.book import BOOK
 from ingress.busy import DELETE_ONE_BUSY, LIST_BUSY, PUT_BUSY, PUT_ICS, PUT_ONE_BUSY
+from ingress.busy_feed import DELETE_BUSY_FEED, GET_BUSY_FEED, PUT_BUSY_FEED
 from ingress.cancel import CANCEL
 from ingress.clinics import GET_CLINIC, LIST_CLINICS, LIST_PROVIDERS
 from ingress.closures import CLOSE
@@ -93,6 +94,9 @@ OPERATIONS: Final = (
     PUT_ICS,
     PUT_ONE_BUSY,
     DELETE_ONE_BUSY,
+    GET_BUSY_FEED,
+    PUT_BUSY_FEED,
+    DELETE_BUSY_FEED,
     MAKE_FEED,
     WITHDRAW_FEED,
     READ_FEED,

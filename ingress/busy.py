@@ -35,12 +35,15 @@ from ingress.parts import Parts
 from ingress.refusal import Refused, wrong_header, wrong_parameter
 from ingress.requests import body, json_body
 from waiting_room.access import Scope
+from waiting_room.domain import busy_feeds, clinic_changes
 from waiting_room.domain.availability.fit import Busy, unfit
 from waiting_room.ics import ENTRIES_MAX, OURS, Job
 from waiting_room.store import calendars
 from waiting_room.store.pool import Connection
 
 SOURCE: Final = "api"
+RESERVED: Final = frozenset({busy_feeds.SOURCE, clinic_changes.SOURCE})
+"""What we read of a clinic's calendar and of its system ourselves: nobody else tells it, or takes it back."""
 Seats = Annotated[int, Meta(ge=1, le=1_000)]
 
 
@@ -179,10 +182,14 @@ def _source(request: Request) -> str:
     if source is None:
         return SOURCE
     try:
-        return msgspec.convert(source, EntryId)
+        name = msgspec.convert(source, EntryId)
     except msgspec.ValidationError as error:
         detail = "A source's name is 1 to 128 letters, digits and . _ ~ @ -"
         raise wrong_parameter("source", detail, "Choose another name.", problems.BAD_PARAMETER) from error
+    if name in RESERVED:
+        detail = "What this source says is read by ourselves."
+        raise wrong_parameter("source", detail, "Choose another name.", problems.BAD_PARAMETER)
+    return name
 
 
 def _busy(source: str, busy_id: str, wanted: BusyBody, pointer: str) -> Busy:
@@ -195,7 +202,7 @@ PATH: Final = f"{PROVIDERS}/{{id}}/busy"
 _SOURCE: Final = Parameter(
     name="source",
     where="query",
-    schema={"type": "string", "pattern": ENTRY_PATTERN, "default": SOURCE},
+    schema={"type": "string", "pattern": ENTRY_PATTERN, "default": SOURCE, "not": {"enum": sorted(RESERVED)}},
     description="Who tells: a source replaces what it said, and nothing that another did.",
 )
 _ID: Final = Parameter(

@@ -15,6 +15,7 @@ from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from waiting_room import setting_kinds as kinds
+from waiting_room.busy_feed_settings import BusyFeedSettings
 from waiting_room.domain.limits import PENDING_MAX
 from waiting_room.eligibility_settings import EligibilitySettings
 from waiting_room.hot_tier_settings import HotTierSettings
@@ -262,6 +263,7 @@ class Settings(
     HotTierSettings,
     PrivacySettings,
     NotifySettings,
+    BusyFeedSettings,
     WebhookSettings,
     EligibilitySettings,
     StreamSettings,

@@ -14,7 +14,8 @@ class WebhookSettings(BaseSettings):
     webhook_timeout_seconds: float = Field(15.0, gt=0, le=60, description="Deadline of one webhook delivery.")
     webhook_allow_networks: str = Field(
         "",
-        description="Networks (CIDR, comma separated) webhooks may reach although private; for development.",
+        description="Networks (CIDR, comma separated) that webhooks, and whoever reads calendars, may reach although "
+        "private; for development.",
     )
     webhook_retry_seconds: str = Field(
         "5,300,1800,7200,18000,36000,36000",
@@ -43,7 +44,8 @@ class WebhookSettings(BaseSettings):
     )
     master_key: SecretStr | None = Field(
         None,
-        description="Key that patients' keys and webhook secrets are wrapped under: 32 to 128 random characters.",
+        description="Key that patients' keys, webhook secrets and addresses of calendars are wrapped under: 32 to 128 "
+        "random characters.",
     )
     master_keys_retired: SecretStr = Field(
         SecretStr(""),

@@ -33,6 +33,7 @@ NEEDS: Final = {
     Role.CONFIRM: {"master_key": "clinics cannot be told who comes without it"},
     Role.WEBHOOKS: {"master_key": "webhooks cannot be signed without it"},
     Role.NOTIFY: {"master_key": "patients cannot be reached without it"},
+    Role.SWEEP: {"master_key": "calendars that providers are subscribed to cannot be read without it"},
 }
 """What a role does with secrets that others do without."""
 

@@ -150,17 +150,28 @@ async def _notify(settings: Settings, finish: asyncio.Event) -> None:
 
 
 async def _sweep(settings: Settings, finish: asyncio.Event) -> None:
+    from waiting_room.domain.addresses import networks_of
+    from waiting_room.envelope import envelope_of
+    from workers.busy_feeds.fetch import Fetcher
+    from workers.busy_feeds.reader import BusyFeeds
     from workers.sweep.lines import LineWatch
     from workers.sweep.months import MonthWatch
     from workers.sweep.sweep import Sweep
 
-    async with _database(settings, Role.SWEEP) as pool, _producer(settings) as producer:
+    envelope = envelope_of(settings)
+    allowed = networks_of(settings.webhook_allow_networks)
+    async with (
+        _database(settings, Role.SWEEP) as pool,
+        _producer(settings) as producer,
+        Fetcher(settings.busy_feed_timeout_seconds, settings.busy_feed_max_bytes, allowed) as fetcher,
+    ):
         await supervise(
             finish,
             {
                 "sweep rounds": Sweep(settings, pool, producer).run,
                 "sweep lines": LineWatch(pool).run,
                 "sweep months": MonthWatch(settings, pool).run,
+                "sweep busy feeds": BusyFeeds(settings, pool, fetcher, envelope).run,
             },
             shutdown_seconds=settings.shutdown_seconds,
         )

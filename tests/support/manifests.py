@@ -295,7 +295,7 @@ def _network(objects: list[Object]) -> Iterator[str]:
             "ipBlock" in peer for rule in each["spec"].get("egress", ()) for peer in rule.get("to", ({"ipBlock": 0},))
         )
         chosen = each["spec"]["podSelector"].get("matchExpressions", [{"values": ["everybody"]}])[0]["values"]
-        if world and set(chosen) not in ({"confirm", "webhooks", "notify"}, {"notify"}):
+        if world and set(chosen) not in ({"confirm", "webhooks", "notify", "sweep"}, {"notify"}):
             yield f"{name_of(each)}: lets {', '.join(chosen)} into the world"
     for each in objects:
         for container in containers(each):

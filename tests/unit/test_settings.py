@@ -134,6 +134,7 @@ def test_roles_that_open_what_is_sealed_do_not_start_without_their_keys() -> Non
         Role.CONFIRM: ["master_key"],
         Role.WEBHOOKS: ["master_key"],
         Role.NOTIFY: ["master_key"],
+        Role.SWEEP: ["master_key"],
     }
     assert not missing(list(Role), Settings(master_key=SecretStr("m" * 32), patient_secret=SecretStr("p" * 32)))
 

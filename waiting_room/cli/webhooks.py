@@ -13,7 +13,7 @@ from waiting_room.cli.run import No, connect, run
 from waiting_room.domain.delivery import DeliveryState, DisabledReason
 from waiting_room.envelope import CannotOpen, NoMasterKey, envelope_of
 from waiting_room.settings import Settings
-from waiting_room.store import webhook_endpoints, webhook_secrets
+from waiting_room.store import busy_feeds, webhook_endpoints, webhook_secrets
 from waiting_room.store.pool import Connection
 from waiting_room.store.webhook_endpoints import DeliveryRow, Overview
 from waiting_room.webhook_events import parse_webhook_id, webhook_id
@@ -78,7 +78,7 @@ def enable(endpoint_id: EndpointId) -> None:
 
 @app.command()
 def reseal() -> None:
-    """Seal all secrets under the current master key; then a retired one can go."""
+    """Seal all secrets, addresses of calendars too, under the current master key; then a retired one can go."""
     run(_reseal)
 
 
@@ -200,6 +200,7 @@ async def _reseal(settings: Settings) -> None:
         envelope = envelope_of(settings)
         async with connect(settings) as connection, connection.transaction():
             done = await webhook_secrets.reseal(connection, envelope)
+            done += await busy_feeds.reseal(connection, envelope)
     except (NoMasterKey, CannotOpen) as error:
         raise No(str(error)) from error
     typer.echo(f"sealed {done} secrets anew")

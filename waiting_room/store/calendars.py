@@ -38,6 +38,11 @@ class FeedEntry(NamedTuple):
 async def lock(conn: Connection, clinic_id: str) -> datetime:
     """Lock the clinic until the caller's transaction ends; the database's clock. Raises KeyError if it is unknown."""
     await conn.execute(_SQL["lock_directory"])
+    return await lock_clinic(conn, clinic_id)
+
+
+async def lock_clinic(conn: Connection, clinic_id: str) -> datetime:
+    """The same for who changes busy times alone: of these the directory says nothing."""
     now: datetime | None = await conn.fetchval(_SQL["lock_clinic"], clinic_id)
     if now is None:
         raise KeyError(clinic_id)

@@ -115,6 +115,11 @@ CLINIC_CHANGES = Counter(
     "Times a clinic's system was asked what it has booked or cancelled itself: read, failed, or to be read anew.",
     ["outcome"],
 )
+BUSY_FEEDS = Counter(
+    "waiting_room_busy_feeds_total",
+    "Times a calendar that a provider is subscribed to was read: changed, unchanged or failed.",
+    ["outcome"],
+)
 ELIGIBILITY_AWAY = Gauge("waiting_room_eligibility_away", "Whether the eligibility system is taken to be down: 1 or 0.")
 VERIFIED = Counter(
     "waiting_room_verified_total",
