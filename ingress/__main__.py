@@ -61,7 +61,7 @@ def main() -> None:
         lifespan="on",
         log_config=None,
         proxy_headers=False,  # nothing asks who called, but /ops, which believes no proxy
-        access_log=False,  # an address may hold a secret: a calendar's feed, a link to end messages
+        access_log=False,  # an address may hold an app's id of a patient, or a secret: a feed's, a link's
         server_header=False,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=round(settings.shutdown_seconds),

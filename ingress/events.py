@@ -9,12 +9,12 @@ It ends, too, when the key or the pass that it was asked for with does not hold 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator
+from contextlib import ExitStack, aclosing
 from typing import Final
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from ingress import problems
 from ingress.answers import BookingAnswer, encode
@@ -25,6 +25,7 @@ from ingress.operation import REF, STRING, Answer, Operation, Parameter, Schema,
 from ingress.parts import Parts
 from ingress.refusal import Refused
 from ingress.remembered import Accepted
+from ingress.streams import MEDIA_TYPE, EventStream, headers_only
 
 HEARTBEAT_SECONDS: Final = 15.0
 ETA_EVERY_SECONDS: Final = 5.0
@@ -33,19 +34,19 @@ ETA_EVERY_SECONDS: Final = 5.0
 _RECONNECT_MS: Final = 2_000
 _ID_DIGITS: Final = 20
 """Of ours, a bigint, none has more."""
-_MEDIA_TYPE: Final = "text/event-stream"
 
 
 async def events(parts: Parts, request: Request) -> Response:
     key = await reader(parts, request)
     ref = own_ref(parts, key, request.path_params["ref"])
-    state = await find(parts, key, ref)
-    if _has_seen_the_end(state, request.headers.get("last-event-id")):
-        return Response(status_code=204)
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    if request.method == "HEAD":
-        return Response(headers=headers, media_type=_MEDIA_TYPE)
-    return StreamingResponse(_stream(parts, request, ref, state), media_type=_MEDIA_TYPE, headers=headers)
+    with ExitStack() as opened:
+        opened.enter_context(parts.streams.place(key))  # before anything is read
+        state = await find(parts, key, ref)
+        if _has_seen_the_end(state, request.headers.get("last-event-id")):
+            return Response(status_code=204)
+        if request.method == "HEAD":
+            return headers_only()
+        return EventStream(_stream(parts, request, ref, state), opened.pop_all())
 
 
 def _has_seen_the_end(state: State, last_event_id: str | None) -> bool:
@@ -55,7 +56,7 @@ def _has_seen_the_end(state: State, last_event_id: str | None) -> bool:
     return is_number and int(last_event_id) >= state.own_seq
 
 
-async def _stream(parts: Parts, request: Request, ref: str, state: State) -> AsyncIterator[bytes]:
+async def _stream(parts: Parts, request: Request, ref: str, state: State) -> AsyncGenerator[bytes, None]:
     clock = asyncio.get_running_loop().time
     told: BookingAnswer | None = None
     sent_at = clock()
@@ -135,11 +136,16 @@ EVENTS: Final = Operation(
         Answer(
             status=200,
             description="Events of type `booking`, each with the booking as JSON; ends after the decided one.",
-            media_type=_MEDIA_TYPE,
+            media_type=MEDIA_TYPE,
             body=_ONE_EVENT,
         ),
         Answer(status=204, description="It is decided, and Last-Event-ID says that this was received.", media_type=""),
     ),
-    problems=(problems.UNKNOWN_BOOKING, problems.READS_AWAY),
+    problems=(
+        problems.UNKNOWN_BOOKING,
+        problems.TOO_MANY_STREAMS,
+        problems.STREAMS_FULL,
+        problems.READS_AWAY,
+    ),
     by_pass=True,
 )

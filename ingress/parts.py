@@ -29,6 +29,7 @@ from ingress.remembered import Remembered
 from ingress.requests import Headers
 from ingress.sealing import Sealing
 from ingress.shared_days import SharedDays
+from ingress.streams import Streams, streams_of
 from ingress.tail import Tail
 from ingress.writes import Writes
 from waiting_room import collector
@@ -75,6 +76,7 @@ class Parts:
     contested: Contested
     tail: Tail
     rate_limits: Limits
+    streams: Streams
     loop_lag: LoopLag
     ops: OpsWatch
     envelope: Envelope
@@ -181,6 +183,7 @@ async def wired(settings: Settings, refs: RefSecrets, stopping: asyncio.Event) -
             ),
             tail=Tail(settings),
             rate_limits=Limits(settings.rate_app_per_second, settings.rate_patient_per_minute),
+            streams=streams_of(settings),
             loop_lag=LoopLag(),
             ops=OpsWatch(urls_of(settings.ops_metrics_urls)),
             envelope=envelope,

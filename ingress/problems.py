@@ -261,6 +261,18 @@ READS_AWAY: Final = ProblemType(
     "Bookings cannot be read right now",
     "Nothing is lost, and new bookings may still be accepted. Read again after `Retry-After`.",
 )
+TOO_MANY_STREAMS: Final = ProblemType(
+    "too-many-streams",
+    429,
+    "Too many live streams of one caller",
+    "Close streams that nobody watches. Until there is room read the booking now and then: GET `links.self`.",
+)
+STREAMS_FULL: Final = ProblemType(
+    "streams-full",
+    503,
+    "No more live streams can be opened here",
+    "Try again after `Retry-After`. Until there is room read the booking now and then: GET `links.self`.",
+)
 NOT_READY: Final = ProblemType("not-ready", 503, "This ingress is not ready", "Try again after `Retry-After`.")
 
 ALL: Final[Mapping[str, ProblemType]] = {

@@ -19,6 +19,11 @@ BACKLOG = 2_048
 LET_IN_AT_ONCE = 128
 """Before those that are in get their turn."""
 
+VANISHED_SECONDS = 60
+"""A caller whose machine has not taken what it was sent for so long is gone, without having said so. Streams send
+something every fifteen seconds; the system itself would try for a quarter of an hour.
+"""
+
 NO_ROOM_SECONDS = 0.5
 _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _NO_SUCH_ADDRESS = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
@@ -113,4 +118,6 @@ def listen(host: str, port: int, *, shared: bool = False) -> list[socket.socket]
         sys.exit(f"cannot listen on {host} port {port}: {told}")
     for door in doors:
         door.setblocking(False)
+        if sys.platform == "linux":  # who comes in has it from the door
+            door.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, VANISHED_SECONDS * 1_000)
     return doors

@@ -12,6 +12,10 @@ from waiting_room.setting_kinds import HttpUrl, SecretHttpUrl, SmtpUrl
 LANGUAGES = ("en", "de")
 
 
+def _each(secrets: SecretStr) -> list[str]:
+    return [each for part in secrets.get_secret_value().split(",") if (each := part.strip())]
+
+
 class NotifySettings(BaseSettings):
     notify_smtp_url: SmtpUrl = Field(
         None,
@@ -63,7 +67,8 @@ class NotifySettings(BaseSettings):
         None, description="Secret that these links are signed with: 32 characters or more, for notify and ingress."
     )
     notify_link_secrets_retired: SecretStr = Field(
-        SecretStr(""), description="Earlier ones, comma separated: what they have signed still holds."
+        SecretStr(""),
+        description="Others, comma separated, for ingress: what they have signed holds. Earlier ones, and the next.",
     )
     notify_pass_days: int = Field(
         7, ge=1, le=365, description="How long after its appointment the link in a message still opens the booking."
@@ -74,8 +79,7 @@ class NotifySettings(BaseSettings):
         """What links may be signed with, the current one first; none where none is set."""
         if self.notify_link_secret is None:
             return ()
-        retired = filter(None, self.notify_link_secrets_retired.get_secret_value().split(","))
-        return (self.notify_link_secret.get_secret_value(), *retired)
+        return (self.notify_link_secret.get_secret_value(), *_each(self.notify_link_secrets_retired))
 
     @field_validator("notify_booking_link")
     @classmethod
@@ -87,9 +91,8 @@ class NotifySettings(BaseSettings):
     @field_validator("notify_link_secret", "notify_link_secrets_retired")
     @classmethod
     def _hard_to_guess(cls, secret: SecretStr | None) -> SecretStr | None:
-        for each in filter(None, secret.get_secret_value().split(",") if secret else ()):
-            if len(each) < 32:
-                raise ValueError("must have 32 characters or more")
+        if secret is not None and any(len(each) < 32 for each in _each(secret)):
+            raise ValueError("must have 32 characters or more")
         return secret
 
     @field_validator("notify_reminders")

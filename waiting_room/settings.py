@@ -22,6 +22,7 @@ from waiting_room.hot_tier_settings import HotTierSettings
 from waiting_room.notify_settings import NotifySettings
 from waiting_room.privacy_settings import PrivacySettings
 from waiting_room.storage_settings import StorageSettings
+from waiting_room.stream_settings import StreamSettings
 from waiting_room.webhook_settings import WebhookSettings
 
 PREFIX = "WAITING_ROOM_"
@@ -265,6 +266,7 @@ class Settings(
     BusyFeedSettings,
     WebhookSettings,
     EligibilitySettings,
+    StreamSettings,
     _Core,
 ):
     """All of them."""

@@ -159,7 +159,8 @@ BOARD = Board(
                 ),
                 Panel(
                     title="Refused",
-                    says="Commands refused before anything was appended, by reason. A 429 tells when to come back.",
+                    says="Commands refused before anything was appended, and live streams, by reason. "
+                    "A 429 tells when to come back.",
                     unit="reqps",
                     queries=(rate_by("reason", "waiting_room_refused_total"),),
                     kind="stack",

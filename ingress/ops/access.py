@@ -18,19 +18,21 @@ from ingress.access import require_scope
 from ingress.parts import Parts
 from ingress.refusal import Refused
 from waiting_room.access import Scope
+from waiting_room.messages import AccessKey
 
 _HERE: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _FROM_A_PROXY: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 
 
-def require_operator(parts: Parts, request: Request) -> None:
-    """Raises Refused: 401, or 403 for a key of anybody else's."""
+def require_operator(parts: Parts, request: Request) -> AccessKey | None:
+    """Whose key it is; None for whoever is here. Raises Refused: 401, or 403 for a key of anybody else's."""
     if "authorization" not in request.headers and parts.settings.ops_from_loopback and _is_here(request):
-        return
+        return None
     key = parts.authenticate(dict(request.scope["headers"]))
     if Scope.OPERATOR not in key.scopes:
         raise Refused(problems.FORBIDDEN, "Only an operator's key may look at this page.")
     require_scope(key, Scope.OPERATOR)
+    return key
 
 
 def _is_here(request: Request) -> bool:

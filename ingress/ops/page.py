@@ -6,12 +6,13 @@ The page holds no data itself and is given to anybody; the stream asks who is th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from ingress.answers import encode
 from ingress.operation import Handler
@@ -19,17 +20,19 @@ from ingress.ops.access import require_operator
 from ingress.ops.watch import EVERY_SECONDS
 from ingress.parts import Parts
 from ingress.static import page
+from ingress.streams import EventStream, headers_only
 
 
 async def live(parts: Parts, request: Request) -> Response:
-    require_operator(parts, request)
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    key = require_operator(parts, request)
     if request.method == "HEAD":
-        return Response(headers=headers, media_type="text/event-stream")
-    return StreamingResponse(_stream(parts), media_type="text/event-stream", headers=headers)
+        return headers_only()
+    with ExitStack() as opened:
+        opened.enter_context(parts.streams.place(key))
+        return EventStream(_stream(parts), opened.pop_all())
 
 
-async def _stream(parts: Parts) -> AsyncIterator[bytes]:
+async def _stream(parts: Parts) -> AsyncGenerator[bytes, None]:
     while not parts.stopping.is_set():
         told = await parts.ops.look(parts.lines, parts.directory)
         yield b"event: essentials\ndata: %s\n\n" % encode(told)

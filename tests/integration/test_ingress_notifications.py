@@ -16,13 +16,13 @@ from waiting_room.store.notifications import Planned, Settled
 from waiting_room.unsubscribe import token_of
 
 [SPEC] = clinics(1)
-SECRET = "a secret for these tests only!!!"
+SECRET, BEFORE = "a secret for these tests only!!!", "the secret before - of tests only"
 
 
 async def test_what_a_patient_was_told_stands_beside_the_booking(kafka: Kafka, template: Database) -> None:
     async with (
         staged(kafka, template, [SPEC]) as stage,
-        ingress(kafka, stage.database, notify_link_secret=SECRET) as base,
+        ingress(kafka, stage.database, notify_link_secret=SECRET, notify_link_secrets_retired=BEFORE) as base,
         Caller(base, stage.token) as app,
         stage.database.owner() as owner,
     ):
@@ -62,6 +62,8 @@ async def test_what_a_patient_was_told_stands_beside_the_booking(kafka: Kafka, t
             async with anybody.post(link, data={"again": "1"}) as done:
                 assert done.status == 200
             assert await listed() == []
+            async with anybody.get(f"/v1/unsubscribe/{token_of(BEFORE, ref, 'email')}") as page:  # of an old message
+                assert page.status == 200
             for wrong in (link[:-1], f"/v1/unsubscribe/{token_of('x' * 32, ref, 'email')}"):
                 async with anybody.post(wrong) as refused:
                     assert (refused.status, await listed()) == (404, [])

@@ -11,7 +11,7 @@ import pytest
 
 from devstack.ports import free_port
 from devstack.processes import Process
-from ingress.server import listen
+from ingress.server import VANISHED_SECONDS, listen
 from tests.stack import server_folder
 from tests.support.log import until
 
@@ -106,6 +106,16 @@ async def test_without_room_callers_wait_outside_and_get_in_when_others_have_lef
         await asyncio.wait_for(waiting, 60)
     finally:
         await process.stop()
+
+
+def test_a_caller_whose_machine_is_gone_is_given_up_within_a_minute() -> None:
+    """No stream of theirs can end by itself: nothing says that they are gone but that they take nothing."""
+    [door] = listen("127.0.0.1", 0)
+    with door, socket.create_connection(door.getsockname()):
+        served, _ = door.accept()
+        with served:
+            allowed_ms = served.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+    assert allowed_ms == VANISHED_SECONDS * 1_000 == 60_000
 
 
 async def test_an_address_that_is_taken_ends_the_process_with_one_line() -> None:

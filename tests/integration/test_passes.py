@@ -29,6 +29,7 @@ from waiting_room.store.journal import Journal
 from workers.assemble import Role
 
 SECRET, BEFORE = "a secret for these tests only!!!", "the secret before - of tests only"
+NEXT = "the secret that comes next - of tests"
 SPECS = clinics(2)
 ONE, TWO = SPECS
 
@@ -46,7 +47,7 @@ async def stage(kafka: Kafka, template: Database) -> AsyncIterator[Stage]:
 @pytest.fixture(scope="module")
 async def served(stage: Stage) -> AsyncIterator[tuple[str, str]]:
     """Where ingress is, and all that it has logged so far by the file's name."""
-    secrets: dict[str, Any] = {"notify_link_secret": SECRET, "notify_link_secrets_retired": BEFORE}
+    secrets: dict[str, Any] = {"notify_link_secret": SECRET, "notify_link_secrets_retired": f"{BEFORE}, {NEXT}"}
     async with ingress_process(stage.kafka, stage.database, **secrets) as (base, process):
         yield base, str(process.log_file)
 
@@ -101,6 +102,7 @@ async def test_a_pass_is_over_when_it_ends_is_revoked_or_of_no_booking(app: Call
     for made in (Pass(ref, now - timedelta(seconds=1), 0), Pass(ref, later, 1), Pass("0001" + "-AAAA" * 4, later, 0)):
         assert (await opened(anybody, sign(SECRET, made)))[0].status == 422
     assert (await opened(anybody, sign(BEFORE, Pass(ref, later, 0))))[0].status == 200, "signed before the change"
+    assert (await opened(anybody, sign(NEXT, Pass(ref, later, 0))))[0].status == 200, "by who has been told of it first"
     assert (await opened(anybody, sign("x" * 32, Pass(ref, later, 0))))[0].status == 422
 
     first = await pass_of(app, ref)

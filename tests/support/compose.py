@@ -35,7 +35,10 @@ ADDRESSES |= {
     "NOTIFY_PUBLIC_URL",
 }
 """What cannot be the same in a container; the rest must be."""
-_VARIABLE = re.compile(r"\$\{([A-Z_]+)(:\?[^}]*)?\}")
+_RETIRED = {"REF_SECRETS_RETIRED", "NOTIFY_LINK_SECRETS_RETIRED", "MASTER_KEYS_RETIRED"}
+"""Set while a secret is rotated, and empty else."""
+ADDRESSES |= _RETIRED
+_VARIABLE = re.compile(r"\$\{([A-Z_]+)(:\?[^}]*|:-)?\}")
 _FIXED = re.compile(r"[\w./-]+:v?\d+(\.\d+)*(-[\w.]+)?")
 
 Compose = dict[str, Any]
@@ -72,6 +75,7 @@ def ours(compose: Compose) -> dict[str, tuple[str, dict[str, str]]]:
 def _settings(compose: Compose) -> Iterator[str]:
     for name, (what, env) in ours(compose).items():
         yield from told.offences(name, what, {each: _VARIABLE.sub("x" * 40, value) for each, value in env.items()})
+        yield from told.stuck(name, what, env)
         if what == "migrate" and PREFIX + "POSTGRES_ROLE_PASSWORD" not in env:
             yield f"{name}: no role could log in"
 
@@ -150,8 +154,12 @@ def _before(services: dict[str, Any], name: str) -> set[str]:
 
 
 def _containers(compose: Compose) -> Iterator[str]:
-    used = set(_VARIABLE.findall(json.dumps(compose)))
-    yield from (f"{name} may be empty" for name, must in sorted(used) if not must)
+    used = {
+        (name, how)
+        for name, how in _VARIABLE.findall(json.dumps(compose))
+        if name.removeprefix(PREFIX) not in _RETIRED or how != ":-"
+    }
+    yield from (f"{name} may be empty" for name, how in sorted(used) if not how.startswith(":?"))
     names = {name for name, _ in used}
     yield from (f"{name} is none of `python -m waiting_room secrets`" for name in sorted(names - set(NAMES)))
     yield from (f"nobody reads the secret {name}" for name in sorted(set(NAMES) - names))

@@ -154,6 +154,7 @@ def _settings(objects: list[Object]) -> Iterator[str]:
                 yield f"{name_of(each)}: runs no program of ours"
                 continue
             yield from told.offences(name_of(each), what, environment(objects, container))
+            yield from told.stuck(name_of(each), what, {named["name"] for named in container.get("env", ())})
             for source in container.get("envFrom", ()):
                 if one(objects, "ConfigMap", source["configMapRef"]["name"]) is None:
                     yield f"{name_of(each)}: there is no ConfigMap {source['configMapRef']['name']}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from urllib.parse import urlsplit
 
 from pydantic import ValidationError
@@ -38,6 +38,16 @@ def offences(name: str, what: str, env: Mapping[str, str]) -> Iterator[str]:
     dsn = urlsplit(env.get(PREFIX + "POSTGRES_DSN", ""))
     if what in ROLES and dsn.username != login_of(what):
         yield f"{name}: logs in as {dsn.username}, not with the role's own login"
+
+
+def stuck(name: str, what: str, told: Collection[str]) -> Iterator[str]:
+    """Secrets that this process is told one of, where others have used or will use another. ``told``: by name."""
+    retired = {"REF_SECRET": "REF_SECRETS_RETIRED", "MASTER_KEY": "MASTER_KEYS_RETIRED"}
+    if what == "ingress":  # notify signs links, and reads none
+        retired["NOTIFY_LINK_SECRET"] = "NOTIFY_LINK_SECRETS_RETIRED"
+    for each, others in retired.items():
+        if what in ROLES and PREFIX + each in told and PREFIX + others not in told:
+            yield f"{name}: {PREFIX}{each} cannot be rotated"
 
 
 def login_of(role: str) -> str:

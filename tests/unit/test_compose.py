@@ -45,6 +45,14 @@ def test_nothing_is_wrong_with_it() -> None:
         # Settings
         ("  WAITING_ROOM_KAFKA_BOOTSTRAP: kafka:9092\n", "", "hold: WAITING_ROOM_KAFKA_BOOTSTRAP must be set"),
         ("      WAITING_ROOM_REF_SECRET: ${WAITING_ROOM_REF_SECRET:?make secrets}\n", "", "REF_SECRET must be set"),
+        *(
+            (
+                f"      WAITING_ROOM_{name}S_RETIRED: ${{WAITING_ROOM_{name}S_RETIRED:-}}\n",
+                "",
+                f"{name} cannot be rotated",
+            )
+            for name in ("REF_SECRET", "NOTIFY_LINK_SECRET", "MASTER_KEY")
+        ),
         ("  WAITING_ROOM_METRICS_HOST: 0.0.0.0\n", "", "confirm: WAITING_ROOM_METRICS_HOST must be set"),
         ("  WAITING_ROOM_METRICS_HOST:", "  WAITING_ROOM_METRIC_HOST:", "no process reads WAITING_ROOM_METRIC_HOST"),
         (
@@ -96,6 +104,11 @@ def test_nothing_is_wrong_with_it() -> None:
             "written into the file",
         ),
         ("${GRAFANA_ADMIN_PASSWORD:?make secrets}", "${GRAFANA_ADMIN_PASSWORD}", "GRAFANA_ADMIN_PASSWORD may be empty"),
+        (
+            "${WAITING_ROOM_REF_SECRET:?make secrets}",
+            "${WAITING_ROOM_REF_SECRET:-}",
+            "WAITING_ROOM_REF_SECRET may be empty",
+        ),
         ("${GRAFANA_ADMIN_PASSWORD:", "${GRAFANA_PASSWORD:", "GRAFANA_PASSWORD is none of"),
         ("  read_only: true\n  tmpfs: [/tmp]", "  tmpfs: [/tmp]", "ingress: not read_only"),
         ('["127.0.0.1:8080:8080"]', '["8080:8080"]', "open to the network"),

@@ -139,6 +139,14 @@ def test_roles_that_open_what_is_sealed_do_not_start_without_their_keys() -> Non
     assert not missing(list(Role), Settings(master_key=SecretStr("m" * 32), patient_secret=SecretStr("p" * 32)))
 
 
+def test_links_hold_under_each_secret_that_is_named_and_are_signed_with_the_first() -> None:
+    now, before, after = (letter * 32 for letter in "nba")
+    told = Settings(notify_link_secret=SecretStr(now), notify_link_secrets_retired=SecretStr(f"{before}, {after},"))
+    assert told.link_secrets == (now, before, after)
+    with pytest.raises(ValidationError, match="32 characters"):
+        Settings(notify_link_secrets_retired=SecretStr(f"{before}, short" + " " * 32))
+
+
 def test_a_pass_is_put_in_no_address_that_servers_see() -> None:
     assert Settings(notify_booking_link="https://app.example/b#{pass}").notify_booking_link
     with pytest.raises(ValidationError, match="behind a #"):

@@ -28,7 +28,9 @@ ACCEPT_SECONDS = Histogram(
     ["outcome"],
     buckets=_FAST,
 )
-REFUSED = Counter("waiting_room_refused_total", "Commands refused before anything was appended.", ["reason"])
+REFUSED = Counter(
+    "waiting_room_refused_total", "Commands refused before anything was appended, and streams.", ["reason"]
+)
 PRODUCE_IN_FLIGHT = Gauge("waiting_room_produce_in_flight", "Commands waiting for Kafka's acknowledgement.")
 UNHELD = Gauge("waiting_room_unheld", "Appended but not yet held in the fullest partition, as far as this ingress saw.")
 WATCHERS = Gauge("waiting_room_watchers", "Open event streams and waiting requests.")
