@@ -135,6 +135,6 @@ class Webhooks:
 def _delivery(endpoint_id: str, due: _Due) -> Delivery:
     at = datetime(MIDNIGHT.year, MIDNIGHT.month, MIDNIGHT.day, tzinfo=UTC)
     return Delivery(
-        endpoint_id, "0001", 1, "ref", "booking.confirmed", due.attempts, at, "", False, False, None, 0.0, None, None,
+        endpoint_id, "0001", 1, "ref", "booking.confirmed", due.attempts, at, "", False, False, "{}", 0.0, None, None,
         None, 1, (),
     )  # fmt: skip
