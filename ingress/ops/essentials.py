@@ -16,6 +16,8 @@ ROLES: Final = ("ingress", "hold", "confirm", "relay", "webhooks", "notify", "sw
 ACCEPT_SECONDS, ACCEPT_GOAL = "0.2", 0.999
 DECIDED_GOAL = 0.99
 OLDEST_WAIT_SECONDS, OUTBOX_SECONDS = 900.0, 30.0
+MANY_DOWN, MANY_DOWN_SHARE = 5, 0.2
+"""As the alert ManyClinicsDown has it."""
 WHY: Final = ("worker", "clinic", "breaker", "parked")
 
 
@@ -130,6 +132,9 @@ def _faults(window: Window, oldest: Mapping[str, float], silent: Sequence[str]) 
     found += [f"{role}: none is ready" for role in ROLES if ready.get(role, 0) < 1]
     if oldest.get("up", 0.0) > OLDEST_WAIT_SECONDS:
         found.append("a booking has waited for more than 15 minutes at a clinic that is up")
+    waiting = window.by("state", "clinics_waiting")
+    if (down := waiting.get("down", 0.0)) > MANY_DOWN and down > MANY_DOWN_SHARE * sum(waiting.values()):
+        found.append(f"{down:.0f} clinics with a line do not answer: more than a fifth")
     if (outbox := window.total("outbox_oldest_seconds")) > OUTBOX_SECONDS:
         found.append(f"the oldest event has waited {outbox:.0f} s to be published")
     if window.total("eligibility_away"):

@@ -39,7 +39,7 @@ def read(page: str) -> Samples:
     return found
 
 
-_SAID_BY_ALL = frozenset({f"{_PREFIX}oldest_wait_seconds", f"{_PREFIX}undecided"})
+_SAID_BY_ALL = frozenset({f"{_PREFIX}{name}" for name in ("oldest_wait_seconds", "undecided", "clinics_waiting")})
 """Every sweep says the same of all lines."""
 
 

@@ -94,14 +94,18 @@ def test_quantiles_are_prometheuss_own() -> None:
 def test_faults_are_said_in_words() -> None:
     calm = told(READY + 'waiting_room_oldest_wait_seconds{state="down"} 5000')
     assert calm.faults == []
+    few = READY + 'waiting_room_clinics_waiting{state="down"} 6\nwaiting_room_clinics_waiting{state="up"} 24'
+    assert told(few).faults == []
     page = READY.replace('role="relay"} 1.0', 'role="relay"} 0.0')
     page += 'waiting_room_oldest_wait_seconds{state="up"} 901\nwaiting_room_outbox_oldest_seconds 45\n'
     page += 'waiting_room_dead_letters_total{topic="booking.requests"} 2\n'
+    page += 'waiting_room_clinics_waiting{state="down"} 6\nwaiting_room_clinics_waiting{state="up"} 20\n'
     page += "waiting_room_eligibility_away 1\nwaiting_room_hot_tier_away 2\n"
     assert told(page, silent=("http://127.0.0.1:9/metrics",)).faults == [
         "http://127.0.0.1:9/metrics does not answer",
         "relay: none is ready",
         "a booking has waited for more than 15 minutes at a clinic that is up",
+        "6 clinics with a line do not answer: more than a fifth",
         "the oldest event has waited 45 s to be published",
         "the eligibility system does not answer",
         "2 processes do without the hot tier, which does not answer",
