@@ -15,7 +15,7 @@ class StreamSettings(BaseSettings):
         "beyond: 503.",
     )
     ingress_streams_caller_max: int = Field(
-        2_000,
+        4_000,
         ge=1,
         le=1_000_000,
         description="Of these, at most of one app, clinic or operator, and of one patient's pass 8; beyond: 429.",
