@@ -163,6 +163,8 @@ async def test_the_command_reports_every_clinic_and_says_when_it_does_not_balanc
     said = await waiting_room("stock", database=stage.database)
     assert (said.status, said.err) == (0, "")
     assert "balanced: " in said.out
+    unknown = await waiting_room("stock", "--clinic", "0099", database=stage.database)
+    assert (unknown.status, unknown.out, unknown.err) == (2, "", "there is no clinic 0099\n")
     async with stage.database.owner() as owner:
         await owner.execute("UPDATE stock_lots SET on_hand = on_hand + 1 WHERE lot = 'x'")
     said = await waiting_room("stock", "--clinic", "0004", database=stage.database)

@@ -9,7 +9,7 @@ import msgspec
 import typer
 
 from waiting_room.cli import table
-from waiting_room.cli.run import connect, run, write_file
+from waiting_room.cli.run import NotDone, connect, run, write_file
 from waiting_room.settings import Settings
 from waiting_room.store import stock as store
 
@@ -30,6 +30,8 @@ async def _stock(settings: Settings, clinic: str | None, json: Path | None) -> N
         connect(settings) as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
+        if clinic is not None and not await store.knows(connection, clinic):
+            raise NotDone(f"there is no clinic {clinic}")
         lots, short = await store.report(connection, clinic), await store.short(connection, clinic)
         rebooked = await store.rebooked(connection, clinic)
     if json is not None:

@@ -224,6 +224,11 @@ async def products(conn: Connection, clinic_id: str) -> list[Product]:
     return [Product(*row) for row in await conn.fetch(_SQL["products"], clinic_id)]
 
 
+async def knows(conn: Connection, clinic_id: str) -> bool:
+    """Whether there is such a clinic."""
+    return await conn.fetchval(_SQL["knows"], clinic_id) is not None
+
+
 async def report(conn: Connection, clinic_id: str | None = None, product: str | None = None) -> list[LotReport]:
     """Every lot, of one clinic and product or of all, reconciled with its ledger."""
     return [LotReport(*row) for row in await conn.fetch(_SQL["report"], clinic_id, product)]

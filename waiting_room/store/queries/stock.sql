@@ -9,6 +9,10 @@ INNER JOIN products AS p ON c.business_id = p.business_id
 LEFT JOIN clinic_stock AS s ON c.clinic_id = s.clinic_id AND p.product = s.product
 WHERE c.clinic_id = $1 AND p.product = $2;
 
+-- knows --
+SELECT TRUE FROM clinics
+WHERE clinic_id = $1;
+
 -- lots --
 SELECT
     pool,
