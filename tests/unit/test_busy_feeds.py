@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 
 from waiting_room.domain.busy_feeds import RARELY_SECONDS, address_to_read, again_seconds, digest_of, validator
+from workers.busy_feeds import reader
 
 
 @pytest.mark.parametrize(
@@ -40,3 +42,9 @@ def test_calendar_programs_say_webcal() -> None:
         "webcal",
         "webcal.example",
     ]
+
+
+def test_what_has_not_happened_yet_is_counted_as_none() -> None:
+    assert reader.BusyFeeds  # the role that imports it tells them
+    for outcome in ("changed", "unchanged", "failed"):
+        assert REGISTRY.get_sample_value("waiting_room_busy_feeds_total", {"outcome": outcome}) is not None

@@ -33,6 +33,9 @@ LOOK_SECONDS: Final = 1.0
 TRIES: Final = 5
 MARGIN_SECONDS: Final = 30.0
 
+for _outcome in ("changed", "unchanged", "failed"):
+    metrics.BUSY_FEEDS.labels(_outcome)  # none so far is a number, too
+
 
 class BusyFeeds:
     """``fetcher`` and ``envelope`` outlive it."""
