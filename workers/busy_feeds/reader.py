@@ -33,7 +33,8 @@ LOOK_SECONDS: Final = 1.0
 TRIES: Final = 5
 MARGIN_SECONDS: Final = 30.0
 
-for _outcome in ("changed", "unchanged", "failed"):
+OUTCOMES: Final = ("changed", "unchanged", "failed")
+for _outcome in OUTCOMES:
     metrics.BUSY_FEEDS.labels(_outcome)  # none so far is a number, too
 
 
